@@ -1,0 +1,48 @@
+/** One interface for every place an enclave can run: a child process, QEMU, or a Nitro instance. */
+import type { Duplex } from 'node:stream';
+
+export interface Measurements {
+  /** Lower-case hex, 96 characters each. */
+  readonly PCR0: string;
+  readonly PCR1: string;
+  readonly PCR2: string;
+}
+
+export interface LaunchSpec {
+  readonly collaboration: string;
+  readonly eifPath: string;
+  readonly memoryMiB: number;
+  readonly cpus: number;
+}
+
+export type EnclaveState =
+  | { readonly phase: 'starting' }
+  | { readonly phase: 'running' }
+  | { readonly phase: 'ended'; readonly reason: string; readonly exitCode: number | null };
+
+export interface EnclaveDescription {
+  readonly id: string;
+  readonly host: 'local' | 'qemu' | 'nitro';
+  readonly measurements: Measurements;
+  readonly state: EnclaveState;
+}
+
+/** What the enclave asks of its host; the orchestrator answers, the host driver only carries. Port -> handler. */
+export type HostServices = Readonly<Record<number, (connection: Duplex) => void>>;
+
+export interface RunningEnclave {
+  describe(): EnclaveDescription;
+  /** Opens a byte stream to a port inside the enclave, as the parent instance does over vsock. */
+  connect(port: number): Promise<Duplex>;
+  /** The last lines that the enclave printed. */
+  console(): readonly string[];
+  /** Resolves when nothing of the enclave is left running. */
+  terminate(): Promise<void>;
+  /** Resolves once, when the enclave has ended for whatever reason. */
+  readonly ended: Promise<{ readonly reason: string; readonly exitCode: number | null }>;
+}
+
+export interface EnclaveHost {
+  readonly name: 'local' | 'qemu' | 'nitro';
+  launch(spec: LaunchSpec, services: HostServices, signal?: AbortSignal): Promise<RunningEnclave>;
+}
