@@ -33,10 +33,10 @@ export class Failure<Code extends string = string> extends Error {
   }
 }
 
-export const EXIT_CODES = {
+export const EXIT_CODES: Readonly<Record<FailureKind, number>> = {
   usage: 2,
   refused: 10,
   unsupported: 20,
   malformed: 30,
   environment: 40,
-} as const satisfies Record<FailureKind, number>;
+};

@@ -21,7 +21,7 @@ export const REFUSALS = {
   'kms-refused': "the party's KMS refused the enclave; is this image's PCR0 in its key policy?",
   'kms-unavailable': 'the KMS could not be reached; try again',
   'session-expired': 'the session is older than an hour; open a new one',
-} as const satisfies Record<string, string>;
+} as const;
 
 export type RefusalCode = keyof typeof REFUSALS;
 
