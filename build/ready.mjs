@@ -1,0 +1,188 @@
+/**
+ * Makes a checkout ready to run: installs what is missing and compiles what changed, under a lock, so that two commands
+ * started at once wait for each other instead of stepping on each other. Plain JavaScript, because it runs before
+ * anything is installed. It never needs root and never calls a system package manager.
+ */
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const cache = join(root, '.cache');
+const dist = join(root, 'dist');
+const ROOMS = ['policies', 'enclave', 'build', 'parties', 'orchestrator', 'test'];
+/** What the compiler does not carry over and the compiled code reads at run time. */
+const ASSETS = /\.(json|html|css|svg|sql|yaml|onnx|jpg|png|mjs|js|d\.ts)$/;
+
+class NotReady extends Error {
+  constructor(message, exitCode) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < 20 || (major === 20 && minor < 20)) {
+    throw new NotReady(`Accord needs Node 20.20 or later; this is ${process.version}. Install a newer Node.`, 40);
+  }
+}
+
+const alive = (pid) => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+};
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Takes the lock by linking a file that already names us: it exists with its content, or not at all. */
+async function takeLock(say) {
+  mkdirSync(cache, { recursive: true });
+  const lock = join(cache, 'ready.lock');
+  const mine = join(cache, `ready.${process.pid}`);
+  writeFileSync(mine, String(process.pid));
+  const release = () => rmSync(lock, { force: true });
+  let told = false;
+  try {
+    for (;;) {
+      try {
+        linkSync(mine, lock);
+        return release;
+      } catch (error) {
+        if (error.code !== 'EEXIST') throw error;
+      }
+      const holder = existsSync(lock) ? Number(readFileSync(lock, 'utf8')) : 0;
+      if (holder !== 0 && !alive(holder)) {
+        rmSync(lock, { force: true }); // its holder was killed: nothing guards it any more
+        continue;
+      }
+      if (!told) say(`another command (pid ${holder}) is installing or compiling; waiting for it`);
+      told = true;
+      await pause(200);
+    }
+  } finally {
+    rmSync(mine, { force: true });
+  }
+}
+
+function run(command, args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    child.stdout.on('data', (data) => (output += data));
+    child.stderr.on('data', (data) => (output += data));
+    child.on('error', (error) => reject(new NotReady(`${command} cannot be started: ${error.message}`, 40)));
+    child.on('close', (code, signal) => {
+      if (code === 0) resolve(output);
+      else
+        reject(
+          new NotReady(
+            `${command} ${args.join(' ')} failed (${signal ?? `exit ${code}`}):\n${output}`,
+            code ? 40 : 130,
+          ),
+        );
+    });
+  });
+}
+
+const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest('hex');
+const stampIs = (name, key) => existsSync(join(cache, name)) && readFileSync(join(cache, name), 'utf8') === key;
+
+function* files(folder) {
+  for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) yield* files(path);
+    else if (entry.isFile()) yield path;
+  }
+}
+
+async function install(say) {
+  const key = sha256(readFileSync(join(root, 'package-lock.json')), process.version, process.platform, process.arch);
+  if (stampIs('installed', key) && existsSync(join(root, 'node_modules'))) return;
+  say('installing packages (npm ci; once, about 400 MB) …');
+  await run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund']);
+  writeFileSync(join(cache, 'installed'), key);
+}
+
+/** Compiles beside `dist` and swaps it in whole: no reader sees half of it, and nothing of deleted sources stays. */
+async function compile(say) {
+  await run(process.execPath, ['build/validators.mjs']);
+  const hash = createHash('sha256').update(process.version);
+  for (const room of ROOMS) {
+    for (const path of files(join(root, room)))
+      hash.update(relative(root, path)).update('\0').update(readFileSync(path));
+  }
+  for (const name of ['package-lock.json', 'tsconfig.json']) hash.update(readFileSync(join(root, name)));
+  const key = hash.digest('hex');
+  if (stampIs('compiled', key) && existsSync(dist)) return;
+  say('compiling …');
+  const next = join(cache, 'dist');
+  rmSync(next, { recursive: true, force: true });
+  await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json', '--outDir', next]);
+  for (const room of ROOMS) {
+    for (const path of files(join(root, room))) {
+      const target = join(next, relative(root, path));
+      if (ASSETS.test(path) && !existsSync(target)) {
+        mkdirSync(dirname(target), { recursive: true });
+        cpSync(path, target);
+      }
+    }
+  }
+  const bin = join(next, 'orchestrator', 'cli', 'bin.js');
+  if (existsSync(bin)) chmodSync(bin, 0o755);
+  const old = join(cache, 'dist.old');
+  rmSync(old, { recursive: true, force: true });
+  if (existsSync(dist) && statSync(dist).isDirectory()) renameSync(dist, old);
+  renameSync(next, dist);
+  rmSync(old, { recursive: true, force: true });
+  writeFileSync(join(cache, 'compiled'), key);
+}
+
+/** Installs and compiles what is missing. Prints progress to stderr; ends the process with a plain sentence on failure. */
+export async function ready() {
+  const say = (text) => process.stderr.write(`accord: ${text}\n`);
+  let release = () => {};
+  try {
+    checkNode();
+    release = await takeLock(say);
+    process.on('exit', release);
+    await install(say);
+    await compile(say);
+  } catch (error) {
+    say(error instanceof NotReady ? error.message : `cannot get ready: ${error.message}`);
+    process.exit(error instanceof NotReady ? error.exitCode : 40);
+  } finally {
+    release();
+    process.removeListener('exit', release);
+  }
+}
+
+/** Runs a compiled program as this process's child, with its signals and its exit code. */
+export function hand(program, args, env = process.env) {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [program, ...args], { cwd: process.cwd(), stdio: 'inherit', env });
+    const pass = (signal) => child.kill(signal);
+    // A terminal sends Ctrl-C to the whole group; we only have to outlive the child to report its exit code.
+    process.on('SIGINT', () => {});
+    process.on('SIGTERM', pass);
+    child.on('close', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 1)));
+  });
+}
