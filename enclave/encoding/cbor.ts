@@ -1,0 +1,146 @@
+/**
+ * CBOR (RFC 8949) as Accord speaks it. Writing is deterministic: definite lengths, shortest heads, map entries in the
+ * order given. Reading checks the bytes against a strict subset (see `cbor-check.ts`) before `cbor-x` decodes them,
+ * since a general decoder accepts more: it merges duplicate keys, interprets tags, repairs text, reads records.
+ *
+ * `cbor-x` is imported in its build without code generation and without native add-on, so that the same file runs
+ * under `--disallow-code-generation-from-strings`, in a browser and in a bundle.
+ */
+import { Decoder } from 'cbor-x/decode-no-eval';
+import { Failure } from '../../policies/failure.ts';
+import { checkCbor } from './cbor-check.ts';
+import type { CborCode, CborKey, CborLimits, CborValue } from './cbor-value.ts';
+
+export { mapReader } from './map-reader.ts';
+export type { MapFault, MapFaultCodes, MapReader, SizeLimits } from './map-reader.ts';
+export type { CborCode, CborKey, CborLimits, CborValue } from './cbor-value.ts';
+
+const OPTIONS = { useRecords: false, mapsAsObjects: false, copyBuffers: true } as const;
+
+/**
+ * The one value that `bytes` hold. Byte strings are copies; maps are `Map`; integers are numbers where exact, else
+ * bigints. Throws `Failure<CborCode>` of kind `malformed`, with the offset.
+ */
+export function decodeCbor(bytes: Uint8Array, limits: CborLimits): CborValue {
+  const { wideIntegers } = checkCbor(bytes, limits);
+  // A view of our own: the decoder hangs a property on the array it is given.
+  const view = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const value: CborValue = new Decoder(OPTIONS).decode(view);
+  return wideIntegers ? narrow(value) : value;
+}
+
+/** `cbor-x` gives every integer of 8 bytes as a bigint; a millisecond timestamp is one, and a safe number. */
+function narrow(value: CborValue): CborValue {
+  if (typeof value === 'bigint') return isSafe(value) ? Number(value) : value;
+  if (value instanceof Map) {
+    return new Map([...value].map(([key, entry]): [CborKey, CborValue] => [narrowKey(key), narrow(entry)]));
+  }
+  return isArray(value) ? value.map(narrow) : value;
+}
+
+function narrowKey(key: CborKey | bigint): CborKey {
+  return typeof key === 'bigint' ? Number(key) : key;
+}
+
+function isSafe(value: bigint): boolean {
+  return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER);
+}
+
+function isArray(value: CborValue): value is readonly CborValue[] {
+  return Array.isArray(value);
+}
+
+/**
+ * Deterministic encoding. Numbers must be integers that JavaScript holds exactly (larger ones are bigints, to 64 bits);
+ * other numbers become 64-bit floats. Throws `cbor/not-encodable`.
+ */
+export function encodeCbor(value: CborValue): Uint8Array {
+  const parts: Uint8Array[] = [];
+  write(value, parts);
+  return concatenate(parts);
+}
+
+const UTF8 = new TextEncoder();
+const SIMPLE = { false: Uint8Array.of(0xf4), true: Uint8Array.of(0xf5), null: Uint8Array.of(0xf6) } as const;
+
+function write(value: CborValue, parts: Uint8Array[]): void {
+  if (value === null) {
+    parts.push(SIMPLE.null);
+  } else if (typeof value === 'boolean') {
+    parts.push(value ? SIMPLE.true : SIMPLE.false);
+  } else if (typeof value === 'number') {
+    parts.push(Number.isInteger(value) && !Object.is(value, -0) ? integer(safeInteger(value)) : float(value));
+  } else if (typeof value === 'bigint') {
+    parts.push(integer(value));
+  } else if (typeof value === 'string') {
+    writeText(value, parts);
+  } else if (value instanceof Uint8Array) {
+    parts.push(head(2, BigInt(value.length)), value);
+  } else if (isArray(value)) {
+    parts.push(head(4, BigInt(value.length)));
+    for (const entry of value) write(entry, parts);
+  } else if (value instanceof Map) {
+    writeMap(value, parts);
+  } else {
+    throw notEncodable(`a value of type ${typeof value}; use a Map for a map`);
+  }
+}
+
+function writeMap(value: ReadonlyMap<CborKey, CborValue>, parts: Uint8Array[]): void {
+  parts.push(head(5, BigInt(value.size)));
+  for (const [key, entry] of value) {
+    if (typeof key === 'number' && (!Number.isSafeInteger(key) || Object.is(key, -0))) {
+      throw notEncodable('a map key that is not a plain integer');
+    }
+    write(key, parts);
+    write(entry, parts);
+  }
+}
+
+function writeText(value: string, parts: Uint8Array[]): void {
+  if (/\p{Surrogate}/u.test(value)) throw notEncodable('a text with half a surrogate pair');
+  if (value.startsWith('\uFEFF')) throw notEncodable('a text that starts with a byte order mark');
+  const encoded = UTF8.encode(value);
+  parts.push(head(3, BigInt(encoded.length)), encoded);
+}
+
+function safeInteger(value: number): bigint {
+  if (!Number.isSafeInteger(value)) throw notEncodable('an integer beyond 2^53; give it as a bigint');
+  return BigInt(value);
+}
+
+function integer(value: bigint): Uint8Array {
+  return value >= 0n ? head(0, value) : head(1, -1n - value);
+}
+
+function float(value: number): Uint8Array {
+  const bytes = new Uint8Array(9);
+  bytes[0] = 0xfb;
+  new DataView(bytes.buffer).setFloat64(1, value);
+  return bytes;
+}
+
+function head(major: number, argument: bigint): Uint8Array {
+  const top = major << 5;
+  if (argument < 24n) return Uint8Array.of(top | Number(argument));
+  const size = argument < 0x100n ? 1 : argument < 0x10000n ? 2 : argument < 0x100000000n ? 4 : 8;
+  if (argument >= 0x10000000000000000n) throw notEncodable('an integer beyond 64 bits');
+  const bytes = new Uint8Array(1 + size);
+  bytes[0] = top | (24 + Math.log2(size));
+  for (let i = 0; i < size; i++) bytes[size - i] = Number((argument >> BigInt(8 * i)) & 0xffn);
+  return bytes;
+}
+
+function concatenate(parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    bytes.set(part, offset);
+    offset += part.length;
+  }
+  return bytes;
+}
+
+function notEncodable(what: string): Failure<CborCode> {
+  return new Failure('malformed', 'cbor/not-encodable', `CBOR cannot hold ${what}`);
+}
