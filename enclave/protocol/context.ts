@@ -1,0 +1,54 @@
+/**
+ * KMS encryption contexts: what a ciphertext is for, bound into it as additional data, visible to key policies
+ * (`kms:EncryptionContext:accord:purpose`) and to CloudTrail, and secret to nobody. A ciphertext made for one policy,
+ * party, purpose or function never passes for another's: that is the answer to the substitution of wrapped keys.
+ */
+import type { PolicyDigest } from '../../policies/model.ts';
+import { toHex } from '../encoding/hex.ts';
+
+export const CONTEXT_KEYS = {
+  policy: 'accord:policy',
+  party: 'accord:party',
+  purpose: 'accord:purpose',
+  session: 'accord:session',
+  function: 'accord:function',
+} as const;
+
+export const PURPOSES = ['session', 'model', 'input', 'state'] as const;
+export type Purpose = (typeof PURPOSES)[number];
+
+export type EncryptionContext = Readonly<Record<string, string>>;
+
+interface Bound {
+  readonly policyDigest: PolicyDigest;
+  readonly party: string;
+}
+
+/** For the challenge of a session. `sessionId` has 16 bytes and is not secret. */
+export function sessionContext(of: Bound & { readonly sessionId: Uint8Array }): EncryptionContext {
+  return { ...bound(of, 'session'), [CONTEXT_KEYS.session]: toHex(of.sessionId) };
+}
+
+/** For a contributed model, by its owner. */
+export function modelContext(of: Bound & { readonly function: string }): EncryptionContext {
+  return { ...bound(of, 'model'), [CONTEXT_KEYS.function]: of.function };
+}
+
+/** For an encrypted input file. */
+export function inputContext(of: Bound & { readonly function: string }): EncryptionContext {
+  return { ...bound(of, 'input'), [CONTEXT_KEYS.function]: of.function };
+}
+
+/** Same keys, same values; the order does not matter, as for KMS. */
+export function sameContext(a: EncryptionContext, b: EncryptionContext): boolean {
+  const keys = Object.keys(a);
+  return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && a[key] === b[key]);
+}
+
+function bound({ policyDigest, party }: Bound, purpose: Purpose): EncryptionContext {
+  return {
+    [CONTEXT_KEYS.policy]: policyDigest,
+    [CONTEXT_KEYS.party]: party,
+    [CONTEXT_KEYS.purpose]: purpose,
+  };
+}

@@ -1,0 +1,227 @@
+/**
+ * What a party asks, inside the sealed channel. One plaintext is one CBOR map.
+ *
+ *     authenticate = { t: "authenticate", keyArn: text[1..256], sessionId: bytes[16], ciphertext: bytes[1..6,144],
+ *                      credentials: { accessKeyId: text[1..128], secretAccessKey: text[1..256],
+ *                                     sessionToken: text[1..8,192] } }
+ *     call         = { t: "call", function: name, requestId: bytes[32], inputBytes: uint[0..64 MiB] }
+ *     chunk        = { t: "chunk", position: uint, last: bool, data: bytes[0..262,144] }
+ *     contribute   = { t: "contribute", function: name, envelopeSha256: bytes[32], bytes: uint[1..512 MiB] }
+ *     status       = { t: "status" }
+ *     name         = text matching ^[a-z][a-z0-9-]{0,62}$
+ *
+ * A call is followed by its input in chunks: `position` is the offset of `data`, every chunk but the last is full, the
+ * last has `last` set and ends at `inputBytes`; an input of no bytes is one empty last chunk. A call that is refused
+ * before its last chunk stays refused: the enclave drops chunks until another request comes, and the party may stop
+ * sending as soon as it sees an answer.
+ */
+import { Failure } from '../../policies/failure.ts';
+import { concat } from '../crypto/digest.ts';
+import type { CborValue, MapReader } from '../encoding/cbor.ts';
+import { decodeCbor, encodeCbor, mapReader } from '../encoding/cbor.ts';
+import { LIMITS } from './limits.ts';
+
+export type RequestCode =
+  | 'request/malformed' // not one of the requests above
+  | 'request/chunk-out-of-place'; // a chunk that is not the next one of its input
+
+export const SESSION_ID_BYTES = 16;
+export const REQUEST_ID_BYTES = 32;
+const SHA256_BYTES = 32;
+/** KMS Encrypt gives at most 6,144 bytes (for 4,096 bytes of plaintext). */
+const CIPHERTEXT_BYTES = 6_144;
+const NAME = /^[a-z][a-z0-9-]{0,62}$/;
+
+/** Short-lived STS credentials, limited to the party's own key. */
+export interface EnclaveCredentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken: string;
+}
+
+export interface Authenticate {
+  readonly t: 'authenticate';
+  readonly keyArn: string;
+  readonly sessionId: Uint8Array;
+  /** The channel's challenge, encrypted by the party's KMS for purpose `session`. */
+  readonly ciphertext: Uint8Array;
+  readonly credentials: EnclaveCredentials;
+}
+
+export interface Call {
+  readonly t: 'call';
+  readonly function: string;
+  readonly requestId: Uint8Array;
+  readonly inputBytes: number;
+}
+
+export interface Chunk {
+  readonly t: 'chunk';
+  readonly position: number;
+  readonly last: boolean;
+  readonly data: Uint8Array;
+}
+
+export interface Contribute {
+  readonly t: 'contribute';
+  readonly function: string;
+  /** SHA-256 of the whole encrypted envelope, as the orchestrator stores it. */
+  readonly envelopeSha256: Uint8Array;
+  readonly bytes: number;
+}
+
+export type Request = Authenticate | Call | Chunk | Contribute | { readonly t: 'status' };
+
+export function encodeRequest(request: Request): Uint8Array {
+  return encodeCbor(new Map<string, CborValue>([['t', request.t], ...entriesOf(request)]));
+}
+
+function entriesOf(request: Request): readonly (readonly [string, CborValue])[] {
+  switch (request.t) {
+    case 'authenticate':
+      return [
+        ['keyArn', request.keyArn],
+        ['sessionId', request.sessionId],
+        ['ciphertext', request.ciphertext],
+        [
+          'credentials',
+          new Map([
+            ['accessKeyId', request.credentials.accessKeyId],
+            ['secretAccessKey', request.credentials.secretAccessKey],
+            ['sessionToken', request.credentials.sessionToken],
+          ]),
+        ],
+      ];
+    case 'call':
+      return [
+        ['function', request.function],
+        ['requestId', request.requestId],
+        ['inputBytes', request.inputBytes],
+      ];
+    case 'chunk':
+      return [
+        ['position', request.position],
+        ['last', request.last],
+        ['data', request.data],
+      ];
+    case 'contribute':
+      return [
+        ['function', request.function],
+        ['envelopeSha256', request.envelopeSha256],
+        ['bytes', request.bytes],
+      ];
+    case 'status':
+      return [];
+  }
+}
+
+/** Throws `request/malformed` or `cbor/…`. */
+export function decodeRequest(plaintext: Uint8Array): Request {
+  const map = mapReader<RequestCode>(
+    decodeCbor(plaintext, { maxBytes: LIMITS.frameBytes, maxDepth: 2, maxItems: 17 }),
+    'request/malformed',
+    'request',
+  );
+  const request = readRequest(map);
+  map.done();
+  return request;
+}
+
+function readRequest(map: MapReader): Request {
+  const t = map.oneOf('t', ['authenticate', 'call', 'chunk', 'contribute', 'status']);
+  switch (t) {
+    case 'authenticate':
+      return {
+        t,
+        keyArn: map.text('keyArn', { min: 1, max: 256 }),
+        sessionId: map.bytes('sessionId', { exact: SESSION_ID_BYTES }),
+        ciphertext: map.bytes('ciphertext', { min: 1, max: CIPHERTEXT_BYTES }),
+        credentials: readCredentials(map.map('credentials')),
+      };
+    case 'call':
+      return {
+        t,
+        function: functionName(map),
+        requestId: map.bytes('requestId', { exact: REQUEST_ID_BYTES }),
+        inputBytes: map.uint('inputBytes', { max: LIMITS.inputBytes }),
+      };
+    case 'chunk':
+      return {
+        t,
+        position: map.uint('position', { max: LIMITS.inputBytes }),
+        last: map.boolean('last'),
+        data: map.bytes('data', { max: LIMITS.chunkBytes }),
+      };
+    case 'contribute':
+      return {
+        t,
+        function: functionName(map),
+        envelopeSha256: map.bytes('envelopeSha256', { exact: SHA256_BYTES }),
+        bytes: map.uint('bytes', { min: 1, max: LIMITS.contributionBytes }),
+      };
+    case 'status':
+      return { t };
+  }
+}
+
+function readCredentials(map: MapReader): EnclaveCredentials {
+  const credentials = {
+    accessKeyId: map.text('accessKeyId', { min: 1, max: 128 }),
+    secretAccessKey: map.text('secretAccessKey', { min: 1, max: 256 }),
+    sessionToken: map.text('sessionToken', { min: 1, max: 8_192 }),
+  };
+  map.done();
+  return credentials;
+}
+
+function functionName(map: MapReader): string {
+  const name = map.text('function', { max: 63 });
+  if (!NAME.test(name)) {
+    throw new Failure<RequestCode>('malformed', 'request/malformed', 'request.function is not a name', {
+      where: 'request.function',
+    });
+  }
+  return name;
+}
+
+/** The chunks of an input, in order. Each `data` is a view into `input`. */
+export function* inputChunks(input: Uint8Array): Generator<Chunk, void, undefined> {
+  let position = 0;
+  do {
+    const data = input.subarray(position, position + LIMITS.chunkBytes);
+    yield { t: 'chunk', position, last: position + data.length === input.length, data };
+    position += data.length;
+  } while (position < input.length);
+}
+
+export interface InputAssembly {
+  /** Takes the next chunk; gives the whole input once the last one is there. Throws `request/chunk-out-of-place`. */
+  add(chunk: Chunk): Uint8Array | undefined;
+}
+
+/**
+ * Puts an input together. Memory grows with what has arrived, never with what was announced; that `inputBytes` is within
+ * the policy's limit is for the caller to check first.
+ */
+export function assembleInput(inputBytes: number): InputAssembly {
+  const parts: Uint8Array[] = [];
+  let arrived = 0;
+  let complete = false;
+  return {
+    add({ position, last, data }) {
+      const expected = Math.min(LIMITS.chunkBytes, inputBytes - arrived);
+      const ends = arrived + data.length === inputBytes;
+      if (complete || position !== arrived || data.length !== expected || last !== ends) {
+        throw new Failure<RequestCode>(
+          'malformed',
+          'request/chunk-out-of-place',
+          `a chunk of ${data.length} bytes at ${position}; expected ${expected} at ${arrived}`,
+        );
+      }
+      parts.push(data);
+      arrived += data.length;
+      complete = last;
+      return last ? concat(...parts.splice(0)) : undefined;
+    },
+  };
+}
