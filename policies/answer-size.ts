@@ -1,0 +1,52 @@
+import type { FunctionKind, FunctionPolicy } from './model.ts';
+
+/** A label, as the bytes it takes in an answer: manifests with longer ones are refused. */
+export const LABEL_BYTES = 64;
+
+/** What a function of this kind may be asked for, and what it does when the policy does not say. */
+export const FUNCTION_FACTS: Readonly<Record<FunctionKind, FunctionFacts>> = {
+  'image-classification': {
+    does: 'names what a picture shows',
+    topK: { max: 100, standard: 1 },
+    decimals: 2,
+    // {"label":"…","score":0.12}
+    entryBytes: (number) => '{"label":"","score":}'.length + LABEL_BYTES + number,
+    frameBytes: '{"labels":[]}'.length,
+  },
+  'object-detection': {
+    does: 'lists what it finds in a picture, and where',
+    topK: { max: 1000, standard: 10 },
+    decimals: 3,
+    // {"label":"…","score":0.123,"box":[0.1,0.2,0.3,0.4]}
+    entryBytes: (number) => '{"label":"","score":,"box":[,,,]}'.length + LABEL_BYTES + 5 * number,
+    frameBytes: '{"objects":[]}'.length,
+  },
+};
+
+export interface FunctionFacts {
+  readonly does: string;
+  readonly topK: { readonly max: number; readonly standard: number };
+  readonly decimals: number;
+  /** Bytes of one entry, given those of one number. */
+  readonly entryBytes: (number: number) => number;
+  readonly frameBytes: number;
+}
+
+// u32 length || CBOR { t: 'answer', output: text with a 5-byte head }, rounded up.
+const PADDING_HEAD = 32;
+
+/** The most bytes an answer can take before padding; `padTo` must hold it, or the padding would show its length. */
+export function largestAnswer(
+  uses: FunctionKind,
+  { topK, decimals }: Pick<FunctionPolicy['output'], 'topK' | 'decimals'>,
+): number {
+  const { entryBytes, frameBytes } = FUNCTION_FACTS[uses];
+  // Scores and relative coordinates lie in 0..1: one digit, a point, and the decimals.
+  const number = decimals === 0 ? 1 : 2 + decimals;
+  return PADDING_HEAD + frameBytes + topK * (entryBytes(number) + 1);
+}
+
+/** The next power of two that holds the largest answer, at least 1 KiB. */
+export function standardPadding(uses: FunctionKind, output: FunctionPolicy['output']): number {
+  return Math.max(1024, 2 ** Math.ceil(Math.log2(largestAnswer(uses, output))));
+}

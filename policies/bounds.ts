@@ -1,0 +1,21 @@
+/** What a policy may ask for at most and at least. The gate's own limits are the same or wider; a test compares them. */
+export const BOUNDS = {
+  /** 256 KiB. Text of one file, before anything is parsed. */
+  textBytes: 262_144,
+  /** 128 KiB - 64. The canonical policy is one environment string, and the kernel takes no longer one. */
+  canonicalBytes: 131_008,
+  parties: 64,
+  functions: 64,
+  calls: 1_000_000,
+  /** 64 MiB. */
+  inputBytes: 67_108_864,
+  /** The longest refusal fits in less. */
+  padToLeast: 512,
+  /** 256 KiB: a padded answer is one frame. */
+  padToMost: 262_144,
+  topK: 1000,
+  decimals: 6,
+  memoryMiB: { min: 64, max: 1_048_576 },
+  cpus: { min: 1, max: 256 },
+  tlsRoots: 8,
+} as const;

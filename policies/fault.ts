@@ -1,0 +1,85 @@
+import { Failure } from './failure.ts';
+
+/** What can be wrong with a policy, a trust file or a key ARN. Closed: a new code is a new line here. */
+export type PolicyCode =
+  // the text
+  | 'policy/too-large' // more bytes than any policy needs
+  | 'policy/not-text' // not UTF-8
+  | 'policy/syntax' // not YAML (or, for the canonical form, not JSON)
+  | 'policy/empty' // nothing is written in it
+  | 'policy/too-deep' // nested deeper than any policy is
+  | 'policy/multiple-documents' // `---` starts a second document
+  | 'policy/directive' // `%YAML`, `%TAG`
+  | 'policy/alias' // `&anchor`, `*alias`: what is agreed must be readable where it stands
+  | 'policy/tag' // `!!js/function` and every other explicit tag
+  | 'policy/duplicate-key' // the same key twice in one mapping
+  | 'policy/defined-twice' // composed files disagree about who says this
+  // the structure
+  | 'policy/unknown-key'
+  | 'policy/missing-key'
+  | 'policy/wrong-type'
+  | 'policy/bad-value'
+  | 'policy/bad-name'
+  | 'policy/bad-size'
+  | 'policy/bad-date'
+  | 'policy/bad-url'
+  | 'policy/out-of-range'
+  // the meaning
+  | 'policy/bad-arn'
+  | 'policy/arn-alias'
+  | 'policy/arn-multi-region'
+  | 'policy/duplicate-arn'
+  | 'policy/unknown-party'
+  | 'policy/pad-too-small'
+  | 'policy/canonical-too-large'
+  | 'policy/not-canonical'
+  // understood, and not done by this version
+  | 'policy/unsupported';
+
+/** Where something stands in a file, both counted from 1. */
+export interface Position {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface Fault extends Position {
+  readonly code: PolicyCode;
+  /** `functions.classify.calls.alice`; empty for the document itself. */
+  readonly path: string;
+  readonly message: string;
+  /** What the author should write instead. */
+  readonly hint?: string;
+}
+
+/** Every fault of a document at once, in the order in which they stand in it. */
+export class PolicyFailure extends Failure<PolicyCode> {
+  readonly faults: readonly Fault[];
+
+  constructor(faults: readonly [Fault, ...Fault[]]) {
+    const [first] = faults;
+    const onlyUnsupported = faults.every(({ code }) => code === 'policy/unsupported');
+    super(onlyUnsupported ? 'unsupported' : 'malformed', first.code, formatFaults(faults), {
+      where: place(first),
+      hint: onlyUnsupported
+        ? 'this version enforces none of this, so it does not accept it either: remove it, or use a later version'
+        : 'correct the policy and check it again with `accord check`',
+    });
+    this.name = 'PolicyFailure';
+    this.faults = faults;
+  }
+}
+
+export function formatFaults(faults: readonly Fault[]): string {
+  return faults.map(formatFault).join('\n');
+}
+
+function formatFault(fault: Fault): string {
+  const subject = fault.path === '' ? '' : `${fault.path}: `;
+  const hint = fault.hint === undefined ? '' : `\n    ${fault.hint}`;
+  return `${place(fault)}  ${subject}${fault.message}${hint}`;
+}
+
+function place({ file, line, column }: Position): string {
+  return line === 0 ? file : `${file}:${line}:${column}`;
+}

@@ -1,0 +1,179 @@
+/**
+ * YAML, as far as an agreement needs it: one document of mappings, lists and plain values, JSON included. What makes a
+ * text mean something else than it shows is refused: anchors and aliases (also the bombs made of them), tags,
+ * directives, duplicate keys, further documents, merge keys. Dates stay text; NaN and infinities are not numbers here.
+ */
+import { Composer, isMap, isNode, isScalar, isSeq, LineCounter, Parser, type CST, type Node, type Pair } from 'yaml';
+import { BOUNDS } from '../bounds.ts';
+import type { Fault, PolicyCode, Position } from '../fault.ts';
+import { formatPath, MAX_DEPTH, type Path, type Source, type SourceEntry } from './source.ts';
+
+interface Text {
+  readonly file: string;
+  readonly lines: LineCounter;
+  readonly faults: Fault[];
+}
+
+/** The document, or undefined after at least one fault was added. Never throws. */
+export function parseYaml(text: string, file: string, faults: Fault[]): Source | undefined {
+  const lines = new LineCounter();
+  const context: Text = { file, lines, faults };
+  if (text.length > BOUNDS.textBytes) {
+    const message = `the text has ${text.length} characters; a policy has at most ${BOUNDS.textBytes}`;
+    return fault(context, 0, [], 'policy/too-large', message, 'is this the right file?');
+  }
+  const before = faults.length;
+  const tokens = [...new Parser(lines.addNewLine).parse(text)];
+  // The composer recurses: depth is judged on the flat tokens of the text first.
+  const deep = tokens.map(tooDeep).find((offset) => offset !== undefined);
+  if (deep !== undefined) {
+    return fault(context, deep, [], 'policy/too-deep', `nested deeper than ${MAX_DEPTH} levels`);
+  }
+  for (const token of tokens) refuseDirective(context, token);
+  const documents = [...new Composer(COMPOSER).compose(tokens, true, text.length)];
+  for (const { errors } of documents) {
+    for (const { code, message, pos } of errors)
+      fault(context, pos[0], [], 'policy/syntax', message, SYNTAX_HINTS[code]);
+  }
+  const [first, second] = documents;
+  if (second !== undefined) {
+    const message = 'a second document begins here; a policy is one';
+    fault(context, second.range[0], [], 'policy/multiple-documents', message, 'remove the line `---`');
+  }
+  if (faults.length > before) return undefined;
+  const root: Node | null = first?.contents ?? null;
+  if (root === null || (isScalar(root) && root.value === null)) {
+    return fault(context, 0, [], 'policy/empty', 'nothing is written here', 'start from one of the example policies');
+  }
+  return toSource(context, root, []);
+}
+
+const COMPOSER = {
+  version: '1.2',
+  schema: 'core',
+  merge: false,
+  uniqueKeys: false, // reported here, with both places
+  prettyErrors: false,
+  logLevel: 'silent',
+  keepSourceTokens: false,
+} as const;
+
+const SYNTAX_HINTS: Readonly<Record<string, string>> = {
+  TAB_AS_INDENT: 'indent with spaces',
+  BAD_INDENT: 'make the indentation equal to that of the lines beside it',
+  MISSING_CHAR: 'is a quote, a bracket or a comma missing?',
+  MULTILINE_IMPLICIT_KEY: 'is a colon, a quote or a bracket missing in a line before?',
+  BLOCK_AS_IMPLICIT_KEY: 'a value that holds a colon and a space stands in quotes',
+};
+
+function fault(context: Text, offset: number, path: Path, code: PolicyCode, message: string, hint?: string): undefined {
+  const place = { ...position(context, offset), path: formatPath(path), code, message };
+  context.faults.push(hint === undefined ? place : { ...place, hint });
+  return undefined;
+}
+
+function position({ file, lines }: Text, offset: number): Position {
+  const { line, col } = lines.linePos(offset);
+  // An empty text has no lines to count.
+  return { file, line: Math.max(1, line), column: Math.max(1, col) };
+}
+
+/** Offset of the first collection nested too deep. Own stack: the text decides the depth. */
+function tooDeep(token: CST.Token): number | undefined {
+  const stack: { readonly token: CST.Token; readonly depth: number }[] = [{ token, depth: 0 }];
+  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+    const { token: here, depth } = next;
+    if (depth > MAX_DEPTH) return here.offset;
+    if (here.type === 'document' && here.value !== undefined) stack.push({ token: here.value, depth });
+    if (!('items' in here)) continue;
+    for (const { key, value } of here.items) {
+      if (key) stack.push({ token: key, depth: depth + 1 });
+      if (value) stack.push({ token: value, depth: depth + 1 });
+    }
+  }
+  return undefined;
+}
+
+function refuseDirective(context: Text, token: CST.Token): void {
+  if (token.type !== 'directive') return;
+  const message = `the directive ${token.source.slice(0, 60)} changes how YAML is read`;
+  fault(context, token.offset, [], 'policy/directive', message, 'remove it');
+}
+
+function toSource(context: Text, node: Node, path: Path): Source | undefined {
+  const offset = node.range?.[0] ?? 0;
+  const at = position(context, offset);
+  refuseIndirection(context, node, path);
+  if (isMap(node)) return { kind: 'map', at, entries: toEntries(context, node.items, path) };
+  if (isSeq(node)) {
+    const items = node.items.map((item, index) => toValue(context, item, offset, [...path, `[${index}]`]));
+    return { kind: 'list', at, items: items.filter((item) => item !== undefined) };
+  }
+  if (!isScalar(node)) return undefined; // an alias, refused above
+  const { value, source } = node;
+  if (typeof value === 'string' || typeof value === 'boolean' || value === null) {
+    return { kind: 'scalar', at, value, text: source ?? String(value) };
+  }
+  if (typeof value === 'number' && Number.isFinite(value)) {
+    return { kind: 'scalar', at, value, text: source ?? String(value) };
+  }
+  return fault(
+    context,
+    offset,
+    path,
+    'policy/bad-value',
+    `${source ?? 'this'} is not a number`,
+    'write a finite number',
+  );
+}
+
+/** A value may be missing (`key:` and nothing more), which is read as null. */
+function toValue(context: Text, node: unknown, offset: number, path: Path): Source | undefined {
+  if (isNode(node)) return toSource(context, node, path);
+  return { kind: 'scalar', at: position(context, offset), value: null, text: '' };
+}
+
+function toEntries(context: Text, pairs: readonly Pair[], path: Path): ReadonlyMap<string, SourceEntry> {
+  const entries = new Map<string, SourceEntry>();
+  for (const { key, value } of pairs) {
+    const offset = isNode(key) ? (key.range?.[0] ?? 0) : 0;
+    if (isNode(key)) refuseIndirection(context, key, path);
+    if (!isScalar(key) || typeof key.value !== 'string') {
+      const read = isScalar(key) ? `${key.source} is read as ${key.value === null ? 'nothing' : typeof key.value}` : '';
+      fault(context, offset, path, 'policy/wrong-type', `a key must be text${read && `; ${read}`}`, 'put it in quotes');
+      continue;
+    }
+    const inner = [...path, key.value];
+    const keyAt = position(context, offset);
+    const earlier = entries.get(key.value);
+    if (earlier !== undefined) {
+      const message = `this key stands here twice, first in line ${earlier.keyAt.line}`;
+      fault(context, offset, inner, 'policy/duplicate-key', message, 'keep one of the two');
+    }
+    const item = toValue(context, value, offset, inner);
+    if (item !== undefined) entries.set(key.value, { keyAt, value: item });
+  }
+  return entries;
+}
+
+function refuseIndirection(context: Text, node: Node, path: Path): void {
+  const offset = node.range?.[0] ?? 0;
+  const hint = 'write the value out where it stands: what is agreed must be readable in place';
+  if (!('items' in node) && !isScalar(node)) {
+    fault(
+      context,
+      offset,
+      path,
+      'policy/alias',
+      `the alias *${node.source} stands for something written elsewhere`,
+      hint,
+    );
+    return;
+  }
+  if (node.anchor !== undefined) {
+    fault(context, offset, path, 'policy/alias', `the anchor &${node.anchor} names a value to repeat`, hint);
+  }
+  if (node.tag !== undefined) {
+    fault(context, offset, path, 'policy/tag', `the tag ${node.tag} changes what the value is`, 'remove the tag');
+  }
+}
