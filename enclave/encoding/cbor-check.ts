@@ -1,6 +1,7 @@
 /**
  * The subset check that stands before the decoder. It walks the bytes once, allocates nothing that the bytes do not
- * pay for, and refuses what a general decoder would accept, repair or merge:
+ * pay for, and refuses what is not well formed (truncated, trailing, reserved: reported first, whatever else is wrong)
+ * and what a general decoder would accept, repair or merge:
  *
  *     item   = uint / nint / bstr / tstr / array / map / false / true / null  [/ float, by option]
  *     map    = { * (tstr / int) => item }       no key twice, compared by value
@@ -31,7 +32,7 @@ interface Head {
   readonly next: number;
 }
 
-/** Throws `Failure<CborCode>` at the first byte outside of the subset. Returns whether an integer of 8 bytes occurs. */
+/** Throws `Failure<CborCode>`, or returns whether an integer of 8 bytes occurs. */
 export function checkCbor(bytes: Uint8Array, limits: CborLimits): { readonly wideIntegers: boolean } {
   const { maxBytes, maxDepth = 8, maxItems = 4096, floats = false, foreign = false } = limits;
   if (bytes.length > maxBytes) {
@@ -40,6 +41,12 @@ export function checkCbor(bytes: Uint8Array, limits: CborLimits): { readonly wid
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let items = 0;
   let wideIntegers = false;
+  let outside: Failure<CborCode> | undefined;
+
+  /** Well formed, but outside of the subset: told once it is known that the rest is well formed too. */
+  const note = (code: CborCode, position: number, what: string): void => {
+    outside ??= at(code, position, what);
+  };
 
   const need = (position: number, count: number): void => {
     if (count > bytes.length - position) throw at('cbor/truncated', bytes.length, 'the data ends inside an item');
@@ -64,70 +71,79 @@ export function checkCbor(bytes: Uint8Array, limits: CborLimits): { readonly wid
           : width === 4
             ? view.getUint32(next)
             : view.getUint32(next) * 2 ** 32 + view.getUint32(next + 4);
-    const least = width === 1 ? 24 : 2 ** (4 * width);
-    if (major <= TAG && argument < least && !foreign) {
-      throw at('cbor/not-shortest', position, 'an integer or length in more bytes than it needs');
+    if (major <= TAG && argument < (width === 1 ? 24 : 2 ** (4 * width)) && !foreign) {
+      note('cbor/not-shortest', position, 'an integer or length in more bytes than it needs');
     }
     if (major <= NINT && width === 8) wideIntegers = true;
     return { major, info, argument, next: next + width };
   };
 
-  const text = (position: number, end: number): string => {
-    let decoded: string;
+  const text = (start: number, end: number): string | undefined => {
     try {
-      decoded = UTF8.decode(bytes.subarray(position, end));
+      const decoded = UTF8.decode(bytes.subarray(start, end));
+      if (!decoded.startsWith('\uFEFF')) return decoded;
+      note('cbor/text', start, 'a text that starts with a byte order mark');
     } catch {
-      throw at('cbor/text', position, 'a text that is not UTF-8');
+      note('cbor/text', start, 'a text that is not UTF-8');
     }
-    if (decoded.startsWith('\uFEFF')) throw at('cbor/text', position, 'a text that starts with a byte order mark');
-    return decoded;
+    return undefined;
   };
 
-  const count = (position: number): void => {
-    items += 1;
-    if (items > maxItems) throw at('cbor/too-many-items', position, `more than ${maxItems} items`);
-  };
-
-  const isBreak = (position: number): boolean => {
+  const atBreak = (position: number): boolean => {
     need(position, 1);
     return bytes[position] === BREAK;
   };
 
-  const key = (position: number, seen: Set<string | number>): number => {
-    count(position);
-    const { major, argument, next } = head(position);
-    let value: string | number;
-    let end = next;
-    if (argument !== undefined && major === TSTR) {
-      need(next, argument);
-      end = next + argument;
-      value = text(next, end);
-    } else if (argument !== undefined && major <= NINT && argument < Number.MAX_SAFE_INTEGER) {
-      value = major === UINT ? argument : -1 - argument;
-    } else {
-      throw at('cbor/key-type', position, 'a map key that is neither text nor a plain integer');
+  /** Chunks of a string of indefinite length: never accepted, but walked to see whether the data is whole. */
+  const chunks = (start: number, major: number): number => {
+    note('cbor/indefinite-length', start - 1, 'a string of indefinite length');
+    let end = start;
+    while (!atBreak(end)) {
+      const chunk = head(end);
+      if (chunk.major !== major || chunk.argument === undefined) throw at('cbor/reserved', end, 'not a chunk');
+      need(chunk.next, chunk.argument);
+      end = chunk.next + chunk.argument;
     }
-    if (seen.has(value)) throw at('cbor/duplicate-key', position, `the key ${JSON.stringify(value)} stands twice`);
+    return end + 1;
+  };
+
+  /** The value of a key, or undefined where the fault is noted. */
+  const keyValue = (position: number, end: number): string | number | undefined => {
+    const { major, argument, next } = head(position);
+    if (major === TSTR && argument !== undefined) return text(next, end);
+    if (major <= NINT && argument !== undefined && argument < Number.MAX_SAFE_INTEGER) {
+      return major === UINT ? argument : -1 - argument;
+    }
+    note('cbor/key-type', position, 'a map key that is neither text nor a plain integer');
+    return undefined;
+  };
+
+  const key = (position: number, depth: number, seen: Set<string | number>): number => {
+    const end = item(position, depth);
+    const value = keyValue(position, end);
+    if (value === undefined) return end;
+    if (seen.has(value)) note('cbor/duplicate-key', position, `the key ${JSON.stringify(value)} stands twice`);
     seen.add(value);
     return end;
   };
 
   const container = (position: number, { major, argument, next }: Head, depth: number): number => {
     if (depth >= maxDepth) throw at('cbor/too-deep', position, `nested deeper than ${maxDepth}`);
-    if (argument === undefined && !foreign) throw at('cbor/indefinite-length', position, 'an indefinite length');
+    if (argument === undefined && !foreign) note('cbor/indefinite-length', position, 'an indefinite length');
     // Each entry takes at least a byte: a count that the remaining bytes cannot pay for fails before the loop.
     if (argument !== undefined) need(next, major === MAP ? 2 * argument : argument);
     const seen = new Set<string | number>();
     let end = next;
-    for (let entry = 0; argument === undefined ? !isBreak(end) : entry < argument; entry++) {
-      if (major === MAP) end = key(end, seen);
+    for (let entry = 0; argument === undefined ? !atBreak(end) : entry < argument; entry++) {
+      if (major === MAP) end = key(end, depth + 1, seen);
       end = item(end, depth + 1);
     }
     return argument === undefined ? end + 1 : end;
   };
 
   const item = (position: number, depth: number): number => {
-    count(position);
+    items += 1;
+    if (items > maxItems) throw at('cbor/too-many-items', position, `more than ${maxItems} items`);
     const found = head(position);
     const { major, argument, info, next } = found;
     switch (major) {
@@ -137,7 +153,7 @@ export function checkCbor(bytes: Uint8Array, limits: CborLimits): { readonly wid
         return next;
       case BSTR:
       case TSTR:
-        if (argument === undefined) throw at('cbor/indefinite-length', position, 'a string of indefinite length');
+        if (argument === undefined) return chunks(next, major);
         need(next, argument);
         if (major === TSTR) text(next, next + argument);
         return next + argument;
@@ -145,15 +161,22 @@ export function checkCbor(bytes: Uint8Array, limits: CborLimits): { readonly wid
       case MAP:
         return container(position, found, depth);
       case TAG:
-        throw at('cbor/tag', position, 'a tag');
+        if (argument === undefined) throw at('cbor/reserved', position, 'a tag without a number');
+        if (depth >= maxDepth) throw at('cbor/too-deep', position, `nested deeper than ${maxDepth}`);
+        note('cbor/tag', position, 'a tag');
+        return item(next, depth + 1);
       default:
-        if (info >= 20 && info <= 22) return next;
-        if (info >= 25 && info <= 27) {
-          if (!floats) throw at('cbor/float', position, 'a floating-point number');
-          return next;
-        }
-        if (info === INDEFINITE) throw at('cbor/reserved', position, 'a break where none may stand');
-        throw at('cbor/simple-value', position, 'a simple value other than false, true and null');
+        simple(position, info);
+        return next;
+    }
+  };
+
+  const simple = (position: number, info: number): void => {
+    if (info === INDEFINITE) throw at('cbor/reserved', position, 'a break where none may stand');
+    if (info >= 25 && info <= 27) {
+      if (!floats) note('cbor/float', position, 'a floating-point number');
+    } else if (info < 20 || info > 22) {
+      note('cbor/simple-value', position, 'a simple value other than false, true and null');
     }
   };
 
@@ -161,6 +184,7 @@ export function checkCbor(bytes: Uint8Array, limits: CborLimits): { readonly wid
   if (end !== bytes.length) {
     throw at('cbor/trailing-bytes', end, `${bytes.length - end} bytes follow the end of the data`);
   }
+  if (outside !== undefined) throw outside;
   return { wideIntegers };
 }
 

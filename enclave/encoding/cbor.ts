@@ -15,7 +15,7 @@ export { mapReader } from './map-reader.ts';
 export type { MapFault, MapFaultCodes, MapReader, SizeLimits } from './map-reader.ts';
 export type { CborCode, CborKey, CborLimits, CborValue } from './cbor-value.ts';
 
-const OPTIONS = { useRecords: false, mapsAsObjects: false, copyBuffers: true } as const;
+const DECODER = new Decoder({ useRecords: false, mapsAsObjects: false, copyBuffers: true });
 
 /**
  * The one value that `bytes` hold. Byte strings are copies; maps are `Map`; integers are numbers where exact, else
@@ -25,7 +25,7 @@ export function decodeCbor(bytes: Uint8Array, limits: CborLimits): CborValue {
   const { wideIntegers } = checkCbor(bytes, limits);
   // A view of our own: the decoder hangs a property on the array it is given.
   const view = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const value: CborValue = new Decoder(OPTIONS).decode(view);
+  const value: CborValue = DECODER.decode(view);
   return wideIntegers ? narrow(value) : value;
 }
 

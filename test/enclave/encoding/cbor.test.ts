@@ -117,8 +117,14 @@ const REFUSED: readonly (readonly [string, CborCode])[] = [
   ['ff', 'cbor/reserved'],
   ['81ff', 'cbor/reserved'],
   ['a1ff', 'cbor/truncated'],
-  ['a1ff00', 'cbor/key-type'],
+  ['a1ff00', 'cbor/reserved'],
   ['1f', 'cbor/reserved'],
+  ['df00', 'cbor/reserved'],
+  ['5f00ff', 'cbor/reserved'],
+  ['5f4100', 'cbor/truncated'],
+  ['82f761', 'cbor/truncated'], // what is missing matters more than what is odd
+  ['f700', 'cbor/trailing-bytes'],
+  ['a261ff0061ff00', 'cbor/text'],
   ['3f', 'cbor/reserved'],
 ];
 
