@@ -1,0 +1,196 @@
+/**
+ * The stage of the demo: a folder of its own, the local AWS and the orchestrator as processes of their own, and the
+ * command line run as each person would run it. Whatever happens, nothing of it is left running.
+ */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { Failure } from '../../policies/failure.ts';
+import type { DemoCode } from './story.ts';
+
+/** What a verb printed on stdout, and how it ended. */
+export interface Outcome {
+  readonly exitCode: number;
+  /** The JSON that the verb printed, or an empty object where it printed none. */
+  readonly result: Readonly<Record<string, unknown>>;
+  readonly stderr: string;
+}
+
+export interface Stage {
+  /** Everything that the demo writes is below this folder. */
+  readonly folder: string;
+  /** What the local AWS printed for people's shells. */
+  readonly awsEnvironment: Readonly<Record<string, string>>;
+  readonly awsFolder: string;
+  readonly orchestratorFolder: string;
+  readonly orchestratorUrl: string;
+  /** Runs `accord VERB … --json` as a process of its own. Never throws for an exit code. */
+  run(argv: readonly string[]): Promise<Outcome>;
+  /** Runs a verb that must succeed; throws `demo/verb-failed` with what it said otherwise. */
+  must(argv: readonly string[]): Promise<Readonly<Record<string, unknown>>>;
+  close(): Promise<void>;
+}
+
+const START_MS = 60_000;
+
+interface Service {
+  readonly child: ChildProcess;
+  readonly announced: Readonly<Record<string, unknown>>;
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function parsed(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isRecord(value) ? value : {};
+  } catch {
+    return {};
+  }
+}
+
+/** Starts a verb that serves, and waits for the JSON line in which it says where. */
+function startService(
+  bin: string,
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+  cwd: string,
+  signal: AbortSignal,
+): Promise<Service> {
+  return new Promise((resolve, reject) => {
+    // A group of its own: a terminal's Ctrl-C reaches the demo alone, which then stops its services in order.
+    const child = spawn(process.execPath, [bin, ...argv, '--json'], {
+      cwd,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
+    let said = '';
+    const fail = (why: string): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', aborted);
+      if (child.exitCode === null) child.kill('SIGKILL');
+      reject(
+        signal.aborted
+          ? signal.reason
+          : new Failure<DemoCode>(
+              'environment',
+              'demo/not-started',
+              `\`accord ${argv[0] ?? ''}\` did not start: ${why}`,
+              {
+                where: said.trim(),
+              },
+            ),
+      );
+    };
+    const aborted = (): void => fail('interrupted');
+    const timer = setTimeout(() => fail(`no word from it in ${START_MS / 1000} s`), START_MS);
+    signal.addEventListener('abort', aborted, { once: true });
+    child.stderr.on('data', (data: Buffer) => (said = `${said}${data.toString()}`.slice(-4000)));
+    child.once('error', (error) => fail(error.message));
+    child.once('exit', (code, by) => fail(`it ended (${by ?? `exit ${code}`})`));
+    createInterface(child.stdout).once('line', (line) => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', aborted);
+      child.removeAllListeners('exit');
+      resolve({ child, announced: parsed(line) });
+    });
+  });
+}
+
+/** Asks politely, then insists. Resolves when the process is gone. */
+function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  return new Promise((resolve) => {
+    const insist = setTimeout(() => child.kill('SIGKILL'), 10_000);
+    child.once('exit', () => {
+      clearTimeout(insist);
+      resolve();
+    });
+    child.kill('SIGTERM');
+  });
+}
+
+function runVerb(
+  bin: string,
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+  cwd: string,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [bin, ...argv, '--json'], {
+      cwd,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      signal,
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (data: Buffer) => (stdout += data.toString()));
+    child.stderr.on('data', (data: Buffer) => (stderr += data.toString()));
+    child.once('error', (error) => reject(signal.aborted ? signal.reason : error));
+    child.once('close', (code) => resolve({ exitCode: code ?? 1, result: parsed(stdout), stderr }));
+  });
+}
+
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+/** `bin` is the compiled command line; `host` the kind of host the enclaves run on. */
+export async function setStage(bin: string, host: string, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Stage> {
+  const folder = await mkdtemp(join(tmpdir(), 'accord-demo-'));
+  const awsFolder = join(folder, 'aws');
+  const orchestratorFolder = join(folder, 'orchestrator');
+  const services: Service[] = [];
+  const close = async (): Promise<void> => {
+    for (const service of services.splice(0).reverse()) await stop(service.child);
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    await Promise.all([awsFolder, orchestratorFolder].map((path) => mkdir(path)));
+    // The person's own AWS settings must not leak into a story about made-up accounts.
+    const clean = Object.fromEntries(Object.entries(env).filter(([name]) => !/^(AWS_|ACCORD_)/.test(name)));
+    const aws = await startService(bin, ['local-aws', '--data', awsFolder, '--port', '0'], clean, folder, signal);
+    services.push(aws);
+    const printed = isRecord(aws.announced['environment']) ? aws.announced['environment'] : {};
+    const awsEnvironment = Object.fromEntries(Object.entries(printed).map(([name, value]) => [name, text(value)]));
+    const orchestrator = await startService(
+      bin,
+      ['up', '--port', '0', '--data', orchestratorFolder, '--local-aws', awsFolder, '--host', host],
+      clean,
+      folder,
+      signal,
+    );
+    services.push(orchestrator);
+    const withAws = { ...clean, ...awsEnvironment };
+    const run = (argv: readonly string[]): Promise<Outcome> => runVerb(bin, argv, withAws, folder, signal);
+    return {
+      folder,
+      awsEnvironment,
+      awsFolder,
+      orchestratorFolder,
+      orchestratorUrl: text(orchestrator.announced['url']),
+      run,
+      async must(argv) {
+        const { exitCode, result, stderr } = await run(argv);
+        if (exitCode === 0) return result;
+        throw new Failure<DemoCode>(
+          'environment',
+          'demo/verb-failed',
+          `\`accord ${argv.join(' ')}\` ended with exit code ${exitCode}`,
+          {
+            where: stderr.trim() === '' ? JSON.stringify(result) : stderr.trim(),
+          },
+        );
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
