@@ -1,0 +1,133 @@
+/**
+ * A contributed model: its manifest and its ONNX file in one piece, so that one digest names both.
+ *
+ *     struct {
+ *       uint32 length;                     big-endian, 1 to 262,144
+ *       opaque manifest[length];           UTF-8 JSON, see model-manifest.schema.json
+ *       opaque onnx[];                     the rest, 1 byte to 256 MiB; untrusted, parsed in the computing jail alone
+ *     } ModelPackage;
+ */
+import { createHash } from 'node:crypto';
+import type { FunctionKind } from '../../policies/model.ts';
+import { channelsOf, functionOf, priorCount, cellCount, type ModelManifest } from './model-manifest.ts';
+import { modelFailure } from './model-refusal.ts';
+import { readManifest } from './validators.ts';
+
+export type { ModelManifest } from './model-manifest.ts';
+export type { ModelCode } from './model-refusal.ts';
+
+/** 256 KiB: a thousand labels of 64 characters and a description fit. */
+const MANIFEST_BYTES = 262_144;
+/** 256 MiB: while it loads, a model stands in memory about three times. */
+const ONNX_BYTES = 268_435_456;
+/** Cells or priors of a detector: what one pass of post-processing may look at. */
+const BOXES = 200_000;
+
+export interface ModelPackage {
+  readonly manifest: ModelManifest;
+  /** The manifest as contributed. */
+  readonly manifestBytes: Uint8Array;
+  readonly onnx: Uint8Array;
+  /** Lower-case hex of SHA-256 over the whole package: what a policy pins. */
+  readonly sha256: string;
+}
+
+/** Joins a manifest (JSON text) and ONNX bytes. Checks neither: `parseModelPackage` does, on both sides. */
+export function packModel(manifestJson: string, onnx: Uint8Array): Uint8Array {
+  const manifest = new TextEncoder().encode(manifestJson);
+  const bytes = new Uint8Array(4 + manifest.length + onnx.length);
+  new DataView(bytes.buffer).setUint32(0, manifest.length);
+  bytes.set(manifest, 4);
+  bytes.set(onnx, 4 + manifest.length);
+  return bytes;
+}
+
+/**
+ * Splits a package and checks its manifest against the schema and the function. The parts are views of `bytes`.
+ * Throws `Failure<ModelCode>`. The ONNX bytes are only measured: `startComputer` has them inspected.
+ */
+export function parseModelPackage(bytes: Uint8Array, kind: FunctionKind): ModelPackage {
+  const { manifestBytes, onnx } = split(bytes);
+  const manifest = parseManifest(manifestBytes);
+  checkFunction(manifest, kind);
+  checkConsistency(manifest);
+  return { manifest, manifestBytes, onnx, sha256: createHash('sha256').update(bytes).digest('hex') };
+}
+
+function split(bytes: Uint8Array): { readonly manifestBytes: Uint8Array; readonly onnx: Uint8Array } {
+  const malformed = (what: string): never => {
+    throw modelFailure('model/malformed-package', `not a model package: ${what}`, `${bytes.length} bytes`);
+  };
+  if (bytes.length < 4) malformed('it is shorter than its length field');
+  const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0);
+  if (length === 0 || length > MANIFEST_BYTES)
+    malformed(`the manifest claims ${length} bytes (1 to ${MANIFEST_BYTES})`);
+  if (4 + length >= bytes.length) malformed(`the manifest claims ${length} bytes and no model follows it`);
+  const onnx = bytes.subarray(4 + length);
+  if (onnx.length > ONNX_BYTES) {
+    throw modelFailure('model/too-large', `the ONNX file has ${onnx.length} bytes; at most ${ONNX_BYTES} are taken`);
+  }
+  return { manifestBytes: bytes.subarray(4, 4 + length), onnx };
+}
+
+/** Text and schema of a manifest alone, for whoever writes one. Throws `Failure<ModelCode>`. */
+export function parseManifest(bytes: Uint8Array): ModelManifest {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw modelFailure('model/malformed-manifest', 'the manifest is not JSON in UTF-8', 'manifest');
+  }
+  const read = readManifest(value);
+  if ('fault' in read)
+    throw modelFailure('model/malformed-manifest', `the manifest is not valid: ${read.fault}`, 'manifest');
+  return read.manifest;
+}
+
+function checkFunction(manifest: ModelManifest, kind: FunctionKind): void {
+  const serves = functionOf(manifest.output);
+  if (serves !== kind) {
+    const message = `the model is for ${serves} (output kind ${manifest.output.kind}); the policy's function is ${kind}`;
+    throw modelFailure('model/wrong-function', message, 'manifest /output/kind');
+  }
+}
+
+/** What a schema cannot say: that the parts fit each other. */
+function checkConsistency({ input, output, labels }: ModelManifest): void {
+  const demand = (holds: boolean, where: string, message: string): void => {
+    if (!holds) throw modelFailure('model/inconsistent-manifest', message, `manifest ${where}`);
+  };
+  const channels = channelsOf(input.colour);
+  for (const name of ['mean', 'std'] as const) {
+    const values = input[name];
+    const fits = values === undefined || values.length === 1 || values.length === channels;
+    demand(
+      fits,
+      `/input/${name}`,
+      `${name} has ${values?.length ?? 0} numbers; ${input.colour} takes 1 or ${channels}`,
+    );
+  }
+  const raw = input.scale === undefined && input.mean === undefined && input.std === undefined;
+  demand(input.dtype === 'float32' || raw, '/input', 'uint8 takes pixels as they are: leave out scale, mean and std');
+  if (input.resize.mode === 'crop' && input.resize.shortSide !== undefined) {
+    const enough = input.resize.shortSide >= Math.max(input.width, input.height);
+    demand(enough, '/input/resize/shortSide', 'shortSide is less than the longer side of the input');
+  }
+  if (output.kind === 'yolox') {
+    const fits = output.strides.every((stride) => input.width % stride === 0 && input.height % stride === 0);
+    demand(fits, '/output/strides', 'a stride does not divide width and height of the input');
+    demand(cellCount(input, output.strides) <= BOXES, '/output/strides', `more than ${BOXES} cells`);
+  }
+  if (output.kind === 'ssd') {
+    const { background, priors, order } = output;
+    demand(
+      background === null || background <= labels.length,
+      '/output/background',
+      'background is beyond the classes',
+    );
+    if (priors === undefined) return;
+    demand(order === 'cxcywh' || order === 'cycxhw', '/output/order', 'with priors, order is cxcywh or cycxhw');
+    demand(output.coordinates === 'relative', '/output/coordinates', 'with priors, coordinates are relative');
+    demand(priorCount(priors.levels) <= BOXES, '/output/priors', `more than ${BOXES} priors`);
+  }
+}
