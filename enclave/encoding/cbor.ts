@@ -50,17 +50,28 @@ function isArray(value: CborValue): value is readonly CborValue[] {
   return Array.isArray(value);
 }
 
+/** How the outermost map is written. The NSM has written its payload with indefinite length since 2025. */
+export interface CborEncoding {
+  readonly indefiniteMap?: boolean;
+}
+
 /**
  * Deterministic encoding. Numbers must be integers that JavaScript holds exactly (larger ones are bigints, to 64 bits);
  * other numbers become 64-bit floats. Throws `cbor/not-encodable`.
  */
-export function encodeCbor(value: CborValue): Uint8Array {
+export function encodeCbor(value: CborValue, { indefiniteMap = false }: CborEncoding = {}): Uint8Array {
   const parts: Uint8Array[] = [];
   write(value, parts);
+  if (indefiniteMap && value instanceof Map) {
+    parts[0] = INDEFINITE_MAP;
+    parts.push(BREAK);
+  }
   return concatenate(parts);
 }
 
 const UTF8 = new TextEncoder();
+const INDEFINITE_MAP = Uint8Array.of(0xbf);
+const BREAK = Uint8Array.of(0xff);
 const SIMPLE = { false: Uint8Array.of(0xf4), true: Uint8Array.of(0xf5), null: Uint8Array.of(0xf6) } as const;
 
 function write(value: CborValue, parts: Uint8Array[]): void {

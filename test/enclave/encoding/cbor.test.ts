@@ -160,6 +160,12 @@ describe('options and limits', () => {
     expect(codeOf(() => decodeCbor(fromHex('bf05001b000000000000000500ff'), foreign))).toBe('cbor/duplicate-key');
   });
 
+  test('the outermost map may be written with indefinite length, those within it never', () => {
+    const value = new Map<string, CborValue>([['a', 1], ['b', new Map([['c', 2]])]]); // prettier-ignore
+    expect(toHex(encodeCbor(value, { indefiniteMap: true }))).toBe('bf6161016162a1616302ff');
+    expect(decodeCbor(encodeCbor(value, { indefiniteMap: true }), { ...LIMITS, foreign: true })).toStrictEqual(value);
+  });
+
   test('bytes, items and depth are bounded', () => {
     expect(codeOf(() => decodeCbor(new Uint8Array(9), { maxBytes: 8 }))).toBe('cbor/too-large');
     expect(codeOf(() => decodeCbor(fromHex('83010203'), { maxBytes: 8, maxItems: 3 }))).toBe('cbor/too-many-items');
