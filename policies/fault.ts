@@ -71,7 +71,8 @@ export class PolicyFailure extends Failure<PolicyCode> {
 }
 
 export function formatFaults(faults: readonly Fault[]): string {
-  return faults.map(formatFault).join('\n');
+  const lines = faults.map(formatFault);
+  return lines.length === 1 ? lines.join('') : [`${lines.length} faults in the policy`, ...lines].join('\n');
 }
 
 function formatFault(fault: Fault): string {

@@ -1,0 +1,61 @@
+import { canonicalPolicyText, toCanonicalPolicy } from '../../policies/canonical.ts';
+import { policyDigest } from '../../policies/digest.ts';
+import { EXIT_CODES } from '../../policies/failure.ts';
+import { explain } from '../../policies/explain.ts';
+import { PolicyFailure } from '../../policies/fault.ts';
+import type { Policy } from '../../policies/model.ts';
+import { readPolicyArguments, usage } from './policy-arguments.ts';
+import { readPolicy } from './policy-files.ts';
+import { renderWeakenings } from './render-policy.ts';
+import type { Io, Verb } from './verb.ts';
+
+const HELP = `usage: accord check POLICY [PART…] [--trust FILE] [--at TIME] [--json]
+
+Checks a policy: every fault at once, with line, column and what to write instead. A policy without faults is summed up,
+with its digest and a warning for everything that protects less than it could.
+
+  POLICY       the policy, YAML or JSON; - is stdin
+  PART         further files of the same policy, for example one of each party; none may say what another one says
+  --trust FILE a local stand-in for AWS (\`accord local-aws\` writes the file)
+  --at TIME    judge as of this time instead of now
+  --json       the outcome as JSON
+
+Exit codes: 0 no fault, 20 it asks for something this version does not enforce, 30 it has faults.
+`;
+
+export const verb: Verb = {
+  name: 'check',
+  summary: 'find every fault of a policy, and name every weakening',
+  help: HELP,
+  async run(argv, io) {
+    const { files, trust, json, at } = readPolicyArguments('check', argv);
+    const [file, ...parts] = files;
+    if (file === undefined) throw usage('check', 'POLICY is missing');
+    try {
+      const policy = await readPolicy(io, [file, ...parts], trust);
+      return await reportSound(policy, at ?? new Date(), json, io);
+    } catch (error) {
+      if (!(json && error instanceof PolicyFailure)) throw error;
+      const { code, message, where, hint, faults } = error;
+      io.out(`${JSON.stringify({ valid: false, error: { code, message, where, hint }, faults })}\n`);
+      return EXIT_CODES[error.kind];
+    }
+  },
+};
+
+async function reportSound(policy: Policy, now: Date, json: boolean, io: Io): Promise<number> {
+  const canonicalText = canonicalPolicyText(await toCanonicalPolicy(policy));
+  const digest = await policyDigest(canonicalText);
+  const { title, sentences, weakenings } = explain(policy, { now });
+  if (json) {
+    const { collaboration, until } = policy;
+    const parties = Object.keys(policy.parties);
+    const summary = { valid: true, collaboration, until, parties, policyDigest: digest };
+    io.out(`${JSON.stringify({ ...summary, canonicalBytes: canonicalText.length, inWords: sentences, weakenings })}\n`);
+    return 0;
+  }
+  io.out(`${title}\n\n${sentences.map((sentence) => `  ${sentence}\n`).join('')}\n`);
+  io.out(renderWeakenings(weakenings));
+  io.out(`\nNo fault. Policy digest (SHA-384): ${digest}\n`);
+  return 0;
+}

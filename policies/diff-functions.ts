@@ -1,0 +1,116 @@
+import { FUNCTION_FACTS } from './answer-size.ts';
+import type { FunctionPolicy } from './model.ts';
+import { formatSize } from './units.ts';
+import { count, digits, enumerate, times } from './words.ts';
+
+/** What a change of one function means for one party; nothing where it means nothing. */
+export function describeFunctionChange(
+  id: string,
+  was: FunctionPolicy | undefined,
+  is: FunctionPolicy | undefined,
+  party: string,
+): string[] {
+  if (was === undefined && is === undefined) return [];
+  if (was === undefined) return is === undefined ? [] : added(id, is, party);
+  if (is === undefined) return [`${id} is gone: nobody can call it in the new image.`];
+  return [
+    ...ofUse(id, was, is),
+    ...ofModel(id, was, is, party),
+    ...ofCalls(id, was, is, party),
+    ...ofOutput(id, was, is, party),
+    ...ofInput(id, was, is, party),
+  ];
+}
+
+function added(id: string, is: FunctionPolicy, party: string): string[] {
+  const texts = [`${id} is new: it ${FUNCTION_FACTS[is.uses].does}, with a model of ${is.model.from}.`];
+  if (is.model.from === party) texts.push(...contributes(is, party));
+  const amount = is.calls[party] ?? 0;
+  if (amount > 0) texts.push(`${party} may call it ${times(amount)}.`);
+  return texts;
+}
+
+function ofUse(id: string, was: FunctionPolicy, is: FunctionPolicy): string[] {
+  if (was.uses === is.uses) return [];
+  return [`${id} now does something else: it ${FUNCTION_FACTS[is.uses].does} (${is.uses} instead of ${was.uses}).`];
+}
+
+function ofModel(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
+  const texts: string[] = [];
+  if (was.model.from !== is.model.from) {
+    texts.push(`The model of ${id} comes from ${is.model.from} instead of ${was.model.from}.`);
+    if (was.model.from === party)
+      texts.push(`${party}'s weights are not used, and cannot be opened, by the new image.`);
+    if (is.model.from === party) texts.push(...contributes(is, party));
+  } else if (is.model.from === party) {
+    texts.push(
+      `${party} contributes the model of ${id} again: what was sealed to the old policy does not open under the new one.`,
+    );
+  }
+  if (was.model.sha256 !== is.model.sha256) {
+    const now =
+      is.model.sha256 === undefined
+        ? `The model of ${id} is no longer pinned: ${is.model.from} may replace it.`
+        : `The model of ${id} must have SHA-256 ${is.model.sha256.slice(0, 16)}….`;
+    texts.push(now);
+  }
+  return texts;
+}
+
+function contributes({ calls }: FunctionPolicy, party: string): string[] {
+  const callers = Object.entries(calls).filter(([, amount]) => amount > 0);
+  const words = callers.map(([caller, amount]) => `${caller} ${times(amount)}`);
+  return [`${party} contributes its model; it may be called by ${enumerate(words)}.`];
+}
+
+function ofCalls(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
+  const texts: string[] = [];
+  for (const caller of new Set([...Object.keys(was.calls), ...Object.keys(is.calls)])) {
+    const [old, now] = [was.calls[caller] ?? 0, is.calls[caller] ?? 0];
+    if (old === now) continue;
+    const change = callsInWords(id, caller, old, now);
+    if (caller === party) texts.push(`${change}.`);
+    else if (is.model.from === party && was.model.from === party) {
+      const more = now > old ? 'more' : 'fewer';
+      const answers = count(Math.abs(now - old), `${more} answer`);
+      texts.push(`${change}: ${answers} computed with ${party}'s weights.`);
+    }
+  }
+  return texts;
+}
+
+function callsInWords(id: string, caller: string, old: number, now: number): string {
+  if (now === 0) return `${caller} may no longer call ${id} (${times(old)} before)`;
+  if (old === 0) return `${caller} may now call ${id} ${times(now)} (not at all before)`;
+  return `${caller} may call ${id} ${times(now)} instead of ${times(old)}`;
+}
+
+function ofOutput(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
+  const texts: string[] = [];
+  const calls = (is.calls[party] ?? 0) > 0;
+  const owns = is.model.from === party;
+  if (!calls && !owns) return texts;
+  if (was.output.topK !== is.output.topK) {
+    texts.push(
+      `An answer of ${id} has at most ${count(is.output.topK, 'entry', 'entries')} instead of ${was.output.topK}.`,
+    );
+  }
+  if (was.output.decimals !== is.output.decimals) {
+    texts.push(`Numbers in answers of ${id} have ${digits(is.output.decimals)} instead of ${was.output.decimals}.`);
+  }
+  const finer = is.output.topK > was.output.topK || is.output.decimals > was.output.decimals;
+  if (finer && owns) texts.push(`Each answer tells more about ${party}'s weights than before.`);
+  if (was.release.padTo !== is.release.padTo) {
+    texts.push(
+      `Answers and refusals of ${id} have ${formatSize(is.release.padTo)} instead of ${formatSize(was.release.padTo)}.`,
+    );
+  }
+  return texts;
+}
+
+function ofInput(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
+  if (was.input.maxBytes === is.input.maxBytes || (is.calls[party] ?? 0) === 0) return [];
+  return [
+    `Inputs of ${id} have at most ${formatSize(is.input.maxBytes)} instead of ${formatSize(was.input.maxBytes)}.`,
+  ];
+}
