@@ -1,0 +1,51 @@
+/**
+ * Progress of work that is counted in bytes. On a terminal one line is redrawn; elsewhere a line is printed when a step
+ * has taken longer than a second, and then now and again, so that logs stay short.
+ */
+import type { Io } from './verb.ts';
+
+export interface ByteProgress {
+  /** `done` of `total` bytes of the step that `text` names; without them the step alone. */
+  readonly update: (text: string, done?: number, total?: number) => void;
+  /** Leaves no half-drawn line behind. Call it when the work has ended, however. */
+  readonly end: () => void;
+}
+
+const REDRAW_MS = 100;
+const FIRST_LINE_MS = 1000;
+const NEXT_LINE_MS = 5000;
+const MB = 1_000_000;
+
+export function byteProgress(
+  io: Pick<Io, 'err' | 'interactive'>,
+  now: () => number = () => performance.now(),
+): ByteProgress {
+  let step = '';
+  let due = 0;
+  let drawn = false;
+  const end = (): void => {
+    if (drawn) io.err('\r\u001B[K');
+    drawn = false;
+  };
+  return {
+    update(text, done, total) {
+      const time = now();
+      if (text !== step) {
+        step = text;
+        due = io.interactive ? time : time + FIRST_LINE_MS;
+      }
+      if (time < due) return;
+      const amount =
+        done === undefined || total === undefined ? '' : `, ${percent(done, total)} of ${Math.ceil(total / MB)} MB`;
+      due = time + (io.interactive ? REDRAW_MS : NEXT_LINE_MS);
+      if (io.interactive) io.err(`\r\u001B[K${text}${amount}`);
+      else io.err(`${text}${amount}\n`);
+      drawn = io.interactive;
+    },
+    end,
+  };
+}
+
+function percent(done: number, total: number): string {
+  return `${total === 0 ? 100 : Math.floor((100 * done) / total)} %`;
+}
