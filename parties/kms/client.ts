@@ -1,0 +1,139 @@
+/**
+ * The party's own KMS and STS: the SDK's clients with the credentials of a profile (else the SDK's usual chain), and with
+ * what the `aws` command line reads from the environment and the SDK does not: a CA bundle.
+ */
+import { KMSClient, KMSServiceException } from '@aws-sdk/client-kms';
+import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
+import { fromNodeProviderChain } from '@aws-sdk/credential-providers';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { readFileSync } from 'node:fs';
+import { Agent } from 'node:https';
+import { Failure } from '../../policies/failure.ts';
+
+export type KmsClientCode =
+  | 'aws/ca-bundle' // AWS_CA_BUNDLE names no readable file
+  | 'aws/credentials' // none found, expired, or unknown to AWS
+  | 'aws/denied' // AWS answered: not authorised
+  | 'aws/not-found'
+  | 'aws/refused' // AWS answered: no, for a reason of its own
+  | 'aws/unreachable'; // no answer, or a server's fault: a retry may help
+
+export interface AwsSettings {
+  /** A profile of the AWS configuration; without one, the SDK's credential chain. */
+  readonly profile?: string | undefined;
+  readonly region: string;
+  /** AWS_ENDPOINT_URL(_KMS, _STS), AWS_CA_BUNDLE, AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE are read from here. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** Throws `aws/ca-bundle` at once; everything else when a command is sent. */
+export function createKms(settings: AwsSettings): KMSClient {
+  return new KMSClient(clientConfig(settings, 'KMS'));
+}
+
+export function createSts(settings: AwsSettings): STSClient {
+  return new STSClient(clientConfig(settings, 'STS'));
+}
+
+export interface CallerIdentity {
+  /** Twelve digits. */
+  readonly account: string;
+  /** As STS reports it: of a role's session, the session's ARN. */
+  readonly arn: string;
+  /** The name that key policies use: a user's ARN, or that of the role behind a session. */
+  readonly principalArn: string;
+}
+
+/** Who the credentials belong to. Throws `Failure<KmsClientCode>`. */
+export async function callerIdentity(sts: STSClient): Promise<CallerIdentity> {
+  try {
+    const { Account: account = '', Arn: arn = '' } = await sts.send(new GetCallerIdentityCommand({}));
+    return { account, arn, principalArn: principalOf(arn) };
+  } catch (cause) {
+    throw awsFailure(cause, 'asking AWS who this is');
+  }
+}
+
+/**
+ * `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION` -> `arn:aws:iam::ACCOUNT:role/ROLE`. A session's ARN does not tell its
+ * role's path, but for the roles of IAM Identity Center, whose path is known. Other roles with a path must be named.
+ */
+export function principalOf(arn: string): string {
+  const session = /^arn:([^:]+):sts::(\d{12}):assumed-role\/([^/]+)\/[^/]+$/.exec(arn);
+  if (session === null) return arn;
+  const [, partition, account, role = ''] = session;
+  return `arn:${partition}:iam::${account}:role/${role}`;
+}
+
+/** What AWS or the way there answered, as a failure that says what to do. */
+export function awsFailure(cause: unknown, doing: string): Failure {
+  if (cause instanceof Failure) return cause;
+  const { name, message } = cause instanceof Error ? cause : { name: 'Error', message: String(cause) };
+  const fail = (kind: Failure['kind'], code: KmsClientCode, hint: string): Failure<KmsClientCode> =>
+    new Failure(kind, code, `${doing}: ${message === '' ? name : message}`, { where: name, hint, cause });
+  if (/^(AccessDenied|AccessDeniedException)$/.test(name)) {
+    return fail(
+      'refused',
+      'aws/denied',
+      'the key policy or IAM says no to these credentials: is it the right --profile?',
+    );
+  }
+  if (
+    /^(CredentialsProviderError|ExpiredToken|UnrecognizedClient|InvalidClientTokenId|TokenRefreshRequired)/.test(name)
+  ) {
+    return fail('environment', 'aws/credentials', 'name a profile with --profile, or renew its credentials');
+  }
+  if (/^(NotFoundException)$/.test(name)) {
+    return fail('refused', 'aws/not-found', 'is the ARN right, and does the key exist in that Region?');
+  }
+  if (/^(InvalidSignature|SignatureDoesNotMatch|IncompleteSignature)/.test(name)) {
+    return fail('environment', 'aws/credentials', 'check the secret key of the profile, and the clock of this machine');
+  }
+  const answered = cause instanceof KMSServiceException || (cause instanceof Error && '$fault' in cause);
+  const serversFault = cause instanceof Error && '$fault' in cause && cause.$fault === 'server';
+  if (answered && !serversFault) return fail('refused', 'aws/refused', 'AWS refused the request as it stands');
+  return fail('environment', 'aws/unreachable', 'check the network and AWS_ENDPOINT_URL, then try again');
+}
+
+interface ClientConfig {
+  readonly region: string;
+  readonly credentials: ReturnType<typeof fromNodeProviderChain>;
+  readonly maxAttempts: number;
+  readonly endpoint?: string;
+  readonly requestHandler?: NodeHttpHandler;
+}
+
+function clientConfig({ profile, region, env }: AwsSettings, service: 'KMS' | 'STS'): ClientConfig {
+  const requestHandler = caHandler(env['AWS_CA_BUNDLE']);
+  const endpointOf = (name: 'KMS' | 'STS'): { readonly endpoint?: string } => {
+    const endpoint = env[`AWS_ENDPOINT_URL_${name}`] ?? env['AWS_ENDPOINT_URL'];
+    return endpoint === undefined ? {} : { endpoint };
+  };
+  const transport = requestHandler === undefined ? {} : { requestHandler };
+  const files = {
+    ...(env['AWS_SHARED_CREDENTIALS_FILE'] === undefined ? {} : { filepath: env['AWS_SHARED_CREDENTIALS_FILE'] }),
+    ...(env['AWS_CONFIG_FILE'] === undefined ? {} : { configFilepath: env['AWS_CONFIG_FILE'] }),
+  };
+  const named = profile ?? env['AWS_PROFILE'];
+  const credentials = fromNodeProviderChain({
+    ...(named === undefined ? {} : { profile: named }),
+    ...files,
+    // Profiles that assume a role ask an STS of their own for it.
+    clientConfig: { region, ...transport, ...endpointOf('STS') },
+  });
+  return { region, credentials, maxAttempts: 3, ...transport, ...endpointOf(service) };
+}
+
+/** As the `aws` command line takes it: the bundle's roots, and no others. */
+function caHandler(bundle: string | undefined): NodeHttpHandler | undefined {
+  if (bundle === undefined || bundle === '') return undefined;
+  try {
+    return new NodeHttpHandler({ httpsAgent: new Agent({ ca: readFileSync(bundle, 'utf8'), keepAlive: true }) });
+  } catch (cause) {
+    throw new Failure<KmsClientCode>('environment', 'aws/ca-bundle', 'AWS_CA_BUNDLE names a file that cannot be read', {
+      where: bundle,
+      hint: 'start `accord local-aws` again and use the exports it prints, or unset AWS_CA_BUNDLE',
+      cause,
+    });
+  }
+}
