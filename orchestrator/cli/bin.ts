@@ -1,0 +1,55 @@
+#!/usr/bin/env node
+/** The command line's entry: signals, streams and the exit code. Starts in milliseconds; verbs are loaded when used. */
+import { buffer } from 'node:stream/consumers';
+import { isatty } from 'node:tty';
+import type { Io } from '../../parties/cli/verb.ts';
+import { dispatch, Interrupted } from './dispatch.ts';
+import { VERBS } from './table.ts';
+import { VERSION } from './version.ts';
+
+const interruption = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    if (interruption.signal.aborted && signal === 'SIGINT') process.exit(130); // the second Ctrl-C does not wait
+    interruption.abort(new Interrupted());
+  });
+}
+
+const io: Io = {
+  out: writer(process.stdout),
+  err: writer(process.stderr),
+  env: process.env,
+  cwd: process.cwd(),
+  signal: interruption.signal,
+  interactive: isatty(process.stderr.fd),
+  stdin: async () => new Uint8Array(await buffer(process.stdin)),
+};
+
+process.on('uncaughtException', (error) => {
+  io.err(`accord: unexpected error, a bug in Accord: ${error.message}\n`);
+  if (process.env['ACCORD_DEBUG'] === '1') io.err(`${error.stack ?? ''}\n`);
+  process.exit(1);
+});
+
+const exitCode = await dispatch(process.argv.slice(2), io, { version: VERSION, verbs: VERBS });
+await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+process.exit(exitCode);
+
+/** A reader that went away (`accord … | head`) ends the output, not the work. */
+function writer(stream: NodeJS.WriteStream): (text: string) => void {
+  let isOpen = true;
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    isOpen = false;
+    if (error.code !== 'EPIPE') throw error;
+  });
+  return (text) => {
+    if (isOpen) stream.write(text);
+  };
+}
+
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.destroyed || stream.errored) resolve();
+    else stream.write('', () => resolve());
+  });
+}

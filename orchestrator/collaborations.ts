@@ -1,0 +1,274 @@
+/**
+ * The life of a collaboration on this host: created from a policy, built, launched, watched, stopped, launched again.
+ *
+ *     building -> built -> running -> stopped -> running …
+ *         `-> failed -> building (created again)
+ *
+ * What is said here is relayed, never verified: a party checks measurements and attestation itself.
+ */
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { canonicalPolicyText, parseCanonicalPolicy, toCanonicalPolicy } from '../policies/canonical.ts';
+import { policyDigest } from '../policies/digest.ts';
+import { Failure } from '../policies/failure.ts';
+import { loadPolicy } from '../policies/load.ts';
+import type { Policy } from '../policies/model.ts';
+import { demandCollaboration } from './contributions.ts';
+import type { Contributions } from './contributions.ts';
+import { createEvents } from './events.ts';
+import type { Events } from './events.ts';
+import type { EnclaveHost, Measurements } from './hosts/host.ts';
+import type { LocalAwsAddress } from './relay/address.ts';
+import { hostServices } from './relay/host-services.ts';
+import { createNotebook } from './relay/observations.ts';
+import { createRunning } from './running.ts';
+import type { RunningCollaboration } from './running.ts';
+import { serially } from './serially.ts';
+import type { Collaboration, CollaborationChange, JsonObject, Store } from './store/store.ts';
+
+export type CollaborationCode =
+  'orchestrator/not-built' | 'orchestrator/not-running' | 'orchestrator/stopping' | 'orchestrator/trust-mismatch';
+
+/** Makes the image of a policy; one implementation a target. Writes `image.eif` into the folder. */
+export interface ImageBuilder {
+  build(
+    policy: Policy,
+    folder: string,
+    options: { readonly onProgress: (step: JsonObject) => void; readonly signal: AbortSignal },
+  ): Promise<{ readonly measurements: Measurements; readonly sizing: JsonObject }>;
+  close(): Promise<void>;
+}
+
+/** AWS in miniature, where the coordinator runs one. */
+export interface LocalAwsPlace {
+  readonly address: LocalAwsAddress;
+  /** DER of the roots its TLS certificate chains to. */
+  readonly tlsRoots: readonly Uint8Array[];
+}
+
+export interface CollaborationsOptions {
+  readonly store: Store;
+  readonly contributions: Contributions;
+  readonly builder: ImageBuilder;
+  readonly host: EnclaveHost;
+  /** SHA-256 (hex) of the root that signs what runs on the host; undefined for AWS's own. */
+  readonly attestationRoot: string | undefined;
+  readonly imagesFolder: string;
+  readonly localAws: LocalAwsPlace | undefined;
+  readonly now: () => Date;
+  /** Life-cycle news for the coordinator's terminal. */
+  readonly log: (line: string) => void;
+}
+
+export interface Collaborations {
+  readonly events: Events;
+  /** The same policy twice is one collaboration; a failed or lost image is built again. */
+  create(policyText: string): Promise<{ readonly created: boolean; readonly collaboration: Collaboration }>;
+  list(): Promise<readonly Collaboration[]>;
+  get(id: string): Promise<Collaboration>;
+  running(id: string): RunningCollaboration | undefined;
+  /** Resolves when the enclave serves. */
+  launch(id: string): Promise<Collaboration>;
+  /** Resolves when nothing of the enclave is left. */
+  terminate(id: string): Promise<Collaboration>;
+  console(id: string): Promise<readonly string[]>;
+  /** Ends builds and enclaves, and waits until nothing of them runs. */
+  close(): Promise<void>;
+}
+
+const DIGEST_CHARACTERS = 12;
+const RESTARTED = 'the orchestrator stopped while the enclave ran; launch it again';
+
+/** Takes up what an earlier process left: builds go on, enclaves that ran are marked stopped. */
+export async function openCollaborations(options: CollaborationsOptions): Promise<Collaborations> {
+  const { store, contributions, builder, host, imagesFolder, localAws, now, log } = options;
+  const events = createEvents();
+  const runningById = new Map<string, RunningCollaboration>();
+  /** Settles when the end of what ran is written down. */
+  const endings = new Map<string, Promise<void>>();
+  const launching = new Map<string, Promise<Collaboration>>();
+  const lastConsole = new Map<string, readonly string[]>();
+  const stopping = new AbortController();
+  const builds = serially();
+
+  const get = (id: string): Promise<Collaboration> => demandCollaboration(store, id);
+  const imageFolder = (id: string): string => join(imagesFolder, id);
+  const imagePath = (id: string): string => join(imageFolder(id), 'image.eif');
+
+  const change = async (id: string, what: CollaborationChange): Promise<Collaboration> => {
+    const after = (await store.update(id, what)) ?? (await get(id));
+    log(`${id}: ${after.state}${after.reason === null ? '' : ` (${after.reason})`}`);
+    events.publish(id, { event: 'state', data: { state: after.state, reason: after.reason } });
+    return after;
+  };
+
+  const build = async (id: string): Promise<void> => {
+    if (stopping.signal.aborted) return;
+    const { policy } = await get(id);
+    const partial = `${imageFolder(id)}.part`;
+    try {
+      await rm(partial, { recursive: true, force: true });
+      await mkdir(partial, { recursive: true });
+      const { measurements, sizing } = await builder.build(loadPolicy(policy, { file: 'policy' }), partial, {
+        onProgress: (data) => events.publish(id, { event: 'progress', data }),
+        signal: stopping.signal,
+      });
+      await rm(imageFolder(id), { recursive: true, force: true });
+      await rename(partial, imageFolder(id));
+      await change(id, { state: 'built', reason: null, measurements, sizing });
+    } catch (error) {
+      await rm(partial, { recursive: true, force: true });
+      // Interrupted by the orchestrator's own end: it stays `building`, and goes on at the next start.
+      if (!stopping.signal.aborted)
+        await change(id, { state: 'failed', reason: `the build failed: ${messageOf(error)}` });
+    }
+  };
+  const enqueueBuild = (id: string): void => {
+    void builds(() => build(id)).catch((error: unknown) => log(`${id}: ${messageOf(error)}`));
+  };
+
+  const launch = async (id: string): Promise<Collaboration> => {
+    const collaboration = await get(id);
+    if (runningById.has(id)) return collaboration;
+    if (collaboration.state === 'building' || !(await exists(imagePath(id)))) throw notBuilt(collaboration);
+    const canonical = parseCanonicalPolicy(collaboration.canonicalPolicy);
+    demandSameRoot(canonical.trust, options.attestationRoot);
+    const { parties } = loadPolicy(collaboration.policy, { file: 'policy' });
+    const notebook = createNotebook(() => now().getTime());
+    const services = hostServices({
+      policy: canonical,
+      information: {
+        keyArns: Object.values(parties).map((party) => party.kmsKeyArn),
+        roots: localAws?.tlsRoots ?? [],
+      },
+      findContribution: (functionName) => contributions.open(id, functionName),
+      localAws: localAws?.address,
+      notebook,
+    });
+    const spec = { collaboration: id, eifPath: imagePath(id), ...canonical.enclave };
+    try {
+      const enclave = await host.launch(spec, services, stopping.signal);
+      const running = createRunning(enclave, notebook);
+      runningById.set(id, running);
+      const after = await change(id, { state: 'running', reason: null });
+      endings.set(
+        id,
+        enclave.ended.then(({ reason }) => afterEnd(id, running, reason)),
+      );
+      return after;
+    } catch (error) {
+      if (!stopping.signal.aborted) await change(id, { state: 'stopped', reason: messageOf(error) });
+      throw error;
+    }
+  };
+
+  const afterEnd = async (id: string, running: RunningCollaboration, reason: string): Promise<void> => {
+    lastConsole.set(id, running.enclave.console());
+    runningById.delete(id);
+    await running.stop();
+    await change(id, { state: 'stopped', reason: stopping.signal.aborted ? RESTARTED : reason }).catch(
+      (error: unknown) => log(`${id}: ${messageOf(error)}`),
+    );
+  };
+
+  const stopRunning = async (id: string): Promise<void> => {
+    await launching.get(id)?.catch(() => {});
+    await runningById.get(id)?.stop();
+    await endings.get(id);
+  };
+
+  await mkdir(imagesFolder, { recursive: true, mode: 0o700 });
+  for (const { id, state } of await store.list()) {
+    if (state === 'running') await change(id, { state: 'stopped', reason: RESTARTED });
+    if (state === 'building') enqueueBuild(id);
+  }
+
+  return {
+    events,
+    get,
+    list: () => store.list(),
+    running: (id) => runningById.get(id),
+
+    async create(policyText) {
+      stopping.signal.throwIfAborted();
+      const policy = loadPolicy(policyText, { file: 'policy' });
+      const canonicalPolicy = canonicalPolicyText(await toCanonicalPolicy(policy));
+      const digest = await policyDigest(canonicalPolicy);
+      const id = `${policy.collaboration}-${digest.slice(0, DIGEST_CHARACTERS)}`;
+      const { created, collaboration } = await store.create({
+        id,
+        collaboration: policy.collaboration,
+        policyDigest: digest,
+        canonicalPolicy,
+        policy: JSON.stringify(policy),
+      });
+      if (created) enqueueBuild(id);
+      const isBusy = collaboration.state === 'building' || runningById.has(id) || launching.has(id);
+      if (isBusy || (await exists(imagePath(id)))) return { created, collaboration };
+      const building = await change(id, { state: 'building', reason: null });
+      enqueueBuild(id);
+      return { created, collaboration: building };
+    },
+
+    launch(id) {
+      stopping.signal.throwIfAborted();
+      const pending = launching.get(id);
+      if (pending !== undefined) return pending;
+      const started = launch(id).finally(() => launching.delete(id));
+      launching.set(id, started);
+      return started;
+    },
+
+    async terminate(id) {
+      await get(id);
+      await stopRunning(id);
+      return get(id);
+    },
+
+    async console(id) {
+      await get(id);
+      return runningById.get(id)?.enclave.console() ?? lastConsole.get(id) ?? [];
+    },
+
+    async close() {
+      stopping.abort(new Failure<CollaborationCode>('environment', 'orchestrator/stopping', 'the orchestrator stops'));
+      await Promise.allSettled([...launching.keys(), ...runningById.keys()].map(stopRunning));
+      await builds(() => builder.close());
+    },
+  };
+}
+
+function notBuilt({ id, state }: Collaboration): Failure<CollaborationCode> {
+  return new Failure('refused', 'orchestrator/not-built', `there is no image of it to launch (it is ${state})`, {
+    where: id,
+    hint: state === 'building' ? 'wait until it is built' : 'create it again with `accord run`',
+  });
+}
+
+/** A policy that trusts another root than the host signs with would run, and nobody would believe it. */
+function demandSameRoot(trust: Policy['trust'], attestationRoot: string | undefined): void {
+  const wanted = trust === 'aws' ? undefined : trust.attestationRoot;
+  if (wanted === attestationRoot) return;
+  throw new Failure<CollaborationCode>(
+    'refused',
+    'orchestrator/trust-mismatch',
+    trust === 'aws'
+      ? 'the policy trusts AWS alone, and this host is not on AWS'
+      : 'the policy trusts another attestation root than the one this host signs with',
+    {
+      where: 'trust',
+      hint: "compose the policy with this host's trust file: `accord run POLICY --trust FILE` (`accord local-aws` writes it)",
+    },
+  );
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,147 @@
+/**
+ * Contributions: ciphertext that a party uploads for a function, stored until the enclave asks for it. One a function;
+ * a later one takes the place of the one before.
+ */
+import { readEnvelope } from '../enclave/protocol/envelope.ts';
+import { LIMITS } from '../enclave/protocol/limits.ts';
+import { parseCanonicalPolicy } from '../policies/canonical.ts';
+import { Failure } from '../policies/failure.ts';
+import type { Readable } from 'node:stream';
+import { serially } from './serially.ts';
+import type { Blobs } from './store/blobs.ts';
+import type { Collaboration, Contribution, Store } from './store/store.ts';
+
+export type ContributionCode =
+  | 'orchestrator/unknown-collaboration'
+  | 'orchestrator/unknown-function'
+  | 'orchestrator/no-contribution'
+  | 'orchestrator/not-encrypted'
+  | 'orchestrator/too-many-uploads';
+
+export interface Upload {
+  readonly source: AsyncIterable<Uint8Array>;
+  /** What the sender announced, where it did. */
+  readonly expectedBytes: number | undefined;
+}
+
+export interface Contributions {
+  put(id: string, functionName: string, upload: Upload): Promise<Contribution>;
+  get(id: string, functionName: string): Promise<Contribution>;
+  delete(id: string, functionName: string): Promise<void>;
+  /** The ciphertext itself, or undefined where there is none. */
+  open(id: string, functionName: string): Promise<{ readonly bytes: number; readonly stream: Readable } | undefined>;
+  /** Waits for changes under way. */
+  close(): Promise<void>;
+}
+
+const MOST_UPLOADS = 8;
+
+export interface ContributionsOptions {
+  readonly store: Store;
+  readonly blobs: Blobs;
+  readonly log: (line: string) => void;
+}
+
+/** Removes what an earlier process left half-written or unused. */
+export async function openContributions({ store, blobs, log }: ContributionsOptions): Promise<Contributions> {
+  const changes = serially();
+  let uploads = 0;
+  await blobs.sweep(await store.blobsInUse());
+
+  const find = async (id: string, functionName: string): Promise<Contribution | undefined> => {
+    const collaboration = await demandCollaboration(store, id);
+    const { functions } = parseCanonicalPolicy(collaboration.canonicalPolicy);
+    if (!Object.hasOwn(functions, functionName)) {
+      throw new Failure<ContributionCode>('usage', 'orchestrator/unknown-function', 'the policy has no such function', {
+        where: functionName,
+        hint: `it has: ${Object.keys(functions).join(', ')}`,
+      });
+    }
+    return collaboration.contributions.find((entry) => entry.function === functionName);
+  };
+  const dropUnused = async (sha256: string): Promise<void> => {
+    if (!(await store.blobsInUse()).has(sha256)) await blobs.remove(sha256);
+  };
+
+  return {
+    async put(id, functionName, { source, expectedBytes }) {
+      await find(id, functionName);
+      if (uploads >= MOST_UPLOADS) {
+        throw new Failure<ContributionCode>(
+          'environment',
+          'orchestrator/too-many-uploads',
+          'too many uploads at once',
+          {
+            hint: 'try again in a moment',
+          },
+        );
+      }
+      uploads += 1;
+      try {
+        const received = await blobs.receive(source, {
+          maxBytes: LIMITS.contributionBytes,
+          inspect: demandEnvelope,
+          ...(expectedBytes === undefined ? {} : { expectedBytes }),
+        });
+        return await changes(async () => {
+          const before = await find(id, functionName);
+          await received.keep();
+          const { bytes, sha256 } = received;
+          const contribution = await store.putContribution(id, { function: functionName, bytes, sha256 });
+          if (before !== undefined && before.sha256 !== sha256) await dropUnused(before.sha256);
+          log(`${id}: contribution of ${functionName} stored (${bytes} bytes of ciphertext)`);
+          return contribution;
+        });
+      } finally {
+        uploads -= 1;
+      }
+    },
+
+    get: async (id, functionName) => (await find(id, functionName)) ?? noContribution(functionName),
+
+    delete: (id, functionName) =>
+      changes(async () => {
+        const before = (await find(id, functionName)) ?? noContribution(functionName);
+        await store.deleteContribution(id, functionName);
+        await dropUnused(before.sha256);
+      }),
+
+    open: async (id, functionName) => {
+      const found = (await store.get(id))?.contributions.find((entry) => entry.function === functionName);
+      return found === undefined ? undefined : blobs.read(found.sha256);
+    },
+
+    close: () => changes(async () => {}),
+  };
+}
+
+/** Throws `orchestrator/unknown-collaboration`. */
+export async function demandCollaboration(store: Store, id: string): Promise<Collaboration> {
+  const found = await store.get(id);
+  if (found !== undefined) return found;
+  throw new Failure<ContributionCode>('usage', 'orchestrator/unknown-collaboration', 'there is no such collaboration', {
+    where: id,
+    hint: 'list what there is with `accord ps`',
+  });
+}
+
+/** Somebody will try to upload the model itself one day. What is not an envelope is not even stored. */
+async function demandEnvelope(head: Uint8Array): Promise<void> {
+  try {
+    await readEnvelope([head]);
+  } catch (cause) {
+    throw new Failure<ContributionCode>(
+      'malformed',
+      'orchestrator/not-encrypted',
+      'this is not an encrypted contribution; it was not kept',
+      { hint: 'never upload a model itself: `accord contribute` encrypts it to the enclave first', cause },
+    );
+  }
+}
+
+function noContribution(functionName: string): never {
+  throw new Failure<ContributionCode>('usage', 'orchestrator/no-contribution', 'nothing was contributed for it yet', {
+    where: functionName,
+    hint: "the model's owner contributes it with `accord contribute`",
+  });
+}

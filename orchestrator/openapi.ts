@@ -1,0 +1,263 @@
+/**
+ * The orchestrator's HTTP interface, as the OpenAPI 3.1 document that is served at `/openapi.json` and that every
+ * request is checked against before a route sees it.
+ */
+import type { JsonObject } from './store/store.ts';
+
+const ID_PATTERN = '^[a-z][a-z0-9-]{0,62}-[0-9a-f]{12}$';
+const NAME_PATTERN = '^[a-z][a-z0-9-]{0,62}$';
+/** A policy with everything written in it: 1 MiB of text is far more than an image carries. */
+export const POLICY_TEXT_BYTES = 1_048_576;
+
+const hex = (characters: number): JsonObject => ({ type: 'string', pattern: `^[0-9a-f]{${characters}}$` });
+const ref = (name: string): JsonObject => ({ $ref: `#/components/schemas/${name}` });
+const object = (properties: JsonObject, optional: readonly string[] = []): JsonObject => ({
+  type: 'object',
+  additionalProperties: false,
+  required: Object.keys(properties).filter((key) => !optional.includes(key)),
+  properties,
+});
+const orNull = (schema: JsonObject): JsonObject => ({ anyOf: [schema, { type: 'null' }] });
+const time = { type: 'string', format: 'date-time' };
+const count = { type: 'integer', minimum: 0 };
+const text = { type: 'string' };
+
+const state = { enum: ['building', 'built', 'running', 'stopped', 'failed'] };
+
+const summary = {
+  id: ref('CollaborationId'),
+  collaboration: { type: 'string', pattern: NAME_PATTERN },
+  policyDigest: hex(96),
+  state,
+  reason: { type: ['string', 'null'], description: 'Why it is in this state, where that is not obvious.' },
+  measurements: orNull(ref('Measurements')),
+  contributions: { type: 'array', items: ref('Contribution') },
+  createdAt: time,
+  updatedAt: time,
+};
+
+const seen = {
+  openedAt: { type: 'number' },
+  closedAt: { type: ['number', 'null'] },
+  bytesToEnclave: count,
+  bytesFromEnclave: count,
+  outcome: { type: ['string', 'null'] },
+};
+
+const schemas = {
+  CollaborationId: { type: 'string', pattern: ID_PATTERN, description: '`<name>-<first 12 hex of the policy digest>`' },
+  FunctionName: { type: 'string', pattern: NAME_PATTERN },
+  Measurements: object({ PCR0: hex(96), PCR1: hex(96), PCR2: hex(96) }),
+  Contribution: object({ function: ref('FunctionName'), bytes: count, sha256: hex(64), storedAt: time }),
+  NewCollaboration: object({
+    policy: {
+      type: 'string',
+      minLength: 1,
+      maxLength: POLICY_TEXT_BYTES,
+      description: 'The policy as YAML or JSON text, composed: with every party and, off AWS, with `trust`.',
+    },
+  }),
+  CollaborationSummary: object(summary),
+  Collaboration: object({
+    ...summary,
+    canonicalPolicy: { ...text, description: 'The exact text that is measured (RFC 8785). It names no key ARN.' },
+    inWords: { type: 'array', items: text, description: 'The policy in plain words.' },
+    weakenings: { type: 'array', items: text },
+    sizing: orNull({ type: 'object' }),
+    enclave: orNull(ref('Enclave')),
+  }),
+  Enclave: object({
+    id: text,
+    host: { enum: ['local', 'qemu', 'nitro'] },
+    measurements: { ...ref('Measurements'), description: 'As the host computed them from the image it started.' },
+    state: object(
+      { phase: { enum: ['starting', 'running', 'ended'] }, reason: text, exitCode: { type: ['integer', 'null'] } },
+      ['reason', 'exitCode'],
+    ),
+  }),
+  Observed: object({
+    totals: object({
+      sessions: count,
+      outboundConnections: count,
+      outboundRefused: count,
+      serviceRequests: count,
+      bytesToEnclave: count,
+      bytesFromEnclave: count,
+    }),
+    entries: {
+      type: 'array',
+      items: {
+        oneOf: [
+          object({
+            kind: { const: 'session' },
+            from: text,
+            frames: {
+              type: 'array',
+              items: object({
+                at: { type: 'number' },
+                direction: { enum: ['to-enclave', 'from-enclave'] },
+                bytes: count,
+              }),
+            },
+            ...seen,
+          }),
+          object({ kind: { const: 'outbound' }, host: text, port: count, ...seen }),
+          object({ kind: { const: 'service' }, asked: text, ...seen }),
+        ],
+      },
+    },
+  }),
+  Problem: {
+    type: 'object',
+    required: ['type', 'title', 'status', 'code', 'kind', 'detail'],
+    properties: {
+      type: text,
+      title: text,
+      status: { type: 'integer' },
+      code: text,
+      kind: { enum: ['usage', 'refused', 'unsupported', 'malformed', 'environment', 'bug'] },
+      detail: text,
+      where: text,
+      hint: text,
+      faults: { type: 'array', items: { type: 'object' } },
+    },
+  },
+};
+
+const json = (schema: JsonObject): JsonObject => ({ 'application/json': { schema } });
+const answer = (description: string, schema: JsonObject): JsonObject => ({ description, content: json(schema) });
+const problems = {
+  default: {
+    description: 'A problem (RFC 9457).',
+    content: { 'application/problem+json': { schema: ref('Problem') } },
+  },
+};
+const id = { name: 'id', in: 'path', required: true, schema: ref('CollaborationId') };
+const functionName = { name: 'function', in: 'path', required: true, schema: ref('FunctionName') };
+const bytes = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } };
+
+const paths = {
+  '/healthz': {
+    get: {
+      operationId: 'health',
+      summary: 'Is it up?',
+      responses: { 200: answer('Up.', object({ status: { const: 'ok' } })), ...problems },
+    },
+  },
+  '/openapi.json': {
+    get: {
+      operationId: 'document',
+      summary: 'This document.',
+      responses: { 200: answer('It.', { type: 'object' }), ...problems },
+    },
+  },
+  '/v1/collaborations': {
+    get: {
+      operationId: 'listCollaborations',
+      summary: 'All collaborations, newest first.',
+      responses: {
+        200: answer('They.', object({ collaborations: { type: 'array', items: ref('CollaborationSummary') } })),
+        ...problems,
+      },
+    },
+    post: {
+      operationId: 'createCollaboration',
+      summary: 'Create a collaboration from a policy, and build its image. The same policy twice is one collaboration.',
+      requestBody: { required: true, content: json(ref('NewCollaboration')) },
+      responses: {
+        200: answer('It was there already, image and all.', ref('Collaboration')),
+        201: answer('Created; its image is being built.', ref('Collaboration')),
+        202: answer('It was there already; its image is being built.', ref('Collaboration')),
+        ...problems,
+      },
+    },
+  },
+  '/v1/collaborations/{id}': {
+    parameters: [id],
+    get: {
+      operationId: 'getCollaboration',
+      summary: 'One collaboration. Relayed, not verified: check measurements and attestation yourself.',
+      responses: { 200: answer('It.', ref('Collaboration')), ...problems },
+    },
+  },
+  '/v1/collaborations/{id}/events': {
+    parameters: [id],
+    get: {
+      operationId: 'followCollaboration',
+      summary: 'Server-sent events: `state` at once and at each change, `progress` while it builds.',
+      responses: { 200: { description: 'Events.', content: { 'text/event-stream': { schema: text } } }, ...problems },
+    },
+  },
+  '/v1/collaborations/{id}/launch': {
+    parameters: [id],
+    post: {
+      operationId: 'launch',
+      summary: 'Start its enclave, where none runs; answers when it serves.',
+      responses: { 200: answer('It runs.', ref('Collaboration')), ...problems },
+    },
+  },
+  '/v1/collaborations/{id}/terminate': {
+    parameters: [id],
+    post: {
+      operationId: 'terminate',
+      summary: 'Stop its enclave; answers when nothing of it is left.',
+      responses: { 200: answer('It does not run.', ref('Collaboration')), ...problems },
+    },
+  },
+  '/v1/collaborations/{id}/console': {
+    parameters: [id],
+    get: {
+      operationId: 'console',
+      summary: 'The last lines its enclave printed.',
+      responses: { 200: answer('Lines.', object({ lines: { type: 'array', items: text } })), ...problems },
+    },
+  },
+  '/v1/collaborations/{id}/observed': {
+    parameters: [id],
+    get: {
+      operationId: 'observed',
+      summary: 'What this host saw of the running enclave: connections, sizes, times. There is no more to see.',
+      responses: { 200: answer('The notebook.', ref('Observed')), ...problems },
+    },
+  },
+  '/v1/collaborations/{id}/contributions/{function}': {
+    parameters: [id, functionName],
+    put: {
+      operationId: 'contribute',
+      summary: 'Store an encrypted contribution for a function, in place of the one before.',
+      requestBody: { required: true, content: bytes },
+      responses: { 201: answer('Stored.', ref('Contribution')), ...problems },
+    },
+    get: {
+      operationId: 'getContribution',
+      summary: 'The ciphertext.',
+      responses: { 200: { description: 'The ciphertext.', content: bytes }, ...problems },
+    },
+    delete: {
+      operationId: 'withdrawContribution',
+      summary: 'Delete it from this host.',
+      responses: { 204: { description: 'Deleted.' }, ...problems },
+    },
+  },
+  '/v1/collaborations/{id}/session': {
+    parameters: [id],
+    get: {
+      operationId: 'session',
+      summary: 'A WebSocket to the enclave: each binary message is one frame body, relayed unread.',
+      responses: { 101: { description: 'Switched to WebSocket.' }, ...problems },
+    },
+  },
+};
+
+export const openApiDocument: JsonObject = {
+  openapi: '3.1.0',
+  info: {
+    title: 'Accord orchestrator',
+    version: '1',
+    description: 'Runs collaborations without being trusted. Whatever it says is relayed, and checkable by a party.',
+    license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+  },
+  servers: [{ url: '/' }],
+  paths,
+  components: { schemas },
+};

@@ -1,0 +1,32 @@
+/** What the interface shows of a collaboration: public things only. Key ARNs stay in the store. */
+import { parseCanonicalPolicy } from '../policies/canonical.ts';
+import { explain } from '../policies/explain.ts';
+import type { RunningCollaboration } from './running.ts';
+import type { Collaboration, JsonObject } from './store/store.ts';
+
+export function summaryOf(collaboration: Collaboration): JsonObject {
+  const { id, policyDigest, state, reason, measurements, contributions, createdAt, updatedAt } = collaboration;
+  return {
+    id,
+    collaboration: collaboration.collaboration,
+    policyDigest,
+    state,
+    reason,
+    measurements,
+    contributions,
+    createdAt,
+    updatedAt,
+  };
+}
+
+export function detailsOf(collaboration: Collaboration, running: RunningCollaboration | undefined): JsonObject {
+  const { sentences, weakenings } = explain(parseCanonicalPolicy(collaboration.canonicalPolicy));
+  return {
+    ...summaryOf(collaboration),
+    canonicalPolicy: collaboration.canonicalPolicy,
+    inWords: sentences,
+    weakenings: weakenings.map((weakening) => weakening.text),
+    sizing: collaboration.sizing,
+    enclave: running === undefined ? null : running.describe(),
+  };
+}

@@ -1,0 +1,68 @@
+/** Collaborations: create, read, launch, stop, and what is seen of them. */
+/* oxlint-disable oxc/no-async-endpoint-handlers -- express 5 treats a rejection as an error */
+import express from 'express';
+import type { Router } from 'express';
+import { Failure } from '../../policies/failure.ts';
+import type { CollaborationCode, Collaborations } from '../collaborations.ts';
+import { POLICY_TEXT_BYTES } from '../openapi.ts';
+import { detailsOf, summaryOf } from '../presentation.ts';
+import type { Collaboration, JsonObject } from '../store/store.ts';
+
+export function collaborationRoutes(collaborations: Collaborations): Router {
+  const router = express.Router();
+  const details = (collaboration: Collaboration): JsonObject =>
+    detailsOf(collaboration, collaborations.running(collaboration.id));
+
+  router.get('/v1/collaborations', async (_request, response) => {
+    response.json({ collaborations: (await collaborations.list()).map(summaryOf) });
+  });
+
+  router.post('/v1/collaborations', async (request, response) => {
+    const { created, collaboration } = await collaborations.create(policyText(request.body));
+    response.status(created ? 201 : collaboration.state === 'building' ? 202 : 200);
+    response.location(`/v1/collaborations/${collaboration.id}`).json(details(collaboration));
+  });
+
+  router.get('/v1/collaborations/:id', async (request, response) => {
+    response.json(details(await collaborations.get(request.params.id)));
+  });
+
+  router.post('/v1/collaborations/:id/launch', async (request, response) => {
+    response.json(details(await collaborations.launch(request.params.id)));
+  });
+
+  router.post('/v1/collaborations/:id/terminate', async (request, response) => {
+    response.json(details(await collaborations.terminate(request.params.id)));
+  });
+
+  router.get('/v1/collaborations/:id/console', async (request, response) => {
+    response.json({ lines: await collaborations.console(request.params.id) });
+  });
+
+  router.get('/v1/collaborations/:id/observed', async (request, response) => {
+    const { id } = await collaborations.get(request.params.id);
+    const running = collaborations.running(id);
+    if (running === undefined) throw notRunning(id);
+    response.json({ totals: running.notebook.totals(), entries: running.notebook.entries() });
+  });
+
+  return router;
+}
+
+/** JSON escapes a character in at most six. */
+export const jsonBody: express.RequestHandler = express.json({ limit: 6 * POLICY_TEXT_BYTES, inflate: false });
+
+export function notRunning(id: string): Failure<CollaborationCode> {
+  return new Failure('refused', 'orchestrator/not-running', 'its enclave does not run', {
+    where: id,
+    hint: 'the coordinator launches it with `accord run POLICY`',
+  });
+}
+
+/** The OpenAPI document says that it is there; this says so to the compiler. */
+function policyText(body: unknown): string {
+  if (typeof body === 'object' && body !== null && 'policy' in body && typeof body.policy === 'string') {
+    return body.policy;
+  }
+  throw new TypeError('a body that the OpenAPI document does not allow came through');
+}

@@ -1,0 +1,68 @@
+/** The WebSocket that a party's session goes through. Everything that can fail fails before the upgrade, in HTTP. */
+import type { IncomingMessage } from 'node:http';
+import { STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer } from 'ws';
+import type { WebSocket } from 'ws';
+import { LIMITS } from '../../enclave/protocol/limits.ts';
+import { Failure } from '../../policies/failure.ts';
+import type { Collaborations } from '../collaborations.ts';
+import { toProblem } from '../problem.ts';
+import { notRunning } from './collaborations.ts';
+
+export type SessionRouteCode = 'http/not-found';
+
+const PATH = /^\/v1\/collaborations\/([a-z][a-z0-9-]{0,62}-[0-9a-f]{12})\/session$/;
+
+export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
+/** `demandOwnOrigin` throws where the request comes from a foreign web page. */
+export function sessionUpgrade(
+  collaborations: Collaborations,
+  demandOwnOrigin: (request: IncomingMessage) => void,
+): UpgradeHandler {
+  const webSockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: LIMITS.frameBytes,
+    perMessageDeflate: false, // ciphertext does not shrink, and compression would show what sizes must not
+    clientTracking: false,
+  });
+  return (request, socket, head) => {
+    socket.on('error', () => {});
+    const accept = (): Promise<WebSocket> =>
+      new Promise((resolve, reject) => {
+        if (socket.destroyed) reject(new Error('the party went away'));
+        webSockets.handleUpgrade(request, socket, head, resolve);
+      });
+    open(collaborations, demandOwnOrigin, request, accept).catch((error: unknown) => refuse(socket, error));
+  };
+}
+
+async function open(
+  collaborations: Collaborations,
+  demandOwnOrigin: (request: IncomingMessage) => void,
+  request: IncomingMessage,
+  accept: () => Promise<WebSocket>,
+): Promise<void> {
+  demandOwnOrigin(request);
+  const id = PATH.exec(request.url ?? '')?.[1];
+  if (id === undefined) {
+    throw new Failure<SessionRouteCode>('usage', 'http/not-found', 'there is nothing to upgrade to here');
+  }
+  await collaborations.get(id);
+  const running = collaborations.running(id);
+  if (running === undefined) throw notRunning(id);
+  await running.session(request.socket.remoteAddress ?? 'unknown', accept);
+}
+
+function refuse(socket: Duplex, error: unknown): void {
+  const problem = toProblem(error);
+  const body = JSON.stringify(problem);
+  const head: readonly string[] = [
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}`,
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}

@@ -1,0 +1,62 @@
+/** One enclave that runs, with the sessions relayed to it and the notebook of what the host saw of them. */
+import type { WebSocket } from 'ws';
+import { LIMITS } from '../enclave/protocol/limits.ts';
+import { Failure } from '../policies/failure.ts';
+import type { EnclaveDescription, RunningEnclave } from './hosts/host.ts';
+import { GUEST_PORTS } from './relay/host-services.ts';
+import type { Notebook } from './relay/observations.ts';
+import { relaySession } from './relay/session.ts';
+import type { RelayedSession } from './relay/session.ts';
+
+export type RunningCode = 'orchestrator/too-many-sessions';
+
+export interface RunningCollaboration {
+  readonly enclave: RunningEnclave;
+  readonly notebook: Notebook;
+  describe(): EnclaveDescription;
+  /**
+   * Connects to the enclave first, so that a failure can still be told in HTTP; then `accept` makes the WebSocket and
+   * the session is relayed until it ends.
+   */
+  session(from: string, accept: () => Promise<WebSocket>): Promise<void>;
+  /** Ends the sessions, then the enclave. */
+  stop(): Promise<void>;
+}
+
+export function createRunning(enclave: RunningEnclave, notebook: Notebook): RunningCollaboration {
+  const sessions = new Set<RelayedSession>();
+  let opening = 0;
+  return {
+    enclave,
+    notebook,
+    describe: () => enclave.describe(),
+    async session(from, accept) {
+      if (sessions.size + opening >= LIMITS.connections) {
+        throw new Failure<RunningCode>(
+          'environment',
+          'orchestrator/too-many-sessions',
+          `the enclave already has ${LIMITS.connections} sessions`,
+          { hint: 'try again in a moment' },
+        );
+      }
+      opening += 1;
+      try {
+        const connection = await enclave.connect(GUEST_PORTS.sessions);
+        connection.on('error', () => {});
+        const party = await accept().catch((error: unknown) => {
+          connection.destroy();
+          throw error;
+        });
+        const session = relaySession(party, connection, notebook.session(from));
+        sessions.add(session);
+        void session.ended.then(() => sessions.delete(session));
+      } finally {
+        opening -= 1;
+      }
+    },
+    async stop() {
+      for (const session of sessions) session.stop();
+      await enclave.terminate();
+    },
+  };
+}
