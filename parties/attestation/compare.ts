@@ -18,15 +18,25 @@ export interface OpenExpectation {
   readonly why: string;
 }
 
-/** Throws at the first field that is not as expected; returns what nobody looked at. */
-export function compare(document: AttestationDocument, expectation: Expectation): readonly OpenExpectation[] {
+/** Throws at the first field that is not as expected. */
+export function compare(document: AttestationDocument, expectation: Expectation): void {
   demandProduction(document, expectation.allowDebug);
-  return [
-    ...comparePcrs(document, expectation.pcrs),
-    ...compareNonce(document, expectation.nonce),
-    ...comparePolicy(document, expectation.policyDigest),
-    ...compareAge(document, expectation),
+  comparePcrs(document, expectation.pcrs);
+  compareNonce(document, expectation.nonce);
+  comparePolicy(document, expectation.policyDigest);
+  compareAge(document, expectation);
+}
+
+/** What nobody will look at, whatever the document says. */
+export function openExpectations({ pcrs, nonce, policyDigest, maxAgeMs }: Expectation): readonly OpenExpectation[] {
+  const image = isNotChecked(pcrs) ? IMAGE_PCRS.map((index) => [`${index}`, pcrs] as const) : Object.entries(pcrs);
+  const expected: readonly (readonly [string, object | string | number])[] = [
+    ...image.map(([index, value]) => [`PCR${index}`, value] as const),
+    ['nonce', nonce],
+    ['policyDigest', policyDigest],
+    ['maxAge', maxAgeMs],
   ];
+  return expected.flatMap(([what, value]) => (isNotChecked(value) ? [{ what, why: value.notChecked }] : []));
 }
 
 /** The PCRs that say what runs, and are zeros where the enclave was started in debug mode. */
@@ -54,12 +64,13 @@ function pcrOf(document: AttestationDocument, index: number): Uint8Array {
   throw refused('attestation/pcr-missing', `payload.pcrs.${index}`, `the document holds no PCR${index}`);
 }
 
-function comparePcrs(document: AttestationDocument, expected: Expectation['pcrs']): readonly OpenExpectation[] {
-  if (isNotChecked(expected)) return [open('pcrs', expected)];
-  return Object.entries(expected).flatMap(([index, value]: readonly [string, string | NotChecked]) => {
-    if (isNotChecked(value)) return [open(`PCR${index}`, value)];
+function comparePcrs(document: AttestationDocument, expected: Expectation['pcrs']): void {
+  if (isNotChecked(expected)) return;
+  const entries: readonly (readonly [string, string | NotChecked])[] = Object.entries(expected);
+  for (const [index, value] of entries) {
+    if (isNotChecked(value)) continue;
     const found = toHex(pcrOf(document, Number(index)));
-    if (found === value.toLowerCase()) return [];
+    if (found === value.toLowerCase()) continue;
     const what = `PCR${index} is ${found}, expected ${value.toLowerCase()}`;
     throw refused(
       'attestation/pcr-mismatch',
@@ -67,24 +78,21 @@ function comparePcrs(document: AttestationDocument, expected: Expectation['pcrs'
       what,
       'another image runs there: do not trust it',
     );
-  });
+  }
 }
 
 /** The nonce is what makes an answer fresh: a recorded document carries another. */
-function compareNonce({ nonce }: AttestationDocument, expected: Expectation['nonce']): readonly OpenExpectation[] {
-  if (isNotChecked(expected)) return [open('nonce', expected)];
+function compareNonce({ nonce }: AttestationDocument, expected: Expectation['nonce']): void {
+  if (isNotChecked(expected)) return;
   if (nonce === undefined) throw refused('attestation/nonce-missing', 'payload.nonce', 'the document holds no nonce');
-  if (constantTimeEqual(nonce, expected)) return [];
+  if (constantTimeEqual(nonce, expected)) return;
   throw refused('attestation/nonce-mismatch', 'payload.nonce', 'the document was made for another nonce');
 }
 
-function comparePolicy(
-  document: AttestationDocument,
-  expected: Expectation['policyDigest'],
-): readonly OpenExpectation[] {
-  if (isNotChecked(expected)) return [open('policyDigest', expected)];
+function comparePolicy(document: AttestationDocument, expected: Expectation['policyDigest']): void {
+  if (isNotChecked(expected)) return;
   const found = policyDigestOf(document);
-  if (found === expected) return [];
+  if (found === expected) return;
   const what = `the enclave carries the policy ${found}, expected ${expected}`;
   throw refused('attestation/policy-mismatch', 'payload.user_data', what);
 }
@@ -94,29 +102,19 @@ function policyDigestOf({ userData }: AttestationDocument): PolicyDigest {
     return decodeUserData(userData ?? new Uint8Array()).policyDigest;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    throw refused(
-      'attestation/user-data',
-      'payload.user_data',
-      'the document names no policy: it is not of an Accord enclave',
-    );
+    const what = 'the document names no policy: it is not of an Accord enclave';
+    throw refused('attestation/user-data', 'payload.user_data', what);
   }
 }
 
-function compareAge(
-  { timestamp }: AttestationDocument,
-  { at, maxAgeMs, skewMs = 0 }: Expectation,
-): readonly OpenExpectation[] {
-  if (isNotChecked(maxAgeMs)) return [open('maxAge', maxAgeMs)];
+function compareAge({ timestamp }: AttestationDocument, { at, maxAgeMs, skewMs = 0 }: Expectation): void {
+  if (isNotChecked(maxAgeMs)) return;
   const age = at.getTime() - timestamp;
   if (age < -skewMs) {
     const what = `the document was made ${-age} ms after the time it is judged at`;
     throw refused('attestation/from-the-future', 'payload.timestamp', what, 'check the clock');
   }
-  if (age <= maxAgeMs + skewMs) return [];
+  if (age <= maxAgeMs + skewMs) return;
   const what = `the document is ${age} ms old; at most ${maxAgeMs} ms are allowed`;
   throw refused('attestation/stale', 'payload.timestamp', what, 'ask for a fresh document');
-}
-
-function open(what: string, { notChecked }: NotChecked): OpenExpectation {
-  return { what, why: notChecked };
 }

@@ -6,7 +6,7 @@
  */
 import { checkRoot, checkValidity, trustedChain } from './chain.ts';
 import type { ChainCache } from './chain.ts';
-import { compare, isDebug } from './compare.ts';
+import { compare, isDebug, openExpectations } from './compare.ts';
 import type { OpenExpectation } from './compare.ts';
 import { verifyCoseSign1 } from './cose.ts';
 import type { AttestationDocument } from './document.ts';
@@ -57,12 +57,12 @@ export async function verifyAttestation(
   const root = checkRoot(chain, expectation.roots);
   await verifyCoseSign1(document.cose, chain.leafKey);
   checkValidity(chain, expectation.at.getTime(), expectation.skewMs ?? 0);
-  const open = compare(document, expectation);
+  compare(document, expectation);
   const proof: Omit<VerifiedAttestation, typeof verified> = {
     document,
     root,
     debug: isDebug(document),
-    notChecked: open,
+    notChecked: openExpectations(expectation),
   };
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the one place that makes this brand
   return proof as VerifiedAttestation;

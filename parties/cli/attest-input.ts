@@ -1,0 +1,79 @@
+/** What `accord attest` reads: a document, raw or base64, and a root certificate, PEM or DER. */
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { fromBase64, fromBase64url } from '../../enclave/encoding/base64url.ts';
+import { DER, readDer } from '../../enclave/encoding/der.ts';
+import { Failure } from '../../policies/failure.ts';
+import { awsRoot, localRootOf } from '../attestation/verify.ts';
+import type { Root } from '../attestation/verify.ts';
+import type { Io } from './verb.ts';
+
+export type AttestInputCode = 'cli/no-such-file' | 'cli/unreadable' | 'attestation/too-large' | 'attestation/root-file';
+
+/** Far above the largest document in base64 with line ends; what is longer is not looked at. */
+const MAX_FILE_BYTES = 262_144;
+
+/** The document's own bytes. A raw one starts with a byte that is no character, so the two cannot be confused. */
+export async function readDocument(io: Io, file: string): Promise<Uint8Array> {
+  const bytes = await readInput(io, file);
+  const text = asciiOf(bytes);
+  if (text === undefined || !/^[\w+/=\s-]+$/.test(text)) return bytes;
+  const letters = text.replaceAll(/\s/g, '').replaceAll('+', '-').replaceAll('/', '_');
+  return fromBase64url(letters.replace(/={1,2}$/, ''), 'the document');
+}
+
+/** `aws`, or a file with one certificate. A file that holds the AWS root is the AWS root. */
+export async function readRoot(io: Io, name: string): Promise<Root> {
+  if (name === 'aws') return awsRoot;
+  const bytes = await readInput(io, name);
+  const der = pemOf(bytes, name) ?? bytes;
+  try {
+    readDer(der, DER.sequence);
+  } catch (cause) {
+    throw notOneCertificate(name, cause);
+  }
+  const root = await localRootOf(der);
+  return root.sha256 === awsRoot.sha256 ? awsRoot : root;
+}
+
+function pemOf(bytes: Uint8Array, name: string): Uint8Array | undefined {
+  const text = asciiOf(bytes);
+  if (text === undefined) return undefined;
+  const [block, ...more] = text.matchAll(/-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/g);
+  if (block === undefined || more.length > 0) throw notOneCertificate(name);
+  return fromBase64((block[1] ?? '').replaceAll(/\s/g, ''), name);
+}
+
+function notOneCertificate(name: string, cause?: unknown): Failure<AttestInputCode> {
+  return new Failure('malformed', 'attestation/root-file', `${name} does not hold one certificate, PEM or DER`, {
+    where: name,
+    hint: 'give "aws", or the root certificate that `accord local-aws` wrote (nsm/root.der)',
+    cause,
+  });
+}
+
+function asciiOf(bytes: Uint8Array): string | undefined {
+  return bytes.every((byte) => byte < 0x80) ? new TextDecoder().decode(bytes) : undefined;
+}
+
+async function readInput(io: Io, file: string): Promise<Uint8Array> {
+  const bytes = file === '-' ? await io.stdin() : await readBytes(io, file);
+  if (bytes.length <= MAX_FILE_BYTES) return bytes;
+  const message = `${file === '-' ? 'the input' : file} has ${bytes.length} bytes, far more than an attestation document`;
+  throw new Failure<AttestInputCode>('malformed', 'attestation/too-large', message, { where: file });
+}
+
+async function readBytes(io: Io, file: string): Promise<Uint8Array> {
+  try {
+    return await readFile(resolve(io.cwd, file), { signal: io.signal });
+  } catch (cause) {
+    if (io.signal.aborted) throw cause;
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') {
+      const message = code === 'EISDIR' ? `${file} is a folder` : `there is no file ${file}`;
+      throw new Failure<AttestInputCode>('usage', 'cli/no-such-file', message, { where: file, cause });
+    }
+    const message = `${file} cannot be read (${code})`;
+    throw new Failure<AttestInputCode>('environment', 'cli/unreadable', message, { where: file, cause });
+  }
+}

@@ -1,0 +1,176 @@
+import { parseArgs } from 'node:util';
+import { fromHex } from '../../enclave/encoding/hex.ts';
+import { EXIT_CODES, Failure } from '../../policies/failure.ts';
+import type { PolicyDigest } from '../../policies/model.ts';
+import { openExpectations } from '../attestation/compare.ts';
+import { notChecked, parseAttestation, verifyAttestation } from '../attestation/verify.ts';
+import type { AttestationDocument, Expectation, NotChecked, PcrExpectations } from '../attestation/verify.ts';
+import { readDocument, readRoot } from './attest-input.ts';
+import { renderReport, reportFailed, reportValid } from './attest-report.ts';
+import type { AttestReport } from './attest-report.ts';
+import { usage } from './policy-arguments.ts';
+import type { Io, Verb } from './verb.ts';
+
+const HELP = `usage: accord attest --document FILE [--at TIME] [--pcr N=HEX…] [--nonce HEX] [--root aws|FILE]
+                     [--policy-digest HEX] [--max-age DURATION] [--allow-debug] [--json]
+
+Verifies a recorded attestation document: its form, its certificate chain to the root, its signature, its dates, and
+what it says against what you expect. What you do not ask for is not checked, and the report lists it.
+
+  --document FILE      the document, raw or base64; - is stdin
+  --at TIME            judge as of this time: ISO 8601 (2025-12-25T13:15:37Z), or "document" for the time at which the
+                       document says it was made; default: now, by which a recorded document has usually expired
+  --pcr N=HEX          PCR N must have this value; may be given several times
+  --nonce HEX          the document must have been made for this nonce
+  --policy-digest HEX  the enclave must carry the policy of this digest (SHA-384, as accord check prints it)
+  --max-age DURATION   refuse a document that is older, for example 30s, 5m, 2h
+  --root aws|FILE      the root to trust; default: aws, pinned. A file (PEM or DER) names a local root, and the report
+                       says so
+  --allow-debug        accept an enclave in debug mode, whose PCRs are zeros and whose console its host reads
+  --json               {valid, code, moduleId, timestamp, pcrs, debug, notChecked, root, weakenings, …}
+
+Exit codes: 0 valid, 10 a check said no, 30 not an attestation document.
+`;
+
+export const verb: Verb = {
+  name: 'attest',
+  summary: 'verify an attestation document',
+  help: HELP,
+  async run(argv, io) {
+    const options = parse(argv);
+    if (options.document === undefined) throw usage('attest', '--document is missing');
+    return offline({ ...options, document: options.document }, io);
+  },
+};
+
+type Options = ReturnType<typeof parse>;
+
+/** Judges a recorded document, without asking anybody. */
+async function offline(options: Options & { readonly document: string }, io: Io): Promise<number> {
+  const root = await readRoot(io, options.root ?? 'aws');
+  const expectation = { ...expectationOf(options), roots: [root] };
+  const whenever = timeOf(options.at);
+  const context = (at: Date) => ({ at, root, open: openExpectations({ ...expectation, at }) });
+  let document: AttestationDocument;
+  try {
+    document = parseAttestation(await readDocument(io, options.document));
+  } catch (error) {
+    // People get the failure as every other; with --json the verdict keeps its one shape.
+    if (!options.json || !isVerdict(error)) throw error;
+    const at = whenever === 'document' ? new Date() : whenever;
+    return tell(reportFailed(error, context(at)), EXIT_CODES[error.kind], options, io);
+  }
+  const at = whenever === 'document' ? new Date(document.timestamp) : whenever;
+  try {
+    const verified = await verifyAttestation(document, { ...expectation, at });
+    return tell(reportValid(verified, at), 0, options, io);
+  } catch (error) {
+    if (!isVerdict(error)) throw error;
+    return tell(reportFailed(error, context(at), document), EXIT_CODES[error.kind], options, io);
+  }
+}
+
+function tell(report: AttestReport, exitCode: number, { json }: Options, io: Io): number {
+  io.out(json ? `${JSON.stringify(report)}\n` : renderReport(report));
+  return exitCode;
+}
+
+/** A judgement of the document, as opposed to a slip in the command or a file that cannot be read. */
+function isVerdict(error: unknown): error is Failure {
+  return error instanceof Failure && (error.kind === 'refused' || error.kind === 'malformed');
+}
+
+function parse(argv: readonly string[]): {
+  readonly document: string | undefined;
+  readonly at: string | undefined;
+  readonly pcrs: readonly string[];
+  readonly nonce: string | undefined;
+  readonly policyDigest: string | undefined;
+  readonly maxAge: string | undefined;
+  readonly root: string | undefined;
+  readonly allowDebug: boolean;
+  readonly json: boolean;
+} {
+  try {
+    const { values } = parseArgs({
+      args: [...argv],
+      options: {
+        document: { type: 'string' },
+        at: { type: 'string' },
+        pcr: { type: 'string', multiple: true },
+        nonce: { type: 'string' },
+        'policy-digest': { type: 'string' },
+        'max-age': { type: 'string' },
+        root: { type: 'string' },
+        'allow-debug': { type: 'boolean' },
+        json: { type: 'boolean' },
+      },
+    });
+    const { document, at, pcr = [], nonce, root, json = false } = values;
+    const { 'policy-digest': policyDigest, 'max-age': maxAge, 'allow-debug': allowDebug = false } = values;
+    return { document, at, pcrs: pcr, nonce, policyDigest, maxAge, root, allowDebug, json };
+  } catch (error) {
+    throw usage('attest', (error instanceof Error ? error.message : String(error)).split('. ')[0] ?? '');
+  }
+}
+
+function expectationOf(options: Options): Omit<Expectation, 'at' | 'roots'> {
+  return {
+    pcrs: pcrsOf(options.pcrs),
+    nonce: options.nonce === undefined ? notChecked('no --nonce') : bytesOf('nonce', options.nonce),
+    policyDigest:
+      options.policyDigest === undefined ? notChecked('no --policy-digest') : digestOf(options.policyDigest),
+    maxAgeMs: options.maxAge === undefined ? notChecked('no --max-age') : durationOf(options.maxAge),
+    allowDebug: options.allowDebug,
+  };
+}
+
+function pcrsOf(given: readonly string[]): PcrExpectations {
+  const open = notChecked('no --pcr');
+  const expected: Record<number, string | NotChecked> & PcrExpectations = { 0: open, 1: open, 2: open };
+  const seen = new Set<number>();
+  for (const text of given) {
+    const [, index = '', hex = ''] = /^(?:PCR)?(\d{1,2})=([0-9a-f]+)$/i.exec(text) ?? [];
+    if (index === '' || hex.length !== 96) {
+      throw usage('attest', `--pcr takes N=HEX with 96 hexadecimal digits, for example 0=2d15…, not "${text}"`);
+    }
+    if (seen.has(Number(index))) throw usage('attest', `--pcr ${index} is given twice`);
+    seen.add(Number(index));
+    expected[Number(index)] = hex;
+  }
+  return expected;
+}
+
+function bytesOf(option: string, text: string): Uint8Array {
+  try {
+    return fromHex(text);
+  } catch {
+    throw usage('attest', `--${option} takes hexadecimal, not "${text}"`);
+  }
+}
+
+function digestOf(text: string): PolicyDigest {
+  if (!/^[0-9a-f]{96}$/i.test(text)) throw usage('attest', '--policy-digest takes 96 hexadecimal digits');
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what the caller names as a policy digest is one
+  return text.toLowerCase() as PolicyDigest;
+}
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+function durationOf(text: string): number {
+  const [, count = '', unit = ''] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text) ?? [];
+  const factor = UNITS[unit];
+  if (factor === undefined) throw usage('attest', `--max-age takes a duration like 30s, 5m or 2h, not "${text}"`);
+  return Number(count) * factor;
+}
+
+const ISO_8601 = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d))?$/;
+
+/** Without a time zone a time means another thing on each machine, so it is not taken. */
+function timeOf(text: string | undefined): Date | 'document' {
+  if (text === undefined || text === 'now') return new Date();
+  if (text === 'document') return text;
+  const time = new Date(text);
+  if (ISO_8601.test(text) && !Number.isNaN(time.getTime())) return time;
+  throw usage('attest', `--at takes a time like 2025-12-25T13:15:37Z, or "document", not "${text}"`);
+}
