@@ -11,9 +11,8 @@
  *     name         = text matching ^[a-z][a-z0-9-]{0,62}$
  *
  * A call is followed by its input in chunks: `position` is the offset of `data`, every chunk but the last is full, the
- * last has `last` set and ends at `inputBytes`; an input of no bytes is one empty last chunk. A call that is refused
- * before its last chunk stays refused: the enclave drops chunks until another request comes, and the party may stop
- * sending as soon as it sees an answer.
+ * last has `last` set and ends at `inputBytes`; an input of no bytes is one empty last chunk. The enclave takes all chunks
+ * whatever it will answer, so that a refusal looks on the wire like everything else; the answer follows the last one.
  */
 import { Failure } from '../../policies/failure.ts';
 import { concat } from '../crypto/digest.ts';
@@ -201,9 +200,9 @@ export interface InputAssembly {
 
 /**
  * Puts an input together. Memory grows with what has arrived, never with what was announced; that `inputBytes` is within
- * the policy's limit is for the caller to check first.
+ * the policy's limit is for the caller to check first. An input that is not kept is checked alike, and comes out empty.
  */
-export function assembleInput(inputBytes: number): InputAssembly {
+export function assembleInput(inputBytes: number, keep = true): InputAssembly {
   const parts: Uint8Array[] = [];
   let arrived = 0;
   let complete = false;
@@ -218,7 +217,7 @@ export function assembleInput(inputBytes: number): InputAssembly {
           `a chunk of ${data.length} bytes at ${position}; expected ${expected} at ${arrived}`,
         );
       }
-      parts.push(data);
+      if (keep) parts.push(data);
       arrived += data.length;
       complete = last;
       return last ? concat(...parts.splice(0)) : undefined;

@@ -1,0 +1,49 @@
+/** Time limits on what an outsider can delay. Timers are an argument, so that a simulation can own them. */
+import { Failure } from '../policies/failure.ts';
+
+export type DeadlineCode = 'deadline/passed';
+
+/** Runs `run` after so many milliseconds, unless the returned function is called first. */
+export type Timers = (milliseconds: number, run: () => void) => () => void;
+
+export interface Deadline {
+  readonly signal: AbortSignal;
+  /** No longer needed: frees the timer. */
+  cancel(): void;
+}
+
+/** A signal that is aborted when the time is over, or with `outer`. `what` completes "... took too long". */
+export function deadline(timers: Timers, milliseconds: number, what: string, outer?: AbortSignal): Deadline {
+  const controller = new AbortController();
+  const stop = timers(milliseconds, () =>
+    controller.abort(
+      new Failure<DeadlineCode>('environment', 'deadline/passed', `${what} took longer than ${milliseconds} ms`),
+    ),
+  );
+  const follow = (): void => controller.abort(outer?.reason);
+  if (outer?.aborted === true) follow();
+  else outer?.addEventListener('abort', follow, { once: true });
+  return {
+    signal: controller.signal,
+    cancel() {
+      stop();
+      outer?.removeEventListener('abort', follow);
+    },
+  };
+}
+
+/** Runs `work` under a deadline of its own. The work must heed the signal: it is not abandoned. */
+export async function within<Result>(
+  timers: Timers,
+  milliseconds: number,
+  what: string,
+  work: (signal: AbortSignal) => Promise<Result>,
+  outer?: AbortSignal,
+): Promise<Result> {
+  const limit = deadline(timers, milliseconds, what, outer);
+  try {
+    return await work(limit.signal);
+  } finally {
+    limit.cancel();
+  }
+}
