@@ -16,6 +16,7 @@
  */
 import type { Duplex, Readable } from 'node:stream';
 import { Failure } from '../../policies/failure.ts';
+import { concat } from '../crypto/digest.ts';
 import { decodeCbor, encodeCbor, mapReader } from '../encoding/cbor.ts';
 import { LIMITS } from './limits.ts';
 
@@ -115,7 +116,7 @@ export async function writeFrame(stream: Duplex, body: Uint8Array, signal?: Abor
 }
 
 export interface FrameReader {
-  /** The next body; undefined where the stream ended between two frames. One call at a time. */
+  /** The next body; undefined where the stream ended between two frames. One call at a time; an aborted one is the last. */
   readFrame(signal?: AbortSignal): Promise<Uint8Array | undefined>;
 }
 
@@ -124,22 +125,34 @@ export interface FrameReader {
  * afterwards (TLS after a dial) finds every byte. The length is checked before anything is allocated for the body.
  */
 export function frameReader(stream: Readable, maxBytes: number = LIMITS.frameBytes): FrameReader {
-  const exactly = async (bytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> => {
-    for (;;) {
+  // What is there is taken at once, up to what is missing: a stream whose buffer is never emptied would wake its reader
+  // again and again without anything new.
+  const exactly = async (bytes: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> => {
+    const parts: Uint8Array[] = [];
+    for (let missing = bytes; missing > 0;) {
       signal?.throwIfAborted();
-      const found: unknown = stream.destroyed ? null : stream.read(bytes);
-      if (found instanceof Uint8Array) return new Uint8Array(found);
-      if (stream.errored) throw closed('the connection broke', stream.errored);
-      if (stream.readableEnded || stream.destroyed) return undefined;
-      await settled(stream, ['readable', 'end', 'close', 'error'], signal);
+      const found: unknown = stream.destroyed
+        ? null
+        : stream.read(Math.min(missing, Math.max(1, stream.readableLength)));
+      if (found instanceof Uint8Array) {
+        parts.push(found);
+        missing -= found.length;
+      } else if (stream.errored) {
+        throw closed('the connection broke', stream.errored);
+      } else if (stream.readableEnded || stream.destroyed) {
+        return parts.length === 0 ? undefined : concat(...parts);
+      } else {
+        await settled(stream, ['readable', 'end', 'close', 'error'], signal);
+      }
     }
+    return concat(...parts);
   };
   return {
     async readFrame(signal) {
       const head = await exactly(HEAD_BYTES, signal);
       if (head === undefined) return undefined;
       if (head.length < HEAD_BYTES) throw truncated(head.length, HEAD_BYTES);
-      const length = new DataView(head.buffer).getUint32(0);
+      const length = new DataView(head.buffer, head.byteOffset).getUint32(0);
       checkLength(length, maxBytes);
       const body = await exactly(length, signal);
       if (body === undefined || body.length < length) throw truncated(body?.length ?? 0, length);

@@ -1,0 +1,135 @@
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { expectSameBytes } from '../../same-bytes.ts';
+import { encodeCbor } from '../../../enclave/encoding/cbor.ts';
+import type { CborValue } from '../../../enclave/encoding/cbor.ts';
+import { LIMITS } from '../../../enclave/protocol/limits.ts';
+import { assembleInput, decodeRequest, encodeRequest, inputChunks } from '../../../enclave/protocol/request.ts';
+import type { Chunk, Request } from '../../../enclave/protocol/request.ts';
+import { Failure } from '../../../policies/failure.ts';
+
+const CREDENTIALS = { accessKeyId: 'ASIAEXAMPLE', secretAccessKey: 'secret', sessionToken: 'token' };
+const AUTHENTICATE: Request = {
+  t: 'authenticate',
+  keyArn: 'arn:aws:kms:eu-west-1:111122223333:key/a11ce000-0000-4000-8000-000000000001',
+  sessionId: new Uint8Array(16).fill(1),
+  ciphertext: new Uint8Array(180).fill(2),
+  credentials: CREDENTIALS,
+};
+const REQUESTS: readonly Request[] = [
+  AUTHENTICATE,
+  { t: 'call', function: 'classify', requestId: new Uint8Array(32).fill(3), inputBytes: 70_000 },
+  { t: 'chunk', position: 0, last: false, data: new Uint8Array(300).fill(4) },
+  { t: 'chunk', position: LIMITS.inputBytes, last: true, data: new Uint8Array(0) },
+  { t: 'contribute', function: 'classify', envelopeSha256: new Uint8Array(32).fill(5), bytes: 1_000_000 },
+  { t: 'status' },
+];
+
+test.each(REQUESTS)('$t comes back as it went', (request) => {
+  expect(decodeRequest(encodeRequest(request))).toEqual(request);
+});
+
+test('the largest request fits a frame once it is sealed and wrapped', () => {
+  const largest = encodeRequest({
+    t: 'chunk',
+    position: LIMITS.inputBytes,
+    last: true,
+    data: new Uint8Array(LIMITS.chunkBytes),
+  });
+  expect(largest.length + 16 + 32 + 32).toBeLessThan(LIMITS.frameBytes);
+});
+
+const map = (entries: Readonly<Record<string, CborValue>>): Uint8Array => encodeCbor(new Map(Object.entries(entries)));
+const call = { t: 'call', function: 'classify', requestId: new Uint8Array(32), inputBytes: 5 };
+const credentials = new Map(Object.entries(CREDENTIALS));
+const authenticate = {
+  t: 'authenticate',
+  keyArn: 'arn',
+  sessionId: new Uint8Array(16),
+  ciphertext: new Uint8Array(1),
+  credentials,
+};
+const HOSTILE: Readonly<Record<string, Uint8Array>> = {
+  unknownType: map({ t: 'shutdown' }),
+  extraKey: map({ t: 'status', verbose: true }),
+  functionWithSlash: map({ ...call, function: '../../etc' }),
+  functionWithCapital: map({ ...call, function: 'Classify' }),
+  functionEmpty: map({ ...call, function: '' }),
+  functionTooLong: map({ ...call, function: 'a'.repeat(64) }),
+  shortRequestId: map({ ...call, requestId: new Uint8Array(31) }),
+  negativeLength: map({ ...call, inputBytes: -1 }),
+  lengthOverLimit: map({ ...call, inputBytes: LIMITS.inputBytes + 1 }),
+  lengthOf64Bits: map({ ...call, inputBytes: 2n ** 63n }),
+  lengthAsText: map({ ...call, inputBytes: '5' }),
+  chunkTooLong: map({ t: 'chunk', position: 0, last: true, data: new Uint8Array(LIMITS.chunkBytes + 1) }),
+  chunkLastAsNumber: map({ t: 'chunk', position: 0, last: 1, data: new Uint8Array(1) }),
+  sessionIdTooLong: map({ ...authenticate, sessionId: new Uint8Array(17) }),
+  ciphertextEmpty: map({ ...authenticate, ciphertext: new Uint8Array(0) }),
+  ciphertextHuge: map({ ...authenticate, ciphertext: new Uint8Array(6_145) }),
+  credentialsMissing: map({ ...authenticate, credentials: new Map([['accessKeyId', 'a']]) }),
+  credentialsExtra: map({ ...authenticate, credentials: new Map([...credentials, ['region', 'x']]) }),
+  credentialsNested: map({ ...authenticate, credentials: new Map([['accessKeyId', new Map()]]) }),
+  contributionTooLarge: map({
+    t: 'contribute',
+    function: 'f',
+    envelopeSha256: new Uint8Array(32),
+    bytes: LIMITS.contributionBytes + 1,
+  }),
+  contributionOfNothing: map({ t: 'contribute', function: 'f', envelopeSha256: new Uint8Array(32), bytes: 0 }),
+};
+
+test.each(Object.entries(HOSTILE))('refused: %s', (_, plaintext) => {
+  expect(() => decodeRequest(plaintext)).toThrow(Failure);
+});
+
+test('any bytes give a request or a coded failure', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 120 }), (plaintext) => {
+      try {
+        decodeRequest(plaintext);
+      } catch (error) {
+        expect(error).toMatchObject({ kind: 'malformed' });
+      }
+    }),
+  );
+});
+
+describe('an input in chunks', () => {
+  const SIZES = [0, 1, LIMITS.chunkBytes - 1, LIMITS.chunkBytes, LIMITS.chunkBytes + 1, 3 * LIMITS.chunkBytes];
+
+  test.each(SIZES)('%i bytes come together again', (size) => {
+    const input = new Uint8Array(size).fill(7);
+    const assembly = assembleInput(size);
+    const results = [...inputChunks(input)].map((chunk) => assembly.add(chunk));
+    expect(results).toHaveLength(Math.max(1, Math.ceil(size / LIMITS.chunkBytes)));
+    expect(results.slice(0, -1).every((result) => result === undefined)).toBe(true);
+    expectSameBytes(results.at(-1), input);
+  });
+
+  const size = 2 * LIMITS.chunkBytes + 10;
+  const chunks = (): Chunk[] => [...inputChunks(new Uint8Array(size))];
+  const MISPLACED: Readonly<Record<string, (chunks: Chunk[]) => Chunk[]>> = {
+    swapped: ([a, b, c]) => [b, a, c].filter((chunk) => chunk !== undefined),
+    repeated: ([a, b, c]) => [a, a, b, c].filter((chunk) => chunk !== undefined),
+    oneLeftOut: ([a, , c]) => [a, c].filter((chunk) => chunk !== undefined),
+    lastTooEarly: ([a]) => [a].flatMap((chunk) => (chunk === undefined ? [] : [{ ...chunk, last: true }])),
+    lastNotMarked: (all) => all.map((chunk) => ({ ...chunk, last: false })),
+    shortInTheMiddle: (all) => all.map((chunk) => ({ ...chunk, data: chunk.data.subarray(0, 9) })),
+    longerThanAnnounced: (all) => all.map((chunk) => (chunk.last ? { ...chunk, data: new Uint8Array(11) } : chunk)),
+    oneMoreAfterTheLast: (all) => [...all, ...all.slice(-1)],
+  };
+
+  test.each(Object.entries(MISPLACED))('%s', (_, misplace) => {
+    const assembly = assembleInput(size);
+    expect(() => misplace(chunks()).forEach((chunk) => assembly.add(chunk))).toThrow(
+      expect.objectContaining({ code: 'request/chunk-out-of-place' }),
+    );
+  });
+
+  test('nothing is allocated for what was only announced', () => {
+    const before = process.memoryUsage().arrayBuffers;
+    const assemblies = Array.from({ length: 100 }, () => assembleInput(LIMITS.inputBytes));
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(LIMITS.inputBytes);
+    expect(assemblies).toHaveLength(100);
+  });
+});
