@@ -47,7 +47,7 @@ export function parseCoseSign1(bytes: Uint8Array): CoseSign1 {
 }
 
 function algorithmOf(header: Uint8Array): number {
-  const value = readCbor(header, { maxBytes: MAX_PROTECTED, maxDepth: 1, maxItems: 3 }, 'protected header');
+  const value = readCbor(header, { maxBytes: MAX_PROTECTED, maxDepth: 8 }, 'protected header');
   const algorithm = value instanceof Map && value.size === 1 ? value.get(1) : undefined;
   if (typeof algorithm === 'number') return algorithm;
   const what = 'the protected header must hold the algorithm (1) and nothing else';

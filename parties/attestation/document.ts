@@ -64,7 +64,7 @@ const CODES: MapFaultCodes<MalformedCode> = {
  */
 export function parseAttestation(bytes: Uint8Array): AttestationDocument {
   const cose = parseCoseSign1(bytes);
-  const limits = { maxBytes: MAX_PAYLOAD, maxDepth: 2, maxItems: 128, foreign: true };
+  const limits = { maxBytes: MAX_PAYLOAD, maxDepth: 8, maxItems: 256, foreign: true };
   const map = mapReader(readCbor(cose.payload, limits, 'payload'), CODES, 'payload');
   if (map.text('digest', { max: MAX_FIELD }) !== 'SHA384') {
     throw malformed('attestation/digest', 'payload.digest', 'payload.digest must be SHA384');
