@@ -1,0 +1,183 @@
+/**
+ * One connection, which is one session of one party (docs/protocol.md numbers the messages).
+ *
+ *     party                                    enclave
+ *     hello {nonce}                  ->        makes a key pair for this connection alone
+ *                                    <-        welcome {attestation}: that key, the nonce, the policy
+ *     open {enc, sealed authenticate} ->       KMS opens the challenge, attested
+ *                                    <-        sealed {authenticated}, or an answer of the same size
+ *     sealed {...}                   ->  <-    sealed {...}                                            repeatedly
+ *
+ * Until it is authenticated a peer gets little: small frames, one deadline for all of it, and one look for every failure
+ * (an answer of the size of a success; random bytes where there is no channel to seal it in). A recording that is played
+ * again meets another key pair, so its first sealed message does not open.
+ */
+import type { Duplex } from 'node:stream';
+import { Failure } from '../policies/failure.ts';
+import type { Deadline } from './deadline.ts';
+import { deadline, within } from './deadline.ts';
+import type { Gate } from './gate.ts';
+import { receive } from './pipeline/frame.ts';
+import type { Frame } from './pipeline/frame.ts';
+import { asks, openSealed, outOfPlace } from './pipeline/open.ts';
+import type { OpenedRequest } from './pipeline/open.ts';
+import { openSession } from './pipeline/authenticate.ts';
+import { answer } from './pipeline/pipeline.ts';
+import { orRefusal } from './pipeline/refused.ts';
+import { release } from './pipeline/release.ts';
+import { seal } from './pipeline/seal.ts';
+import type { Session } from './pipeline/authenticate.ts';
+import { PLAIN_PAD_BYTES, padPlain } from './protocol/answer.ts';
+import { decodeOuter, encodeOuter, frameReader, writeFrame } from './protocol/frame.ts';
+import { LIMITS } from './protocol/limits.ts';
+import type { Authenticate } from './protocol/request.ts';
+import type { Responder, SealedChannel } from './protocol/session.ts';
+import { responder, sessionInfo } from './protocol/session.ts';
+
+/** 24 KiB: an `open` with the longest ARN, challenge and session token has less than 16 KiB. */
+const HANDSHAKE_FRAME_BYTES = 24_576;
+/** AES-GCM's tag. */
+const SEAL_BYTES = 16;
+/** How long a frame of a call under way may take to arrive, and an answer to be taken. */
+const FRAME_MS = 30_000;
+/** How long a contribution may take from the request to the loaded model. */
+const CONTRIBUTION_MS = 900_000;
+const GOODBYE_MS = 2_000;
+
+export interface ConnectionEvents {
+  /** The connection is a session now: it belongs to this party. */
+  authenticated(party: string): void;
+}
+
+/** Serves until the party is done, the session is over, something is wrong with the peer, or `signal` is aborted. */
+export async function serveConnection(
+  gate: Gate,
+  stream: Duplex,
+  events: ConnectionEvents,
+  signal: AbortSignal,
+): Promise<void> {
+  const handshake = deadline(gate.timers, LIMITS.handshakeMs, 'opening a session', signal);
+  const keys = await responder(gate.random);
+  try {
+    const session = await shakeHands(gate, stream, keys, handshake);
+    handshake.cancel();
+    if (session === undefined) return;
+    events.authenticated(session.party);
+    await serveSession(gate, stream, session, signal);
+  } catch (error) {
+    // Whatever a peer did wrong, or the host to the connection, ends the connection and nothing else.
+    if (!(error instanceof Failure) && !signal.aborted) throw error;
+    await sayGoodbye(gate, stream);
+  } finally {
+    handshake.cancel();
+    keys.erase();
+    await hangUp(gate, stream);
+  }
+}
+
+/** Undefined where the peer was refused, and has been told. */
+async function shakeHands(
+  gate: Gate,
+  stream: Duplex,
+  keys: Responder,
+  { signal }: Deadline,
+): Promise<Session | undefined> {
+  const reader = frameReader(stream, HANDSHAKE_FRAME_BYTES);
+  const hello = await reader.readFrame(signal);
+  if (hello === undefined) return undefined;
+  const greeting = decodeOuter(hello);
+  if (greeting.t !== 'hello') throw outOfPlace(`a ${greeting.t} message instead of hello`);
+  const attestation = await gate.issuer.forConnection(keys.publicKey, greeting.nonce);
+  const welcome = encodeOuter({ t: 'welcome', attestation });
+  await writeFrame(stream, welcome, signal);
+
+  const body = await reader.readFrame(signal);
+  if (body === undefined) return undefined;
+  const opened = await openFirst(keys, hello, welcome, body);
+  if (opened === undefined) {
+    await writeFrame(stream, await unreadable(gate), signal);
+    return undefined;
+  }
+  const { channel, request } = opened;
+  const outcome = await orRefusal(() => openSession(gate, channel, request, signal));
+  const first = padPlain(
+    'refused' in outcome ? { t: 'refused', ...outcome } : { t: 'authenticated', party: outcome.party },
+  );
+  await writeFrame(stream, release(await seal(channel, first)).body, signal);
+  return 'refused' in outcome ? undefined : outcome;
+}
+
+interface First {
+  readonly channel: SealedChannel;
+  readonly request: OpenedRequest<Authenticate>;
+}
+
+/** The channel and its first message; undefined for everything that is not an `authenticate` sealed to this connection. */
+async function openFirst(
+  keys: Responder,
+  hello: Uint8Array,
+  welcome: Uint8Array,
+  body: Uint8Array,
+): Promise<First | undefined> {
+  try {
+    const message = decodeOuter(body);
+    if (message.t !== 'open') return undefined;
+    const channel = await keys.accept(message.enc, await sessionInfo(hello, welcome));
+    const opened = await openSealed(channel, message.ct);
+    return asks(opened, 'authenticate') ? { channel, request: opened } : undefined;
+  } catch (error) {
+    if (error instanceof Failure) return undefined;
+    throw error;
+  }
+}
+
+/** What a refusal looks like to everybody but the peer that it is sealed to. */
+async function unreadable(gate: Gate): Promise<Uint8Array> {
+  return encodeOuter({ t: 'sealed', ct: await gate.random(PLAIN_PAD_BYTES + SEAL_BYTES) });
+}
+
+async function serveSession(gate: Gate, stream: Duplex, session: Session, signal: AbortSignal): Promise<void> {
+  const left = Math.max(0, session.expiresAt - (await gate.issuer.clock.now()));
+  // Answers "session-expired" to a request that comes a little late, then ends it.
+  const life = deadline(gate.timers, left + FRAME_MS, 'a session', signal);
+  const reader = frameReader(stream);
+  const next = (): Promise<Frame | undefined> =>
+    within(gate.timers, FRAME_MS, 'the rest of an input', (limit) => receive(reader, limit), life.signal);
+  try {
+    for (;;) {
+      const frame = await receive(reader, life.signal);
+      if (frame === undefined) return;
+      const reply = await within(
+        gate.timers,
+        CONTRIBUTION_MS,
+        'a request',
+        (limit) => answer(gate, session, frame, next, limit),
+        signal,
+      );
+      if (reply === undefined) return;
+      await within(gate.timers, FRAME_MS, 'taking an answer', (limit) => writeFrame(stream, reply.body, limit), signal);
+    }
+  } finally {
+    life.cancel();
+  }
+}
+
+async function sayGoodbye(gate: Gate, stream: Duplex): Promise<void> {
+  try {
+    const closed = encodeOuter({ t: 'closed' });
+    await within(gate.timers, GOODBYE_MS, 'saying goodbye', (limit) => writeFrame(stream, closed, limit));
+  } catch {
+    // A peer that is gone, or does not read, is not told.
+  }
+}
+
+/** Over vsock there is no half-close: what was written is flushed, then everything is closed. */
+async function hangUp(gate: Gate, stream: Duplex): Promise<void> {
+  if (stream.destroyed) return;
+  await new Promise<void>((resolve) => {
+    const stop = gate.timers(GOODBYE_MS, resolve);
+    stream.once('close', resolve);
+    stream.end(() => (stop(), resolve()));
+  });
+  stream.destroy();
+}

@@ -1,0 +1,85 @@
+/**
+ * What a keyed enclave knows: everything that connections and the pipeline read. Whatever touches the world behind it
+ * came in as an argument of `service.ts`.
+ */
+import { parseKmsKeyArn } from '../policies/arn.ts';
+import { kmsKeyArnHash } from '../policies/digest.ts';
+import { Failure } from '../policies/failure.ts';
+import type { CanonicalPolicy, FunctionKind, FunctionPolicy, PolicyDigest } from '../policies/model.ts';
+import type { Issuer } from './attest/issue.ts';
+import type { TicketBook } from './claims/tickets.ts';
+import type { RandomSource } from './crypto/random.ts';
+import type { Timers } from './deadline.ts';
+import type { ModelPackage } from './functions/model-package.ts';
+import type { Computer } from './jail/gate-side.ts';
+import type { AttestedDecrypt } from './kms/attested.ts';
+import type { ModelShelf } from './models.ts';
+import type { Slots } from './slots.ts';
+import type { Host } from './vsock/host.ts';
+
+export type GateCode = 'launch/key-unknown' | 'launch/key-missing';
+
+/** `startComputer` of the jail, its paths already given. */
+export type StartComputer = (options: {
+  readonly kind: FunctionKind;
+  readonly model: ModelPackage;
+  readonly policy: FunctionPolicy;
+  readonly signal?: AbortSignal;
+}) => Promise<Computer>;
+
+export interface Gate {
+  readonly policy: CanonicalPolicy;
+  readonly policyDigest: PolicyDigest;
+  /** PCR0 is zero: the hypervisor lets the host look inside. */
+  readonly debug: boolean;
+  readonly issuer: Issuer;
+  /** Key ARN -> party, as the host handed them over and the policy's hashes confirmed. */
+  readonly keyring: ReadonlyMap<string, string>;
+  readonly decrypt: AttestedDecrypt;
+  readonly tickets: TicketBook;
+  readonly models: ModelShelf;
+  /** One call in flight for each party, and one contribution. */
+  readonly slots: Slots;
+  readonly startComputer: StartComputer;
+  readonly host: Host;
+  readonly random: RandomSource;
+  readonly timers: Timers;
+}
+
+/**
+ * The host knows the ARNs, the policy knows their hashes. Every party's must be there, and none besides: a host that
+ * offers keys of its own gets nothing.
+ */
+export async function confirmKeys(
+  policy: CanonicalPolicy,
+  keyArns: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const keyring = new Map<string, string>();
+  for (const arn of keyArns) {
+    const hash = await kmsKeyArnHash(arn);
+    const party = Object.entries(policy.parties).find(
+      ([, { kmsKey }]) => kmsKey.arnHash === hash && kmsKey.region === parseKmsKeyArn(arn).region,
+    );
+    if (party === undefined) {
+      throw new Failure<GateCode>(
+        'refused',
+        'launch/key-unknown',
+        'the host offered a key that no party of the policy owns',
+      );
+    }
+    keyring.set(arn, party[0]);
+  }
+  const known = new Set(keyring.values());
+  const missing = Object.keys(policy.parties).find((party) => !known.has(party));
+  if (missing !== undefined) {
+    throw new Failure<GateCode>(
+      'refused',
+      'launch/key-missing',
+      `the host did not hand over the key ARN of ${missing}`,
+      {
+        hint: 'launch with the policy that the image was built from',
+      },
+    );
+  }
+  return keyring;
+}

@@ -1,0 +1,112 @@
+/**
+ * The composition root, and the only file of the enclave that touches the world: time, randomness, environment, sockets,
+ * processes. It stands in the image as one bundled file, beside it the jails and the transport line.
+ */
+import { fstatSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { rootCertificates } from 'node:tls';
+import { EXIT_CODES, Failure } from '../policies/failure.ts';
+import { createNsm } from './attest/device.ts';
+import { sha256 } from './crypto/digest.ts';
+import type { Timers } from './deadline.ts';
+import { within } from './deadline.ts';
+import { startComputer } from './jail/gate-side.ts';
+import { relayedAgent } from './kms/agent.ts';
+import { createKms } from './kms/client.ts';
+import type { RecipientKey } from './kms/recipient.ts';
+import { tlsRoots } from './kms/tls-roots.ts';
+import type { LifeLine } from './life.ts';
+import type { KmsParts, Serving, World } from './service.ts';
+import { boot, key, serve } from './service.ts';
+import { openTransport } from './transport.ts';
+
+const DIAL_MS = 8_000;
+const STOP_MS = 5_000;
+
+const beside = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const report = (line: LifeLine): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
+const timers: Timers = (milliseconds, run) => {
+  const timer = setTimeout(run, milliseconds);
+  return () => clearTimeout(timer);
+};
+
+/** RSA-3072: KMS takes 2048, 3072 and 4096; this is as strong as the rest. */
+async function makeRecipientKey(): Promise<RecipientKey> {
+  const algorithm = { name: 'RSA-OAEP', hash: 'SHA-256', modulusLength: 3072, publicExponent: Uint8Array.of(1, 0, 1) };
+  const { privateKey, publicKey } = await crypto.subtle.generateKey(algorithm, false, ['decrypt', 'encrypt']);
+  const spki = new Uint8Array(await crypto.subtle.exportKey('spki', publicKey));
+  return { privateKey, spki, id: await sha256(spki) };
+}
+
+async function connectKms({ policy, launch, host, now }: KmsParts): ReturnType<World['connectKms']> {
+  const roots = await tlsRoots(policy.trust, launch.roots, rootCertificates);
+  const dial = (name: string, port: number): ReturnType<typeof host.dial> =>
+    within(timers, DIAL_MS, `dialling ${name}`, (signal) => host.dial(name, port, signal));
+  const agent = relayedAgent({ roots, now, dial });
+  return createKms({ trust: policy.trust, agent, clockOffset: async () => (await now()) - Date.now() });
+}
+
+/** On the local host the enclave is a child process: it ends with whoever holds the other end of its input. */
+function endWithHost(): void {
+  const input = fstatSync(0);
+  if (!input.isFIFO() && !input.isSocket()) return;
+  process.stdin.once('end', () => end('the host is gone', EXIT_CODES.environment));
+  process.stdin.resume();
+}
+
+function openWorld(): World {
+  const line = readFileSync(beside('./transport'), 'latin1');
+  // Relative to the unpacked image on the local host, whose sockets must have short names.
+  const { nsm, vsock } = openTransport(line, 'run');
+  if (line === 'local\n') endWithHost();
+  const paths = { node: process.execPath, decode: beside('./jail/decode.mjs'), compute: beside('./jail/compute.mjs') };
+  return {
+    nsm: createNsm(nsm),
+    vsock,
+    random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
+    monotonic: () => performance.now(),
+    timers,
+    makeRecipientKey,
+    connectKms,
+    startComputer: (options) => startComputer({ ...options, paths }),
+    report,
+  };
+}
+
+let serving: Serving | undefined;
+let ending = false;
+
+/** Once: the first reason to end is the one that counts. */
+function end(reason: string, code: number): void {
+  if (ending) return;
+  ending = true;
+  const leave = (): void => {
+    report({ accord: 'stopped', reason, code });
+    process.exit(code);
+  };
+  // Whatever does not stop by then dies with this process.
+  setTimeout(leave, STOP_MS).unref();
+  void (serving?.stop() ?? Promise.resolve()).catch(() => {}).then(leave);
+}
+
+/** Codes and messages of our own failures are written for the host; of anything else it learns the kind alone. */
+function fail(error: unknown): void {
+  if (error instanceof Failure) end(`${error.code}: ${error.message}`, EXIT_CODES[error.kind]);
+  else end(`internal error: ${error instanceof Error ? error.name : typeof error}`, 1);
+}
+
+process.on('uncaughtException', fail);
+process.on('unhandledRejection', fail);
+process.on('SIGTERM', () => end('terminated', 0));
+process.on('SIGINT', () => end('interrupted', 0));
+// Warnings of libraries go nowhere: what is said aloud is said in `life.ts`.
+process.removeAllListeners('warning');
+process.on('warning', () => {});
+
+try {
+  const policyText = process.env['ACCORD_POLICY'];
+  if (policyText === undefined) throw new Failure('malformed', 'policy/absent', 'the image carries no policy');
+  serving = await serve(await key(await boot(openWorld(), policyText)));
+} catch (error) {
+  fail(error);
+}

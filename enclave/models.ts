@@ -1,0 +1,83 @@
+/**
+ * The models that were contributed, each loaded in a computing process of its own. A new one takes the old one's place in
+ * one step: calls in flight finish with the one they started with, which is closed after the last of them.
+ */
+import type { Computer } from './jail/gate-side.ts';
+
+export interface LoadedModel {
+  /** SHA-256 of the whole package, lower-case hex. */
+  readonly sha256: string;
+  readonly computer: Computer;
+}
+
+export interface BorrowedModel extends LoadedModel {
+  /** To be called once, when the call is over. */
+  giveBack(): void;
+}
+
+export interface ModelShelf {
+  /** Undefined until a model was contributed. */
+  borrow(functionName: string): BorrowedModel | undefined;
+  /** SHA-256 of the model in place. */
+  sha256(functionName: string): string | undefined;
+  replace(functionName: string, model: LoadedModel): void;
+  close(): Promise<void>;
+}
+
+interface Shelved extends LoadedModel {
+  borrowers: number;
+  retired: boolean;
+}
+
+export function createModelShelf(): ModelShelf {
+  const shelf = new Map<string, Shelved>();
+  let closed = false;
+  const closing = new Set<Promise<void>>();
+
+  const close = (model: LoadedModel): void => {
+    const closed = model.computer
+      .close()
+      // A process that is gone already has nothing left to close.
+      .catch(() => {})
+      .finally(() => closing.delete(closed));
+    closing.add(closed);
+  };
+  const retire = (model: Shelved): void => {
+    model.retired = true;
+    if (model.borrowers === 0) close(model);
+  };
+
+  return {
+    borrow(functionName) {
+      const model = shelf.get(functionName);
+      if (model === undefined) return undefined;
+      model.borrowers += 1;
+      let given = false;
+      return {
+        sha256: model.sha256,
+        computer: model.computer,
+        giveBack() {
+          if (given) return;
+          given = true;
+          model.borrowers -= 1;
+          if (model.retired && model.borrowers === 0) close(model);
+        },
+      };
+    },
+    sha256: (functionName) => shelf.get(functionName)?.sha256,
+    replace(functionName, { sha256, computer }) {
+      const old = shelf.get(functionName);
+      const fresh = { sha256, computer, borrowers: 0, retired: false };
+      if (closed) retire(fresh);
+      else shelf.set(functionName, fresh);
+      if (old !== undefined) retire(old);
+    },
+    // Without waiting for calls in flight: the enclave ends.
+    async close() {
+      closed = true;
+      for (const model of shelf.values()) close(model);
+      shelf.clear();
+      await Promise.all(closing);
+    },
+  };
+}

@@ -1,0 +1,49 @@
+/** Stage 5. ValidInput -> RawOutput: the jails compute; the answer they gave is judged by the function's own schema. */
+import { Failure } from '../../policies/failure.ts';
+import type { JailCode } from '../jail/jail-failure.ts';
+import { validateOutput } from '../functions/validators.ts';
+import type { RefusalCode } from '../protocol/refusal.ts';
+import { Refused } from './refused.ts';
+import type { ValidInput } from './validate.ts';
+
+const COMPUTED: unique symbol = Symbol('RawOutput');
+
+/** JSON of an answer that fits the function's output schema. */
+export interface RawOutput {
+  readonly json: string;
+  readonly [COMPUTED]: true;
+}
+
+/** Longest time one call may compute. A policy's release time will bound it further. */
+export const COMPUTE_MS = 30_000;
+
+export async function compute({ function: policy, model, bytes }: ValidInput): Promise<RawOutput> {
+  let output: unknown;
+  try {
+    output = await model.computer.run(bytes, { timeoutMs: COMPUTE_MS });
+  } catch (error) {
+    throw jailRefusal(error);
+  } finally {
+    // The jail has its own copy; this one is of no use any more.
+    bytes.fill(0);
+  }
+  if (validateOutput(policy.uses, output) !== undefined) throw new Refused('output-invalid');
+  return { json: JSON.stringify(output), [COMPUTED]: true };
+}
+
+/** A crash, a hang or a surprise inside is one refused call and nothing more. */
+const JAIL_REFUSALS: Readonly<Record<string, RefusalCode>> = {
+  'jail/input-invalid': 'input-invalid',
+  'jail/output-invalid': 'output-invalid',
+  'jail/compute-timeout': 'compute-timeout',
+  'jail/compute-failed': 'compute-failed',
+  'jail/not-started': 'compute-failed',
+} satisfies Record<JailCode, RefusalCode>;
+
+function jailRefusal(error: unknown): Refused {
+  if (!(error instanceof Failure)) return new Refused('compute-failed');
+  const { code, message }: { readonly code: string; readonly message: string } = error;
+  const refused = (Object.hasOwn(JAIL_REFUSALS, code) ? JAIL_REFUSALS[code] : undefined) ?? 'compute-failed';
+  // Of an input alone more is said: in the gate's own words, about the caller's own picture.
+  return new Refused(refused, refused === 'input-invalid' ? message : undefined);
+}

@@ -1,0 +1,72 @@
+/**
+ * A model's owner hands it over: the host stores the ciphertext, the party names it by its hash, and the party's KMS
+ * gives its key to this measured image alone.
+ */
+import { Failure } from '../../policies/failure.ts';
+import type { Gate } from '../gate.ts';
+import { loadContribution } from '../contribution.ts';
+import { fromHex } from '../encoding/hex.ts';
+import { MODEL_CODES } from '../functions/model-refusal.ts';
+import type { PaddedAnswer } from '../protocol/answer.ts';
+import { padPlain } from '../protocol/answer.ts';
+import type { Contribute } from '../protocol/request.ts';
+import { demandOpen, functionOf } from './admit.ts';
+import type { Authenticated } from './authenticate.ts';
+import { authenticate, kmsRefusal } from './authenticate.ts';
+import type { OpenedRequest } from './open.ts';
+import { Refused, orRefusal } from './refused.ts';
+import type { Session } from './authenticate.ts';
+
+export async function contribute(
+  gate: Gate,
+  session: Session,
+  opened: OpenedRequest<Contribute>,
+  signal: AbortSignal,
+): Promise<PaddedAnswer> {
+  const slot = gate.slots.enter(`contribution ${session.party}`);
+  try {
+    const outcome = await orRefusal(async () => {
+      if (slot === undefined) throw new Refused('busy', 'a contribution of this party is still under way');
+      return take(gate, await authenticate(gate, session, opened), signal);
+    });
+    if (typeof outcome !== 'string') return padPlain({ t: 'refused', ...outcome });
+    return padPlain({ t: 'contributed', modelSha256: fromHex(outcome) });
+  } finally {
+    slot?.();
+  }
+}
+
+/** SHA-256 of the model that is now in place, hex. */
+async function take(gate: Gate, { session, request }: Authenticated<Contribute>, signal: AbortSignal): Promise<string> {
+  const found = functionOf(gate, request.function);
+  if (found === undefined) throw new Refused('unknown-function');
+  if (found.model.from !== session.party)
+    throw new Refused('not-permitted', `the model is ${found.model.from}'s to give`);
+  // In debug mode the host reads the enclave's memory; nobody's weights belong there.
+  if (gate.debug) throw new Refused('not-permitted', 'this enclave runs in debug mode: the host could read the model');
+  await demandOpen(gate);
+  try {
+    const model = await loadContribution(gate, session, request, found, signal);
+    gate.models.replace(request.function, model);
+    return model.sha256;
+  } catch (error) {
+    throw contributionRefusal(error);
+  }
+}
+
+interface Told {
+  readonly code: string;
+  readonly message: string;
+  readonly where: string | undefined;
+}
+
+function contributionRefusal(error: unknown): unknown {
+  if (!(error instanceof Failure)) return error;
+  const { code, message, where }: Told = error;
+  if (MODEL_CODES.some((known) => known === code))
+    return new Refused('model-refused', where === undefined ? message : `${message} (${where})`);
+  if (code.startsWith('kms/')) return kmsRefusal(error);
+  if (code.startsWith('jail/')) return new Refused('model-refused', 'the computing process could not be started');
+  // What the host stored is not what the party named: absent, another, changed, cut, or made for something else.
+  return new Refused('contribution-mismatch', message);
+}

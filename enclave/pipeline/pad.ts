@@ -1,0 +1,21 @@
+/** Stage 6. RawOutput -> PaddedAnswer: an answer and a refusal of one function have one size. */
+import type { Gate } from '../gate.ts';
+import type { Answer, PaddedAnswer } from '../protocol/answer.ts';
+import { PLAIN_PAD_BYTES, fitsAnswer, padAnswer } from '../protocol/answer.ts';
+import type { Refusal } from '../protocol/refusal.ts';
+import { functionOf } from './admit.ts';
+import type { RawOutput } from './compute.ts';
+
+export type { PaddedAnswer } from '../protocol/answer.ts';
+
+export function pad(outcome: RawOutput | Refusal, padTo: number): PaddedAnswer {
+  const answer: Answer = 'refused' in outcome ? { t: 'refused', ...outcome } : { t: 'answer', output: outcome.json };
+  if (fitsAnswer(answer, padTo)) return padAnswer(answer, padTo);
+  // Neither cut nor longer: what does not fit was not agreed to. The bare refusal fits every padTo a policy may have.
+  return padAnswer({ t: 'refused', refused: 'refused' in outcome ? outcome.refused : 'output-invalid' }, padTo);
+}
+
+/** What every answer to a call of this function measures. A function that does not exist has the plain size. */
+export function sizeOf(gate: Gate, functionName: string): number {
+  return functionOf(gate, functionName)?.release.padTo ?? PLAIN_PAD_BYTES;
+}

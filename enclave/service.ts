@@ -1,0 +1,139 @@
+/**
+ * The life of an enclave: Booted -> Keyed -> Serving -> Stopped. Each step takes what only the one before it gives.
+ *
+ *   boot    reads the policy (canonical bytes or nothing), asks the module who it is and what time it is
+ *   key     makes the boot's RSA key and the state key, learns from the host what it checks against the policy
+ *   serve   takes connections
+ */
+import { parseCanonicalPolicy } from '../policies/canonical.ts';
+import { policyDigest } from '../policies/digest.ts';
+import type { CanonicalPolicy, PolicyDigest } from '../policies/model.ts';
+import type { Issuer } from './attest/issue.ts';
+import { createIssuer } from './attest/issue.ts';
+import type { Nsm } from './attest/nsm.ts';
+import { createMemoryAnchor } from './claims/memory-anchor.ts';
+import { createTicketBook } from './claims/tickets.ts';
+import { createConnections } from './connections.ts';
+import type { RandomSource } from './crypto/random.ts';
+import { mixRandom } from './crypto/random.ts';
+import type { Timers } from './deadline.ts';
+import { toHex } from './encoding/hex.ts';
+import type { Gate, StartComputer } from './gate.ts';
+import { confirmKeys } from './gate.ts';
+import { attestedDecrypt } from './kms/attested.ts';
+import type { Kms } from './kms/client.ts';
+import type { RecipientKey } from './kms/recipient.ts';
+import type { Report } from './life.ts';
+import { createModelShelf } from './models.ts';
+import { createSlots } from './slots.ts';
+import type { Host, LaunchInformation } from './vsock/host.ts';
+import { createHost } from './vsock/host.ts';
+import { learn } from './vsock/learn.ts';
+import type { Vsock } from './vsock/socket.ts';
+import { PORTS } from './vsock/socket.ts';
+
+const BOOTED: unique symbol = Symbol('Booted');
+
+const KEYED: unique symbol = Symbol('Keyed');
+
+/** Everything outside the program. Only `main.ts` has real ones; tests and simulations bring their own. */
+export interface World {
+  readonly nsm: Nsm;
+  readonly vsock: Vsock;
+  /** The kernel's randomness; mixed with the module's before it is used for anything. */
+  readonly random: RandomSource;
+  /** Milliseconds from any start, never backwards. */
+  readonly monotonic: () => number;
+  readonly timers: Timers;
+  /** A fresh RSA-OAEP key with SHA-256, its private half not extractable. */
+  readonly makeRecipientKey: () => Promise<RecipientKey>;
+  /** Reaches KMS through the host's relay, TLS ending inside. */
+  readonly connectKms: (parts: KmsParts) => Promise<Kms>;
+  readonly startComputer: StartComputer;
+  readonly report: Report;
+}
+
+export interface KmsParts {
+  readonly policy: CanonicalPolicy;
+  readonly launch: LaunchInformation;
+  readonly host: Host;
+  readonly now: () => Promise<number>;
+}
+
+export interface Booted {
+  readonly world: World;
+  readonly policy: CanonicalPolicy;
+  readonly policyDigest: PolicyDigest;
+  readonly debug: boolean;
+  readonly issuer: Issuer;
+  readonly [BOOTED]: true;
+}
+
+export interface Keyed {
+  readonly world: World;
+  readonly gate: Gate;
+  readonly [KEYED]: true;
+}
+
+export interface Serving {
+  /** Takes no more connections, ends those that are open and all jails. Resolves when nothing is left. */
+  stop(): Promise<void>;
+}
+
+/** `policyText`: the canonical policy, as the image carries it. */
+export async function boot(world: World, policyText: string): Promise<Booted> {
+  const policy = parseCanonicalPolicy(policyText);
+  const digest = await policyDigest(policyText);
+  const issuer = createIssuer(world.nsm, digest, world.monotonic);
+  const pcr0 = await world.nsm.describePcr(0);
+  const debug = pcr0.every((byte) => byte === 0);
+  const time = new Date(await issuer.clock.now()).toISOString();
+  world.report({ accord: 'booted', policyDigest: digest, pcr0: toHex(pcr0), debug, time });
+  return { world, policy, policyDigest: digest, debug, issuer, [BOOTED]: true };
+}
+
+export async function key({ world, policy, policyDigest, debug, issuer }: Booted): Promise<Keyed> {
+  const { nsm, timers } = world;
+  const random = mixRandom([world.random, (bytes) => nsm.random(bytes)]);
+  const stateKey = await random(32);
+  const tickets = await createTicketBook(createMemoryAnchor(), policyDigest, stateKey);
+  stateKey.fill(0);
+  const host = createHost(world.vsock);
+  const launch = await learn(host, timers);
+  const keyring = await confirmKeys(policy, launch.keyArns);
+  const recipient = await world.makeRecipientKey();
+  const kms = await world.connectKms({ policy, launch, host, now: () => issuer.clock.now() });
+  const gate: Gate = {
+    policy,
+    policyDigest,
+    debug,
+    issuer,
+    keyring,
+    decrypt: attestedDecrypt(kms, recipient, () => issuer.forKms(recipient.spki)),
+    tickets,
+    models: createModelShelf(),
+    slots: createSlots(),
+    startComputer: world.startComputer,
+    host,
+    random,
+    timers,
+  };
+  world.report({ accord: 'keyed', parties: keyring.size });
+  return { world, gate, [KEYED]: true };
+}
+
+export async function serve({ world, gate }: Keyed): Promise<Serving> {
+  const connections = createConnections(gate, (error) =>
+    world.report({ accord: 'fault', reason: error instanceof Error ? error.name : 'unknown' }),
+  );
+  const listener = await world.vsock.listen(PORTS.sessions, (stream) => connections.accept(stream));
+  world.report({ accord: 'serving', port: PORTS.sessions });
+  return {
+    async stop() {
+      const ending = listener.close();
+      await connections.close();
+      await gate.models.close();
+      await ending;
+    },
+  };
+}

@@ -1,0 +1,247 @@
+/**
+ * A whole gate in this process: the real service, pipeline, transport (unix sockets in a temporary folder) and the real
+ * local NSM with its own root. What is an argument of the service is an argument here: time, KMS, computers, the host.
+ *
+ *     const gate = await startGate({ kms: createScriptedKms() });
+ *     const alice = await gate.peer('alice');
+ *     await alice.ask({ t: 'status' });
+ *     await gate.stop();
+ */
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createNsm } from '../../enclave/attest/device.ts';
+import type { Timers } from '../../enclave/deadline.ts';
+import { decodeCbor, encodeCbor } from '../../enclave/encoding/cbor.ts';
+import type { CborValue } from '../../enclave/encoding/cbor.ts';
+import type { StartComputer } from '../../enclave/gate.ts';
+import type { Kms } from '../../enclave/kms/client.ts';
+import type { LifeLine } from '../../enclave/life.ts';
+import { frameReader, writeFrame } from '../../enclave/protocol/frame.ts';
+import type { Keyed, World } from '../../enclave/service.ts';
+import { boot, key, serve } from '../../enclave/service.ts';
+import { openTransport } from '../../enclave/transport.ts';
+import { PORTS } from '../../enclave/vsock/socket.ts';
+import { createAttestationIssuer, startLocalNsm } from '../../orchestrator/local/nsm.ts';
+import { canonicalPolicyText, toCanonicalPolicy } from '../../policies/canonical.ts';
+import { policyDigest } from '../../policies/digest.ts';
+import type { Policy, PolicyDigest } from '../../policies/model.ts';
+import { makeRecipientKey } from './kms/recipient-key.ts';
+import type { Peer, PeerOptions } from './peer.ts';
+import { openPeer } from './peer.ts';
+import type { ScriptedComputers } from './scripted-computer.ts';
+import { createScriptedComputers } from './scripted-computer.ts';
+import type { ScriptedKms } from './scripted-kms.ts';
+import { createScriptedKms } from './scripted-kms.ts';
+
+export const KEY_ARNS = {
+  alice: 'arn:aws:kms:eu-west-1:111122223333:key/a11ce000-0000-4000-8000-000000000001',
+  bob: 'arn:aws:kms:eu-west-1:444455556666:key/b0b00000-0000-4000-8000-000000000002',
+  charlie: 'arn:aws:kms:eu-west-1:777788889999:key/c4a211e0-0000-4000-8000-000000000003',
+} as const;
+
+/** Alice may call 3 times, Bob 2; Bob gives the model. */
+export const POLICY: Policy = {
+  apiVersion: 'accord/v1',
+  collaboration: 'harness',
+  until: '2027-06-30',
+  parties: {
+    alice: { role: 'data-owner', kmsKeyArn: KEY_ARNS.alice },
+    bob: { role: 'model-owner', kmsKeyArn: KEY_ARNS.bob },
+  },
+  functions: {
+    classify: {
+      uses: 'image-classification',
+      model: { from: 'bob' },
+      calls: { alice: 3, bob: 2 },
+      input: { maxBytes: 600_000 },
+      output: { topK: 1, decimals: 2 },
+      release: { padTo: 1024 },
+    },
+  },
+  anchors: 'none',
+  enclave: { memoryMiB: 512, cpus: 1 },
+  trust: {
+    attestationRoot: '00'.repeat(32),
+    tlsRoots: ['11'.repeat(32)],
+    endpoints: { kms: 'https://kms.{region}.accord.test', sts: 'https://sts.{region}.accord.test' },
+  },
+};
+
+/** 2026-11-21, noon: where the harness's time starts. */
+export const START: number = Date.parse('2026-11-21T12:00:00Z');
+
+/** Answers of the host to the enclave's questions; each can be replaced while the gate runs. */
+export interface ScriptedHost {
+  keyArns: readonly string[];
+  roots: readonly Uint8Array[];
+  /** What is stored for a function; undefined: absent. */
+  readonly blobs: Map<string, Uint8Array>;
+  /** The bytes announced and sent for a blob, where they are not the blob's own. */
+  serveBlob: ((connection: Socket, blob: Uint8Array | undefined) => void) | undefined;
+}
+
+export interface GateOptions {
+  readonly policy?: Policy;
+  readonly kms?: Kms;
+  readonly startComputer?: StartComputer;
+  /** PCR0 as measured. Default: 48 times 0xaa. Zeros are debug mode. */
+  readonly pcr0?: Uint8Array;
+  readonly timers?: Timers;
+  /** Replaces parts of the world. */
+  readonly world?: (world: World) => World;
+  /** Key ARNs that the host hands over. Default: those of the policy. */
+  readonly keyArns?: readonly string[];
+  readonly roots?: readonly Uint8Array[];
+}
+
+export interface TestGate {
+  readonly policy: Policy;
+  readonly policyText: string;
+  readonly policyDigest: PolicyDigest;
+  readonly keyed: Keyed;
+  readonly host: ScriptedHost;
+  readonly kms: ScriptedKms;
+  readonly computers: ScriptedComputers;
+  /** DER of the root that signs this gate's documents. */
+  readonly root: Uint8Array;
+  /** What the enclave said aloud. */
+  readonly lines: readonly LifeLine[];
+  /** Moves the NSM's clock; monotonic time goes along unless it is told not to. */
+  advance(milliseconds: number, options?: { readonly monotonic?: boolean }): void;
+  /** A bare connection to the sessions' port. */
+  connect(): Promise<Socket>;
+  /** A party's authenticated session, spoken by hand. */
+  peer(party: keyof typeof KEY_ARNS, options?: Partial<PeerOptions>): Promise<Peer>;
+  stop(): Promise<void>;
+}
+
+export const realTimers: Timers = (milliseconds, run) => {
+  const timer = setTimeout(run, milliseconds);
+  return () => clearTimeout(timer);
+};
+
+export async function startGate(options: GateOptions = {}): Promise<TestGate> {
+  const policy = options.policy ?? POLICY;
+  const policyText = canonicalPolicyText(await toCanonicalPolicy(policy));
+  const folder = await mkdtemp(join(tmpdir(), 'gate-'));
+  const undo: (() => Promise<void>)[] = [() => rm(folder, { recursive: true, force: true })];
+  const stop = async (): Promise<void> => {
+    for (const step of undo.splice(0).toReversed()) await step();
+  };
+  try {
+    let time = START;
+    let monotonic = 1_000_000;
+    const issuer = await createAttestationIssuer(join(folder, 'root'), { now: () => time });
+    const pcrs = new Map([[0, options.pcr0 ?? new Uint8Array(48).fill(0xaa)]]);
+    const moduleId = 'i-0123456789abcdef0-enc0123456789abcdef';
+    const nsm = await startLocalNsm({ socketPath: join(folder, 'nsm.sock'), pcrs, moduleId, issuer });
+    undo.push(() => nsm.close());
+
+    const host: ScriptedHost = {
+      keyArns: options.keyArns ?? Object.values(policy.parties).map(({ kmsKeyArn }) => kmsKeyArn),
+      roots: options.roots ?? [],
+      blobs: new Map(),
+      serveBlob: undefined,
+    };
+    undo.push(await serveHost(folder, host));
+
+    const kms = createScriptedKms();
+    const computers = createScriptedComputers();
+    const lines: LifeLine[] = [];
+    const transport = openTransport('local\n', folder);
+    const world: World = {
+      nsm: createNsm(transport.nsm),
+      vsock: transport.vsock,
+      random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
+      monotonic: () => monotonic,
+      timers: options.timers ?? realTimers,
+      makeRecipientKey,
+      connectKms: () => Promise.resolve(options.kms ?? kms),
+      startComputer: options.startComputer ?? computers.start,
+      report: (line) => lines.push(line),
+    };
+    const keyed = await key(await boot(options.world?.(world) ?? world, policyText));
+    undo.push(async () => transport.nsm.close());
+    const serving = await serve(keyed);
+    undo.push(() => serving.stop());
+
+    const connectHere = async (): Promise<Socket> => {
+      const socket = connect(join(folder, `guest-${PORTS.sessions}.sock`));
+      socket.on('error', () => {});
+      await once(socket, 'connect');
+      return socket;
+    };
+    const digest = await policyDigest(policyText);
+    return {
+      policy,
+      policyText,
+      policyDigest: digest,
+      keyed,
+      host,
+      kms,
+      computers,
+      root: issuer.root,
+      lines,
+      advance(milliseconds, { monotonic: along = true } = {}) {
+        time += milliseconds;
+        if (along) monotonic += milliseconds;
+      },
+      connect: connectHere,
+      peer: async (party, more = {}) =>
+        openPeer(await connectHere(), {
+          party,
+          keyArn: KEY_ARNS[party],
+          policyDigest: digest,
+          encrypt: (keyArn, plaintext, context) => kms.encrypt(keyArn, plaintext, context),
+          ...more,
+        }),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** The host's ports 8001 and 8002. Nothing listens on 8000: KMS is an argument. */
+async function serveHost(folder: string, host: ScriptedHost): Promise<() => Promise<void>> {
+  const open = new Set<Socket>();
+  const listen = async (port: number, handle: (socket: Socket, question: CborValue) => void): Promise<() => void> => {
+    const server = createServer((socket) => {
+      open.add(socket);
+      socket.on('error', () => {});
+      socket.once('close', () => open.delete(socket));
+      frameReader(socket, 1024)
+        .readFrame()
+        .then((body) => body !== undefined && handle(socket, decodeCbor(body, { maxBytes: 1024 })))
+        .catch(() => socket.destroy());
+    });
+    server.listen(join(folder, `host-${port}.sock`));
+    await once(server, 'listening');
+    return () => server.close();
+  };
+  const say = (socket: Socket, answer: Readonly<Record<string, CborValue>>): Promise<void> =>
+    writeFrame(socket, encodeCbor(new Map(Object.entries(answer))));
+
+  const servers = [
+    await listen(PORTS.launch, (socket) => void say(socket, { t: 'launch', keyArns: host.keyArns, roots: host.roots })),
+    await listen(PORTS.blobs, (socket, question) => {
+      const name = question instanceof Map ? String(question.get('function')) : '';
+      const blob = host.blobs.get(name);
+      if (host.serveBlob !== undefined) host.serveBlob(socket, blob);
+      else if (blob === undefined) void say(socket, { t: 'absent' });
+      else void say(socket, { t: 'blob', bytes: blob.length }).then(() => socket.write(blob));
+    }),
+  ];
+  return async () => {
+    for (const close of servers) close();
+    for (const socket of open) socket.destroy();
+  };
+}
+
+export const newRequestId = (): Uint8Array => new Uint8Array(randomBytes(32));
