@@ -52,8 +52,10 @@ function notOneCertificate(name: string, cause?: unknown): Failure<AttestInputCo
   });
 }
 
+/** Undefined where a byte is neither a printable character of ASCII nor white space. */
 function asciiOf(bytes: Uint8Array): string | undefined {
-  return bytes.every((byte) => byte < 0x80) ? new TextDecoder().decode(bytes) : undefined;
+  const isText = bytes.every((byte) => (byte >= 0x20 && byte < 0x7f) || (byte >= 0x09 && byte <= 0x0d));
+  return isText ? new TextDecoder().decode(bytes) : undefined;
 }
 
 async function readInput(io: Io, file: string): Promise<Uint8Array> {
