@@ -16,16 +16,16 @@ import type { Account, State } from '../../../orchestrator/local/state.ts';
 import { createKms, createSts } from '../../../parties/kms/client.ts';
 
 export const REGION = 'eu-west-1';
-export const ALICE = WELL_KNOWN.alice.account;
-export const BOB = WELL_KNOWN.bob.account;
-export const ALICE_KEY = keyArn(REGION, ALICE, WELL_KNOWN.alice.keyId);
-export const BOB_KEY = keyArn(REGION, BOB, WELL_KNOWN.bob.keyId);
-export const ALICE_ARN = `arn:aws:iam::${ALICE}:user/alice`;
+export const ALICE: string = WELL_KNOWN.alice.account;
+export const BOB: string = WELL_KNOWN.bob.account;
+export const ALICE_KEY: string = keyArn(REGION, ALICE, WELL_KNOWN.alice.keyId);
+export const BOB_KEY: string = keyArn(REGION, BOB, WELL_KNOWN.bob.keyId);
+export const ALICE_ARN: string = `arn:aws:iam::${ALICE}:user/alice`;
 /** A second administrator in Alice's account, who is neither caller nor contributor. */
-export const MALLORY_ARN = `arn:aws:iam::${ALICE}:user/mallory`;
-export const ALICE_ENCLAVE_ROLE = `arn:aws:iam::${ALICE}:role/${ENCLAVE_ROLE}`;
+export const MALLORY_ARN: string = `arn:aws:iam::${ALICE}:user/mallory`;
+export const ALICE_ENCLAVE_ROLE: string = `arn:aws:iam::${ALICE}:role/${ENCLAVE_ROLE}`;
 /** A role in Alice's account that may do everything IAM can allow. */
-export const ADMIN_ROLE = `arn:aws:iam::${ALICE}:role/admin`;
+export const ADMIN_ROLE: string = `arn:aws:iam::${ALICE}:role/admin`;
 
 const EVERYTHING = JSON.stringify({
   Version: '2012-10-17',
