@@ -45,7 +45,7 @@ export function demandFinite({ data }: OutputTensor, name: string): void {
 /** A score as it may be answered; rounding may leave it a hair above 1. Throws `Failure<ModelCode>`. */
 export function demandScore(score: number, name: string): number {
   if (score >= 0 && score <= 1.0001) return Math.min(score, 1);
-  const hint = 'the manifest’s activations say what is still to be applied to the numbers of the model';
+  const hint = 'activations in the manifest say what is still to be applied to the numbers of the model';
   throw modelFailure('model/wrong-output', `${name} gives a score of ${score.toFixed(3)}, outside 0 to 1`, name, hint);
 }
 

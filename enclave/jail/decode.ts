@@ -6,7 +6,7 @@ import sharp, { type Sharp } from 'sharp';
 import { MAX_PIXELS, MAX_SIDE, MEDIA_TYPES, MIN_SIDE, type MediaType } from '../functions/picture.ts';
 import { FRAME, PICTURE_HEADER_BYTES, PLAN_BYTES, UNREADABLE_BYTES } from './frames.ts';
 import { place, type Frame, type Placement } from './geometry.ts';
-import { isAnimatedPng, sniff } from './picture.ts';
+import { pngFault, sniff } from './picture.ts';
 import { readFrame, writeFrame } from './pipe.ts';
 import { volunteerForTheOomKiller, whileTethered } from './tether.ts';
 import { UNREADABLE, type Unreadable } from './unreadable.ts';
@@ -57,7 +57,8 @@ function setUp(): void {
 async function decode(bytes: Uint8Array, plan: DecodePlan): Promise<Decoded | Refused> {
   const mediaType = sniff(bytes);
   if (mediaType === undefined) return refuse('format');
-  if (mediaType === 'image/png' && isAnimatedPng(bytes)) return refuse('animated');
+  const fault = mediaType === 'image/png' ? pngFault(bytes) : undefined;
+  if (fault !== undefined) return refuse(fault);
   try {
     // The header alone: no pixel is allocated before its sizes are judged.
     const header = await sharp(bytes, { ...OPTIONS, limitInputPixels: false }).metadata();

@@ -2,6 +2,7 @@
  * The gate's side of computing: it starts the jails, carries bytes between them, and writes the answer itself. It never
  * parses a picture or a model, and takes from a jail only counts, indexes and numbers, each within its bounds.
  */
+import { dirname } from 'node:path';
 import { Failure } from '../../policies/failure.ts';
 import type { FunctionKind, FunctionPolicy } from '../../policies/model.ts';
 import type { Candidate } from '../functions/candidate.ts';
@@ -32,7 +33,7 @@ export interface JailPaths {
   /** Entry files of the two processes, with `sharp` and `onnxruntime-node` to be found from where they stand. */
   readonly decode: string;
   readonly compute: string;
-  /** An empty folder for them to stand in. Default: the root of the file system. */
+  /** An empty folder for them to stand in. Default: the folder of their entry files. */
   readonly cwd?: string;
 }
 
@@ -133,7 +134,7 @@ interface Kind {
 const spec = (paths: JailPaths, entry: string, env: Readonly<Record<string, string>>): JailSpec => ({
   node: paths.node,
   entry,
-  cwd: paths.cwd ?? '/',
+  cwd: paths.cwd ?? dirname(entry),
   env,
 });
 
@@ -146,8 +147,12 @@ function decoder({ paths, policy, model }: ComputerOptions): Kind {
   return {
     spawn: () => spawnJail(spec(paths, paths.decode, {})),
     prepare: async (jail) => {
-      const late = jailFailure('jail/not-started', 'the decoding process did not start in time');
-      await inTime(jail.ask(FRAME.plan, [json(plan)], { [FRAME.ready]: 0 }), jail, START_MS, late);
+      const failed = jailFailure(
+        'jail/not-started',
+        `the decoding process did not start (${paths.node} ${paths.decode})`,
+      );
+      const asked = jail.ask(FRAME.plan, [json(plan)], { [FRAME.ready]: 0 }).catch(() => Promise.reject(failed));
+      await inTime(asked, jail, START_MS, failed);
     },
   };
 }

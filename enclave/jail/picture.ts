@@ -15,14 +15,16 @@ export function sniff(bytes: Uint8Array): MediaType | undefined {
 }
 
 /**
- * Whether a PNG says that it is animated (an `acTL` chunk before its data). Decoders that do not know animation show
- * its first frame without a word.
+ * Reads the chunk headers of a PNG, as far as its decoder does not: that it is whole to its last chunk, and that it does
+ * not say that it is animated (`acTL` before its data), of which decoders show the first frame without a word.
  */
-export function isAnimatedPng(bytes: Uint8Array): boolean {
+export function pngFault(bytes: Uint8Array): 'animated' | 'damaged' | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let data = false;
   for (let at = 8; at + 12 <= bytes.length; at += 12 + view.getUint32(at)) {
-    if (startsWith(bytes, ascii('acTL'), at + 4)) return true;
-    if (startsWith(bytes, ascii('IDAT'), at + 4)) return false;
+    if (!data && startsWith(bytes, ascii('acTL'), at + 4)) return 'animated';
+    if (startsWith(bytes, ascii('IDAT'), at + 4)) data = true;
+    if (startsWith(bytes, ascii('IEND'), at + 4)) return undefined;
   }
-  return false;
+  return 'damaged';
 }

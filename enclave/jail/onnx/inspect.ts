@@ -149,7 +149,7 @@ function readNode(reader: Reader, range: Range, index: number): string {
     throw modelFailure('model/control-flow', `${operator} is not taken: its time depends on data`, where);
   }
   if (!OPERATORS.has(operator)) {
-    throw modelFailure('model/operator-not-allowed', `operator ${operator} is not taken`, where, INSTEAD[operator]);
+    throw modelFailure('model/operator-not-allowed', `operator ${operator} is not taken`, where, INSTEAD.get(operator));
   }
   // A third input switches Dropout to training, which is random.
   if (operator === 'Dropout' && node.ranges(1).length > 2) {

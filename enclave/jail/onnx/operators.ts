@@ -131,11 +131,11 @@ export const OPERATORS: ReadonlySet<string> = new Set([
 /** They run a nested graph as often as the data says: no bound on their time follows from the file. */
 export const CONTROL_FLOW: ReadonlySet<string> = new Set(['If', 'Loop', 'Scan', 'SequenceMap']);
 
-/** Operators that exporters like to add and that the manifest describes instead. */
-export const INSTEAD: Readonly<Record<string, string>> = {
-  NonMaxSuppression: 'export the model without it; the manifest’s iouThreshold does the same',
-  RandomNormal: 'a function must give the same answer twice',
-  RandomUniform: 'a function must give the same answer twice',
-  Range: 'export the model with fixed shapes',
-  NonZero: 'export the model with fixed shapes',
-};
+/** Operators that exporters like to add, and what to do instead. */
+export const INSTEAD: ReadonlyMap<string, string> = new Map([
+  ['NonMaxSuppression', 'export the model without it; iouThreshold in the manifest does the same'],
+  ['RandomNormal', 'a function must give the same answer twice'],
+  ['RandomUniform', 'a function must give the same answer twice'],
+  ['Range', 'export the model with fixed shapes'],
+  ['NonZero', 'export the model with fixed shapes'],
+]);

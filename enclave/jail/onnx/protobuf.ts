@@ -33,25 +33,84 @@ export interface Message {
 
 export interface Reader {
   readonly bytes: Uint8Array;
-  /** Fields that may still be read before the message is refused. */
+  /** Fields that may still be read before the file is refused. */
   budget: number;
 }
 
 const WIRE = { int: 0, float: 5, double: 1, bytes: 2 } as const;
+const SIZE = { float: 4, double: 8 } as const;
 
 /** Reads one message. `where` names it in refusals. Throws `Failure<ModelCode>`. */
 export function readMessage(reader: Reader, range: Range, rule: MessageRule, where: string): Message {
-  const { bytes } = reader;
+  const cursor = createCursor(reader, range, where);
   const ints = new Map<number, bigint[]>();
   const ranges = new Map<number, Range[]>();
   const counts = new Map<number, number>();
   const seen = new Set<number>();
-  let at = range.start;
+  while (!cursor.atEnd()) {
+    cursor.spend();
+    const key = cursor.varint();
+    const number = Number(key >> 3n);
+    const wire = Number(key & 7n);
+    const field = rule.fields[number];
+    if (field === undefined) {
+      return cursor.malformed(`field ${number} of ${rule.message} is not known (is it an ONNX file?)`);
+    }
+    if (field.is === 'refused') throw modelFailure(field.code, `${field.name} (${rule.message}) is not taken`, where);
+    if (field.many === undefined && seen.has(number)) cursor.malformed(`${field.name} stands twice`);
+    seen.add(number);
+    const packed = field.many !== undefined && field.is !== 'bytes' && wire === WIRE.bytes;
+    if (!packed && wire !== WIRE[field.is]) cursor.malformed(`${field.name} has wire type ${wire}`);
+    switch (field.is) {
+      case 'bytes':
+        append(ranges, number, [cursor.delimited()]);
+        break;
+      case 'int':
+        append(ints, number, packed ? cursor.packedVarints() : [cursor.varint()]);
+        break;
+      case 'float':
+      case 'double': {
+        const values = cursor.fixed(SIZE[field.is], packed, field.name);
+        counts.set(number, (counts.get(number) ?? 0) + values);
+        break;
+      }
+    }
+  }
+  return {
+    ints: (field) => ints.get(field) ?? [],
+    ranges: (field) => ranges.get(field) ?? [],
+    count: (field) => counts.get(field) ?? 0,
+  };
+}
 
+function append<T>(into: Map<number, T[]>, field: number, values: readonly T[]): void {
+  const list = into.get(field);
+  if (list === undefined) into.set(field, [...values]);
+  else for (const value of values) list.push(value);
+}
+
+interface Cursor {
+  readonly atEnd: () => boolean;
+  /** One field more has been read. */
+  readonly spend: () => void;
+  readonly varint: () => bigint;
+  readonly packedVarints: () => readonly bigint[];
+  readonly delimited: () => Range;
+  /** Steps over fixed-size values; how many they were. */
+  readonly fixed: (size: number, packed: boolean, name: string) => number;
+  readonly malformed: (what: string) => never;
+}
+
+function createCursor(reader: Reader, range: Range, where: string): Cursor {
+  const { bytes } = reader;
+  let at = range.start;
   const malformed = (what: string): never => {
     throw modelFailure('model/malformed-onnx', `the ONNX file is malformed: ${what}`, `${where}, offset ${at}`);
   };
-  const varint = (end: number): bigint => {
+  const spend = (): void => {
+    if (reader.budget-- <= 0) throw modelFailure('model/too-complex', 'the ONNX file has too many fields', where);
+  };
+  const varintBefore = (end: number): bigint => {
     let value = 0n;
     for (let shift = 0n; shift < 70n; shift += 7n) {
       if (at >= end) malformed('a number is cut off');
@@ -63,63 +122,35 @@ export function readMessage(reader: Reader, range: Range, rule: MessageRule, whe
   };
   const advance = (length: number): Range => {
     if (length > range.end - at) malformed(`a value of ${length} bytes reaches past the end of its message`);
-    const start = at;
     at += length;
-    return { start, end: at };
+    return { start: at - length, end: at };
   };
-  const push = <T>(into: Map<number, T[]>, field: number, value: T): void => {
-    const values = into.get(field);
-    if (values === undefined) into.set(field, [value]);
-    else values.push(value);
+  const delimited = (): Range => {
+    const length = varintBefore(range.end);
+    return advance(length <= 0x7fff_ffffn ? Number(length) : malformed('a length is over 2 GiB'));
   };
-
-  while (at < range.end) {
-    if (reader.budget-- <= 0) throw modelFailure('model/too-complex', 'the ONNX file has too many fields', where);
-    const key = varint(range.end);
-    const number = Number(key >> 3n);
-    const wire = Number(key & 7n);
-    const field = rule.fields[number];
-    if (field === undefined) {
-      throw modelFailure('model/unsupported-field', `field ${number} of ${rule.message} is not taken`, where);
-    }
-    if (field.is === 'refused') {
-      throw modelFailure(field.code, `${field.name} (${rule.message}) is not taken`, where);
-    }
-    if (field.many === undefined && seen.has(number)) malformed(`${field.name} stands twice`);
-    seen.add(number);
-    const packed = field.many !== undefined && field.is !== 'bytes' && wire === 2;
-    if (!packed && wire !== WIRE[field.is]) malformed(`${field.name} has wire type ${wire}`);
-    if (packed) {
-      const inside = advance(length(varint(range.end), malformed));
-      if (field.is === 'int') {
-        at = inside.start;
-        while (at < inside.end) {
-          if (reader.budget-- <= 0) throw modelFailure('model/too-complex', 'the ONNX file has too many fields', where);
-          push(ints, number, varint(inside.end));
-        }
-      } else {
-        const size = field.is === 'float' ? 4 : 8;
-        if ((inside.end - inside.start) % size !== 0) malformed(`${field.name} is cut off`);
-        counts.set(number, (counts.get(number) ?? 0) + (inside.end - inside.start) / size);
-      }
-    } else if (field.is === 'int') {
-      push(ints, number, varint(range.end));
-    } else if (field.is === 'bytes') {
-      push(ranges, number, advance(length(varint(range.end), malformed)));
-    } else {
-      advance(field.is === 'float' ? 4 : 8);
-      counts.set(number, (counts.get(number) ?? 0) + 1);
-    }
-  }
   return {
-    ints: (field) => ints.get(field) ?? [],
-    ranges: (field) => ranges.get(field) ?? [],
-    count: (field) => counts.get(field) ?? 0,
+    malformed,
+    spend,
+    delimited,
+    atEnd: () => at >= range.end,
+    varint: () => varintBefore(range.end),
+    packedVarints() {
+      const inside = delimited();
+      const values: bigint[] = [];
+      for (at = inside.start; at < inside.end; spend()) values.push(varintBefore(inside.end));
+      return values;
+    },
+    fixed(size, packed, name) {
+      if (!packed) {
+        advance(size);
+        return 1;
+      }
+      const { start, end } = delimited();
+      return (end - start) % size === 0 ? (end - start) / size : malformed(`${name} is cut off`);
+    },
   };
 }
-
-const length = (value: bigint, malformed: (what: string) => never): number =>
-  value <= 0x7fff_ffffn ? Number(value) : malformed('a length is over 2 GiB');
 
 /** UTF-8 text of at most `max` bytes. Throws `Failure<ModelCode>`. */
 export function text({ bytes }: Reader, range: Range, max: number, where: string): string {

@@ -1,0 +1,271 @@
+/** The whole of a computer, with models that are made here: real processes, real pictures. */
+import { execFileSync } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import sharp from 'sharp';
+import { startComputer, type Computer, type JailPaths } from '../../../enclave/jail/gate-side.ts';
+import type { ModelPackage } from '../../../enclave/functions/model-package.ts';
+import { jailEntries, type Entries } from './entries.ts';
+import * as models from './models.ts';
+import * as pictures from './pictures.ts';
+
+let entries: Entries;
+const open: Computer[] = [];
+
+beforeAll(async () => {
+  entries = await jailEntries();
+});
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((computer) => computer.close()));
+});
+afterAll(() => entries.remove());
+
+async function start(
+  model: ModelPackage = models.meansModel(),
+  options: { readonly paths?: JailPaths; readonly loadTimeoutMs?: number; readonly topK?: number } = {},
+): Promise<Computer> {
+  const { paths = entries.paths, topK = 3, ...rest } = options;
+  const kind = 'image-classification';
+  const computer = await startComputer({ kind, model, policy: models.policyFor(kind, { topK }), paths, ...rest });
+  open.push(computer);
+  return computer;
+}
+
+const plain = (background: string, width = 40, height = 30): Promise<Buffer> =>
+  sharp({ create: { width, height, channels: 3, background } })
+    .png()
+    .toBuffer();
+
+const seconds = { timeoutMs: 20_000 } as const;
+const alive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
+/** Processes of this test's jails, by their command lines. */
+const jails = (): readonly string[] =>
+  readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid) || !alive(Number(pid))) return false;
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(entries.folder);
+    } catch {
+      return false;
+    }
+  });
+const gone = async (pids: readonly number[]): Promise<void> => {
+  await expect.poll(() => pids.filter(alive), { timeout: 5_000 }).toEqual([]);
+};
+
+describe('a call', () => {
+  test('gives labels of the manifest, best first, rounded', async () => {
+    const computer = await start();
+    expect(await computer.run(await plain('#ff0000'), seconds)).toEqual({
+      labels: [
+        { label: 'red', score: 0.999 },
+        { label: 'green', score: 0 },
+        { label: 'blue', score: 0 },
+      ],
+    });
+    expect(await computer.run(await plain('#0000ff'), seconds)).toMatchObject({ labels: [{ label: 'blue' }, {}, {}] });
+  });
+
+  test('gives no more than topK', async () => {
+    const computer = await start(models.meansModel(), { topK: 1 });
+    expect(await computer.run(await plain('#00ff00'), seconds)).toEqual({ labels: [{ label: 'green', score: 0.999 }] });
+  });
+
+  test('gives the same for the same input, and calls do not mix', async () => {
+    const computer = await start();
+    const inputs = await Promise.all(['#ff0000', '#00ff00', '#0000ff'].map((colour) => plain(colour)));
+    const alone = [];
+    for (const input of inputs) alone.push(await computer.run(input, seconds));
+    const together = await Promise.all([...inputs, ...inputs].map((input) => computer.run(input, seconds)));
+    expect(together).toEqual([...alone, ...alone]);
+  });
+
+  test('takes the tensor in every layout, colour order and type the manifest can say', async () => {
+    const nhwc = models.meansGraph({
+      nodes: [models.node('ReduceMean', ['x'], ['y'], [models.ints('axes', [1, 2]), models.int('keepdims', 0)])],
+      inputs: [models.value('x', ['batch', models.SIDE, models.SIDE, 3])],
+    });
+    const { input } = models.MEANS_MANIFEST;
+    const computer = await start(
+      models.meansModel(models.bytesOf(models.modelOf(nhwc)), { input: { ...input, layout: 'NHWC', colour: 'BGR' } }),
+    );
+    expect(await computer.run(await plain('#0000ff'), seconds)).toMatchObject({ labels: [{ label: 'red' }, {}, {}] });
+
+    const bytes = models.meansGraph({
+      nodes: [
+        models.node('Cast', ['x'], ['f'], [models.int('to', 1)]),
+        models.node('ReduceMean', ['f'], ['m'], [models.ints('axes', [2, 3]), models.int('keepdims', 0)]),
+        models.node('Div', ['m', 'd'], ['y']),
+      ],
+      initializers: [models.floats('d', [1], [32])],
+      inputs: [models.value('x', [1, 3, models.SIDE, models.SIDE], 2)],
+    });
+    const { scale: _, ...raw } = input;
+    const uint8 = await start(
+      models.meansModel(models.bytesOf(models.modelOf(bytes)), { input: { ...raw, dtype: 'uint8' } }),
+    );
+    expect(await uint8.run(await plain('#ff0000'), seconds)).toMatchObject({
+      labels: [{ label: 'red', score: 0.999 }, {}, {}],
+    });
+  });
+});
+
+describe('an input that is none', () => {
+  const refused = (input: Uint8Array | Promise<Uint8Array>, message: RegExp) => async () => {
+    const computer = await start();
+    const before = computer.pids();
+    const call = computer.run(await input, seconds);
+    await expect(call).rejects.toMatchObject({ code: 'jail/input-invalid', kind: 'malformed' });
+    await expect(call).rejects.toThrow(message);
+    // A bad picture is the caller's fault and costs no process.
+    expect(computer.pids()).toEqual(before);
+    expect(await computer.run(await plain('#ff0000'), seconds)).toMatchObject({ labels: [{ label: 'red' }, {}, {}] });
+  };
+  const cut = (bytes: Promise<Buffer>): Promise<Buffer> => bytes.then((whole) => whole.subarray(0, whole.length * 0.6));
+
+  test('empty', refused(new Uint8Array(), /empty/));
+  test('text', refused(Buffer.from('hello, I am a picture'), /not a picture in a format/));
+  test('one byte', refused(Uint8Array.of(0xff), /not a picture in a format/));
+  test('larger than the policy allows', refused(new Uint8Array(8_388_609), /8388609 bytes.*at most 8388608/));
+  test('one pixel', refused(plain('#fff', 1, 1), /1 x 1 pixels; each side needs at least 8/));
+  test(
+    'a header of 100,000 x 100,000',
+    refused(pictures.claimingPng(100_000, 100_000), /100000 x 100000 pixels; at most 16384/),
+  );
+  test('a header of 16,000 x 16,000', refused(pictures.claimingPng(16_000, 16_000), /50000000 in all/));
+  test('animated WebP', refused(pictures.animated('webp'), /animated/));
+  test('animated PNG', refused(plain('#fff').then(pictures.animatedPng), /animated/));
+  test('GIF', refused(pictures.animated('gif'), /not a picture in a format/));
+  test('SVG', refused(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20"/>'), /format/));
+  test.each(['jpeg', 'png', 'webp'] as const)('cut off: %s', (format) =>
+    refused(cut(pictures.noisy(200, 200, format)), /damaged or cut off/)(),
+  );
+  test(
+    'PNG without its last chunk',
+    refused(
+      plain('#fff').then((png) => png.subarray(0, -1)),
+      /damaged or cut off/,
+    ),
+  );
+  test('a JPEG header alone', refused(Uint8Array.of(0xff, 0xd8, 0xff, 0xe0), /damaged/));
+});
+
+describe('a process that dies or hangs', () => {
+  const [decode, compute] = [0, 1];
+  const works = async (computer: Computer): Promise<void> => {
+    expect(await computer.run(await plain('#ff0000'), seconds)).toMatchObject({ labels: [{ label: 'red' }, {}, {}] });
+  };
+
+  test.each([
+    ['decoding', decode],
+    ['computing', compute],
+  ])('%s process killed while it waits: the next call meets a fresh one', async (_, which) => {
+    const computer = await start();
+    const pid = computer.pids()[which] ?? 0;
+    process.kill(pid, 'SIGKILL');
+    await gone([pid]);
+    await works(computer);
+    expect(computer.pids()).toHaveLength(2);
+    expect(computer.pids()).not.toContain(pid);
+  });
+
+  test.each([
+    ['decoding', decode],
+    ['computing', compute],
+  ])('%s process killed at work: one refused call', async (_, which) => {
+    const computer = await start();
+    const pid = computer.pids()[which] ?? 0;
+    process.kill(pid, 'SIGSTOP');
+    const call = computer.run(await plain('#ff0000'), seconds);
+    setTimeout(() => process.kill(pid, 'SIGKILL'), 200);
+    await expect(call).rejects.toMatchObject({ code: 'jail/compute-failed', kind: 'environment' });
+    await works(computer);
+  });
+
+  test.each([
+    ['decoding', decode],
+    ['computing', compute],
+  ])('%s process that hangs is killed in time: one refused call', async (_, which) => {
+    const computer = await start();
+    const pid = computer.pids()[which] ?? 0;
+    process.kill(pid, 'SIGSTOP');
+    const call = computer.run(await plain('#ff0000'), { timeoutMs: 3_000 });
+    await expect(call).rejects.toMatchObject({ code: 'jail/compute-timeout', kind: 'environment' });
+    await gone([pid]);
+    await works(computer);
+  });
+
+  test('a call that waits for another one is refused at its own time, and disturbs nothing', async () => {
+    const computer = await start();
+    const pid = computer.pids()[compute] ?? 0;
+    process.kill(pid, 'SIGSTOP');
+    const input = await plain('#ff0000');
+    const first = computer.run(input, seconds);
+    await expect(computer.run(input, { timeoutMs: 200 })).rejects.toMatchObject({ code: 'jail/compute-timeout' });
+    expect(alive(pid)).toBe(true);
+    process.kill(pid, 'SIGCONT');
+    expect(await first).toMatchObject({ labels: [{ label: 'red' }, {}, {}] });
+    await works(computer);
+  });
+
+  test('a model that computes for longer than the call may last', async () => {
+    const computer = await start(models.slowModel(4));
+    const input = await plain('#ff0000');
+    await expect(computer.run(input, { timeoutMs: 60 })).rejects.toMatchObject({ code: 'jail/compute-timeout' });
+    expect(await computer.run(input, seconds)).toMatchObject({ labels: [{}, {}, {}] });
+  });
+});
+
+describe('the life of the processes', () => {
+  test('they have nothing in their environment and stand in an empty folder', async () => {
+    const computer = await start();
+    const [decode = 0, compute = 0] = computer.pids();
+    const environment = (pid: number): string => readFileSync(`/proc/${pid}/environ`, 'utf8');
+    expect(environment(decode)).toBe('');
+    expect(environment(compute)).toBe('ORT_DISABLE_TELEMETRY=1\0');
+    for (const pid of [decode, compute]) {
+      expect(execFileSync('readlink', [`/proc/${pid}/cwd`], { encoding: 'utf8' }).trim()).toBe(entries.paths.cwd);
+      expect(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim()).toBe('1000');
+      expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8')).toContain('--disallow-code-generation-from-strings');
+    }
+  });
+
+  test('close leaves none, and later calls are refused', async () => {
+    const computer = await start();
+    const pids = computer.pids();
+    expect(pids).toHaveLength(2);
+    await computer.close();
+    await gone(pids);
+    await expect(computer.run(await plain('#fff'), seconds)).rejects.toMatchObject({ code: 'jail/compute-failed' });
+  });
+
+  test('an aborted start leaves none', async () => {
+    const abort = new AbortController();
+    const kind = 'image-classification';
+    const paths = entries.paths;
+    const options = { kind, model: models.slowModel(200), policy: models.policyFor(kind), paths } as const;
+    const started = startComputer({ ...options, signal: abort.signal });
+    setTimeout(() => abort.abort(new Error('enough')), 500);
+    await expect.poll(jails).toHaveLength(2);
+    await expect(started).rejects.toThrow('enough');
+    expect(jails()).toEqual([]);
+  });
+
+  test.each([
+    ['a Node binary', { node: '/nonexistent/node' }],
+    ['an entry file', { decode: '/nonexistent/decode.mjs' }],
+    ['an empty folder', { cwd: '/nonexistent' }],
+  ])('without %s it does not start', async (_, wrong) => {
+    const started = start(models.meansModel(), { paths: { ...entries.paths, ...wrong } });
+    await expect(started).rejects.toMatchObject({
+      code: 'jail/not-started',
+    });
+    expect(jails()).toEqual([]);
+  });
+});
