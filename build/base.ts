@@ -39,6 +39,10 @@ export interface BaseOptions {
   readonly root?: string;
   /** Already made bundles, in place of the enclave's. */
   readonly bundles?: readonly Bundle[];
+  /** The Node program. Default: the one that runs this. */
+  readonly node?: string;
+  /** Packages that stand beside the bundles, without those that they need. */
+  readonly packages?: readonly string[];
 }
 
 const FOLDERS = [
@@ -50,11 +54,12 @@ const FOLDERS = [
   PATHS.packages,
 ] as const;
 
-export async function localBase({ root = SOURCES, bundles }: BaseOptions = {}): Promise<Base> {
+export async function localBase(options: BaseOptions = {}): Promise<Base> {
+  const { root = SOURCES, bundles, packages: roots = EXTERNAL_PACKAGES } = options;
   const platform = thisPlatform();
   const programs = bundles ?? (await bundleEnclave(root));
-  const packages = findPackages(EXTERNAL_PACKAGES, join(root, 'package.json'), platform);
-  const node = realpathSync(process.execPath);
+  const packages = findPackages(roots, join(root, 'package.json'), platform);
+  const node = realpathSync(options.node ?? process.execPath);
   const entries = new Map<string, CpioEntry>();
   const add = (entry: CpioEntry): void => void entries.set(entry.path, entry);
   for (const path of FOLDERS) add({ kind: 'directory', path, mode: FOLDER_MODE });

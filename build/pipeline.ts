@@ -73,11 +73,18 @@ export interface BuilderOptions {
   readonly base?: BaseOptions;
 }
 
+export interface BuildOptions {
+  /** Default: the builder's. */
+  readonly onProgress?: (progress: BuildProgress) => void;
+  /** Ends this build alone; the builder's own signal ends the making of the builder. */
+  readonly signal?: AbortSignal;
+}
+
 export interface LocalBuilder {
   /** The PCRs that an image of `policy` has, in milliseconds. */
   measure(policy: Policy): Promise<Pcrs>;
   /** Writes the image, its measurements and its build argument to `outDir`. */
-  build(policy: Policy, outDir: string): Promise<BuildResult>;
+  build(policy: Policy, outDir: string, options?: BuildOptions): Promise<BuildResult>;
   readonly inputs: BaseInputs;
   /** Every module of the bundles: our own without suffix, those of packages as `npm:…`. */
   readonly modules: readonly string[];
@@ -92,7 +99,7 @@ export async function buildLocalImage(
 ): Promise<BuildResult> {
   const builder = await createLocalBuilder(options);
   try {
-    return await builder.build(options.policy, options.outDir);
+    return await builder.build(options.policy, options.outDir, options);
   } finally {
     await builder.close();
   }
@@ -116,7 +123,7 @@ export async function createLocalBuilder(options: BuilderOptions = {}): Promise<
 
   return {
     measure: async (policy) => (await prepare(policy)).pcrs,
-    async build(policy, outDir) {
+    async build(policy, outDir, { onProgress = options.onProgress, signal } = {}) {
       const prepared = await prepare(policy);
       const eifPath = join(outDir, IMAGE_FILE);
       const buildArgument = `${POLICY_VARIABLE}=${prepared.canonicalPolicy}`;
@@ -125,7 +132,10 @@ export async function createLocalBuilder(options: BuilderOptions = {}): Promise<
         {
           name: IMAGE_FILE,
           write: async (path) => {
-            const written = await writeImage(path, policy, prepared, base, opened, options);
+            const written = await writeImage(path, policy, prepared, base, opened, (done, total) => {
+              signal?.throwIfAborted();
+              onProgress?.({ step: 'write', text: 'writing the image', done, total });
+            });
             const sizing = sizeImage(policy, written.bytes, unpacked + prepared.collaboration.length);
             measurements = report(policy, prepared, written, sizing, base.inputs);
           },
@@ -176,7 +186,7 @@ function writeImage(
   { collaboration, digest }: Prepared,
   { inputs, platform }: Base,
   base: OpenBase,
-  { onProgress, signal }: BuilderOptions,
+  onProgress: (done: number, total: number) => void,
 ): Promise<WrittenEif> {
   const metadata = encodeMetadata({
     name: policy.collaboration,
@@ -192,11 +202,7 @@ function writeImage(
       defaultCpus: BigInt(policy.enclave.cpus),
     },
     localSections(metadata, base, collaboration),
-    {
-      digest: true,
-      onProgress: (done, total) => onProgress?.({ step: 'write', text: 'writing the image', done, total }),
-      ...(signal === undefined ? {} : { signal }),
-    },
+    { digest: true, onProgress },
   );
 }
 

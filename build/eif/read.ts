@@ -23,7 +23,7 @@ export interface Eif {
 }
 
 /**
- * Sees every piece of every section's content once, in the order of the file. The bytes are the callee's until the
+ * Sees every piece of every section's content once, in the order of the file; of an empty section one empty piece. The bytes are the callee's until the
  * returned promise is settled, and may be overwritten afterwards. `index` counts sections from 0.
  */
 export type PieceVisitor = (piece: Uint8Array, section: SectionEntry, index: number) => Promise<void> | void;
@@ -54,6 +54,8 @@ export async function scanEif(source: ByteSource, visit: PieceVisitor, options: 
   for (const [index, section] of sections.entries()) {
     crc = crc32(sectionHeaders[index] ?? new Uint8Array(), crc);
     const start = section.offset + SECTION_HEADER_BYTES;
+    // An empty section counts too: which ramdisk is the first depends on it.
+    if (section.bytes === 0) await visit(new Uint8Array(), section, index);
     for await (const piece of readAhead(source, start, section.bytes)) {
       options.signal?.throwIfAborted();
       const seen = visit(piece, section, index);
@@ -83,7 +85,7 @@ export async function readEif(bytes: Uint8Array, name = 'EIF'): Promise<Eif> {
     header,
     sections: sections.map((section) => {
       const start = section.offset + SECTION_HEADER_BYTES;
-      return { ...section, content: bytes.slice(start, start + section.bytes) };
+      return { ...section, content: new Uint8Array(bytes.subarray(start, start + section.bytes)) };
     }),
   };
 }

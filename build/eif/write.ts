@@ -92,6 +92,7 @@ export async function writeEif(
     await put(plan.header);
     for (const [index, { kind, content }] of inputs.entries()) {
       await put(plan.sectionHeaders[index] ?? new Uint8Array());
+      measurement?.update(kind, index, new Uint8Array()); // an empty section has no piece, but may be the first ramdisk
       for await (const piece of piecesOf(content)) await put(piece, { kind, index });
     }
   } finally {

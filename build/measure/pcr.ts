@@ -69,7 +69,7 @@ function measurementOf(state: State): Measurement {
           (section === state.firstRamdisk ? state.boot : state.application).update(content);
           return;
         case 'signature':
-          state.signature = [...state.signature, content.slice()];
+          state.signature = [...state.signature, new Uint8Array(content)];
           return;
         case 'metadata':
           return;
