@@ -1,0 +1,166 @@
+/**
+ * What was asked, and whether it was answered. A call's request id and the digest of its input are on the disk before
+ * the first byte is sent, so that Ctrl-C, a crash or a cut line costs nothing: the same command again asks with the same
+ * request id, which the enclave answers from the same ticket.
+ *
+ *     HOME/calls/<request id>.json = { requestId, policyDigest, function, inputSha256, inputBytes, madeAt, outcome }
+ *     outcome = "open" | "answered" | "closed"
+ *
+ * "open" until an answer came. "closed" means that asking again under this id can bring no other answer.
+ */
+import { join } from 'node:path';
+import { toHex } from '../enclave/encoding/hex.ts';
+import type { RefusalCode } from '../enclave/protocol/refusal.ts';
+import { REQUEST_ID_BYTES } from '../enclave/protocol/request.ts';
+import type { RandomSource } from '../enclave/crypto/random.ts';
+import { Failure } from '../policies/failure.ts';
+import type { Home } from './home.ts';
+import { HEX_384 } from './home.ts';
+import { jsonFields, parseJson } from './json-fields.ts';
+import { listFiles, makePrivateFolder, readPrivateFile, writePrivateFile } from './private-files.ts';
+
+export type CallsCode =
+  | 'calls/malformed'
+  | 'calls/unknown' // --retry names no call of this home
+  | 'calls/ambiguous' // … or more than one
+  | 'calls/other-input'; // … or one with another input or function
+
+const MALFORMED: CallsCode = 'calls/malformed';
+
+export type CallOutcome = 'open' | 'answered' | 'closed';
+
+export interface CallRecord {
+  /** Hex, 32 bytes. */
+  readonly requestId: string;
+  readonly policyDigest: string;
+  readonly function: string;
+  /** Hex. */
+  readonly inputSha256: string;
+  readonly inputBytes: number;
+  /** ISO 8601. */
+  readonly madeAt: string;
+  readonly outcome: CallOutcome;
+}
+
+export interface CallSubject {
+  readonly function: string;
+  /** Hex. */
+  readonly inputSha256: string;
+  readonly inputBytes: number;
+}
+
+export interface CallChoice {
+  /** `--retry ID`: this call again; the first 8 digits of its id are enough where they are its alone. */
+  readonly retry?: string | undefined;
+  /** `--new`: another call, even if the same one was never answered. */
+  readonly fresh?: boolean | undefined;
+}
+
+/**
+ * The record to call with: the one that `--retry` names, else an unanswered one of the same function and input under the
+ * same policy, else a new one. It is on the disk when this resolves.
+ */
+export async function chooseCall(
+  home: Home,
+  subject: CallSubject,
+  choice: CallChoice,
+  random: RandomSource,
+  now: Date,
+): Promise<{ readonly record: CallRecord; readonly repeated: boolean }> {
+  if (choice.retry !== undefined) {
+    return { record: await namedCall(home, subject, choice.retry), repeated: true };
+  }
+  const unanswered = choice.fresh === true ? undefined : await unansweredCall(home, subject);
+  if (unanswered !== undefined) return { record: unanswered, repeated: true };
+  const record: CallRecord = {
+    requestId: toHex(await random(REQUEST_ID_BYTES)),
+    policyDigest: home.pins.policyDigest,
+    ...subject,
+    madeAt: now.toISOString(),
+    outcome: 'open',
+  };
+  await save(home, record);
+  return { record, repeated: false };
+}
+
+/** Notes how a call ended. */
+export async function settleCall(home: Home, record: CallRecord, outcome: CallOutcome): Promise<void> {
+  if (record.outcome !== outcome) await save(home, { ...record, outcome });
+}
+
+/**
+ * What a refusal means for the record. Most leave it open: the same id asks for the same ticket, or for none where none
+ * was taken. These cannot end otherwise than they did.
+ */
+export function outcomeOfRefusal(refused: RefusalCode): CallOutcome {
+  return refused === 'changed' || refused === 'request-reused' ? 'closed' : 'open';
+}
+
+async function namedCall(home: Home, subject: CallSubject, prefix: string): Promise<CallRecord> {
+  const records = (await allCalls(home)).filter(({ requestId }) => requestId.startsWith(prefix.toLowerCase()));
+  const [found, second] = records;
+  if (found === undefined || prefix.length < 8) {
+    throw new Failure<CallsCode>('usage', 'calls/unknown', `this home has made no call ${prefix}`, {
+      where: join(home.path, 'calls'),
+      hint: 'give at least 8 digits of the request id that `accord call` printed',
+    });
+  }
+  if (second !== undefined) {
+    throw new Failure<CallsCode>('usage', 'calls/ambiguous', `${records.length} calls begin with ${prefix}`, {
+      hint: 'give more digits of the request id',
+    });
+  }
+  if (found.function !== subject.function || found.inputSha256 !== subject.inputSha256) {
+    const what = found.function === subject.function ? 'with another input' : `of ${found.function}`;
+    throw new Failure<CallsCode>('usage', 'calls/other-input', `call ${prefix} was made ${what}`, {
+      hint: 'a retry takes the very same function and input; nothing was sent',
+    });
+  }
+  if (found.policyDigest !== home.pins.policyDigest) {
+    throw new Failure<CallsCode>('usage', 'calls/other-input', `call ${prefix} was made under another policy`, {
+      hint: 'make a new call without --retry; nothing was sent',
+    });
+  }
+  return found;
+}
+
+async function unansweredCall(home: Home, subject: CallSubject): Promise<CallRecord | undefined> {
+  const records = (await allCalls(home)).filter(
+    (record) =>
+      record.outcome === 'open' &&
+      record.policyDigest === home.pins.policyDigest &&
+      record.function === subject.function &&
+      record.inputSha256 === subject.inputSha256,
+  );
+  return records.sort((a, b) => (a.madeAt < b.madeAt ? -1 : 1))[0];
+}
+
+/** All calls that this home has made, in no particular order. */
+export async function allCalls(home: Home): Promise<readonly CallRecord[]> {
+  const paths = await listFiles(join(home.path, 'calls'), '.json');
+  const records = await Promise.all(paths.map(readRecord));
+  return records.filter((record) => record !== undefined);
+}
+
+async function readRecord(path: string): Promise<CallRecord | undefined> {
+  const bytes = await readPrivateFile(path);
+  if (bytes === undefined) return undefined;
+  const value = parseJson(new TextDecoder().decode(bytes), MALFORMED, path);
+  const fields = jsonFields(value, MALFORMED, path);
+  const outcome = fields.text('outcome', /^(open|answered|closed)$/);
+  return {
+    requestId: fields.text('requestId', /^[0-9a-f]{64}$/),
+    policyDigest: fields.text('policyDigest', HEX_384),
+    function: fields.text('function'),
+    inputSha256: fields.text('inputSha256', /^[0-9a-f]{64}$/),
+    inputBytes: fields.count('inputBytes'),
+    madeAt: fields.text('madeAt'),
+    outcome: outcome === 'answered' || outcome === 'closed' ? outcome : 'open',
+  };
+}
+
+async function save(home: Home, record: CallRecord): Promise<void> {
+  const folder = join(home.path, 'calls');
+  await makePrivateFolder(folder);
+  await writePrivateFile(join(folder, `${record.requestId}.json`), `${JSON.stringify({ v: 1, ...record })}\n`);
+}

@@ -1,0 +1,221 @@
+/**
+ * Who I am and what I pinned: one private folder a party.
+ *
+ *     HOME/config.json   who I am, where the orchestrator is, which key is mine
+ *     HOME/pins.json     what an enclave must prove: PCR0-2, policy digest, root
+ *     HOME/policy.json   the canonical policy of that digest, byte for byte
+ *     HOME/calls/        one file a call, written before its first byte is sent (see calls.ts)
+ *     HOME/outbox/       envelopes on their way
+ *
+ * The orchestrator is asked for the policy and never believed: its bytes must have the pinned digest.
+ */
+import { readdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { parseCanonicalPolicy } from '../policies/canonical.ts';
+import { policyDigest as digestOf } from '../policies/digest.ts';
+import { Failure } from '../policies/failure.ts';
+import type { CanonicalPolicy, PolicyDigest } from '../policies/model.ts';
+import { awsRoot, localRoot } from './attestation/verify.ts';
+import type { Root } from './attestation/verify.ts';
+import { jsonFields, parseJson } from './json-fields.ts';
+import { demandPrivate, makePrivateFolder, readPrivateFile, writePrivateFile } from './private-files.ts';
+import type { PrivateFileCode } from './private-files.ts';
+
+export type HomeCode =
+  | PrivateFileCode
+  | 'home/absent' // no such home, or none to be found
+  | 'home/ambiguous' // several homes, and none was named
+  | 'home/malformed'
+  | 'home/policy-mismatch' // the policy file is not the pinned one
+  | 'home/already-pinned'; // another collaboration or image is pinned here
+
+export interface HomeConfig {
+  readonly party: string;
+  /** URL of the orchestrator. */
+  readonly orchestrator: string;
+  /** Id of the collaboration there. */
+  readonly collaboration: string;
+  readonly keyArn: string;
+  /** AWS profile; else the SDK's credential chain. */
+  readonly profile?: string;
+  readonly enclaveRoleArn: string;
+}
+
+export interface Pins {
+  readonly policyDigest: PolicyDigest;
+  readonly pcrs: { readonly PCR0: string; readonly PCR1: string; readonly PCR2: string };
+  readonly root: Root;
+}
+
+export interface Home {
+  readonly path: string;
+  readonly config: HomeConfig;
+  readonly pins: Pins;
+  readonly policy: CanonicalPolicy;
+}
+
+/** 48 bytes in lower-case hex: SHA-384. */
+export const HEX_384: RegExp = /^[0-9a-f]{96}$/;
+const MALFORMED: HomeCode = 'home/malformed';
+const NAME = /^[a-z][a-z0-9-]{0,62}$/;
+
+export interface HomeChoice {
+  /** `--home DIR`. */
+  readonly home?: string | undefined;
+  /** `--party NAME`, where several homes stand side by side. */
+  readonly party?: string | undefined;
+}
+
+/** The folder to use: `--home`, else `ACCORD_HOME`, else `./.accord/<party>`, which need not exist yet. */
+export async function homePath(
+  { home, party }: HomeChoice,
+  env: Readonly<Record<string, string | undefined>>,
+  cwd: string,
+): Promise<string> {
+  const named = home ?? env['ACCORD_HOME'];
+  if (named !== undefined && named !== '') return resolve(cwd, named);
+  const folder = join(cwd, '.accord');
+  if (party !== undefined) return join(folder, party);
+  const homes = await homesIn(folder);
+  const [only, second] = homes;
+  if (only !== undefined && second === undefined) return join(folder, only);
+  if (only === undefined) {
+    throw new Failure<HomeCode>('usage', 'home/absent', `there is no home below ${folder}`, {
+      where: folder,
+      hint: 'make one with `accord init`, or name one with --home DIR',
+    });
+  }
+  throw new Failure<HomeCode>('usage', 'home/ambiguous', `${folder} holds several homes: ${homes.join(', ')}`, {
+    where: folder,
+    hint: 'say who you are with --party NAME or --home DIR',
+  });
+}
+
+async function homesIn(folder: string): Promise<readonly string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const found = await Promise.all(
+    entries
+      .filter((entry) => entry.isDirectory())
+      .map(async ({ name }) => ((await isHome(join(folder, name))) ? [name] : [])),
+  );
+  return found.flat().sort();
+}
+
+async function isHome(path: string): Promise<boolean> {
+  const names: readonly string[] = await readdir(path).catch(() => []);
+  return names.includes('config.json');
+}
+
+/** Reads and checks a home. Throws `Failure<HomeCode>`. */
+export async function openHome(path: string): Promise<Home> {
+  if (!(await isHome(path))) {
+    throw new Failure<HomeCode>('usage', 'home/absent', `${path} is not a home`, {
+      where: path,
+      hint: 'make it with `accord init`, or name another with --home DIR',
+    });
+  }
+  await demandPrivate(path);
+  const config = readConfig(await readJson(path, 'config.json'));
+  const pins = readPins(await readJson(path, 'pins.json'));
+  const text = new TextDecoder().decode(await readFile(path, 'policy.json'));
+  if ((await digestOf(text)) !== pins.policyDigest) {
+    throw new Failure<HomeCode>('refused', 'home/policy-mismatch', 'policy.json is not the policy that was pinned', {
+      where: join(path, 'policy.json'),
+      hint: 'find out who changed it, then make the home anew with `accord init --repin`',
+    });
+  }
+  return { path, config, pins, policy: parseCanonicalPolicy(text) };
+}
+
+export interface NewHome {
+  readonly config: HomeConfig;
+  readonly pins: Pins;
+  /** The canonical policy's text; its digest is in the pins. */
+  readonly policyText: string;
+}
+
+/**
+ * Writes a home; the same again changes nothing. Other pins than those in place are refused unless `repin` says that
+ * the owner has looked at the new image: a changed measurement is exactly what pins are there to catch.
+ */
+export async function writeHome(
+  path: string,
+  home: NewHome,
+  repin: boolean,
+): Promise<'made' | 'unchanged' | 'changed'> {
+  await makePrivateFolder(path);
+  const existed = await isHome(path);
+  const before = existed && !repin ? await openHome(path) : undefined;
+  if (before !== undefined && !samePins(before, home)) {
+    throw new Failure<HomeCode>('refused', 'home/already-pinned', `${path} pins another image or collaboration`, {
+      where: path,
+      hint: 'if you reproduced the new image and agree with its policy, add --repin; or use another --home',
+    });
+  }
+  const same = before !== undefined && JSON.stringify(before.config) === JSON.stringify(home.config);
+  if (same) return 'unchanged';
+  await writePrivateFile(join(path, 'policy.json'), home.policyText);
+  await writePrivateFile(join(path, 'pins.json'), `${JSON.stringify({ v: 1, ...home.pins }, undefined, 2)}\n`);
+  // Last: a folder with a configuration is a whole home.
+  await writePrivateFile(join(path, 'config.json'), `${JSON.stringify({ v: 1, ...home.config }, undefined, 2)}\n`);
+  return existed ? 'changed' : 'made';
+}
+
+function samePins({ pins, config }: Home, { pins: next, config: nextConfig }: NewHome): boolean {
+  return (
+    pins.policyDigest === next.policyDigest &&
+    pins.pcrs.PCR0 === next.pcrs.PCR0 &&
+    pins.pcrs.PCR1 === next.pcrs.PCR1 &&
+    pins.pcrs.PCR2 === next.pcrs.PCR2 &&
+    pins.root.sha256 === next.root.sha256 &&
+    config.collaboration === nextConfig.collaboration &&
+    config.party === nextConfig.party
+  );
+}
+
+async function readFile(path: string, name: string): Promise<Uint8Array> {
+  const bytes = await readPrivateFile(join(path, name));
+  if (bytes !== undefined) return bytes;
+  throw new Failure<HomeCode>('malformed', 'home/malformed', `${join(path, name)} is missing`, {
+    where: join(path, name),
+    hint: 'make the home anew with `accord init --repin`',
+  });
+}
+
+async function readJson(path: string, name: string): Promise<ReturnType<typeof jsonFields>> {
+  const where = join(path, name);
+  const value = parseJson(new TextDecoder().decode(await readFile(path, name)), MALFORMED, where);
+  return jsonFields(value, MALFORMED, where);
+}
+
+function readConfig(fields: ReturnType<typeof jsonFields>): HomeConfig {
+  const profile = fields.optionalText('profile');
+  return {
+    party: fields.text('party', NAME),
+    orchestrator: fields.text('orchestrator'),
+    collaboration: fields.text('collaboration'),
+    keyArn: fields.text('keyArn'),
+    ...(profile === undefined ? {} : { profile }),
+    enclaveRoleArn: fields.text('enclaveRoleArn'),
+  };
+}
+
+function readPins(fields: ReturnType<typeof jsonFields>): Pins {
+  const pcrs = fields.fields('pcrs');
+  const root = fields.fields('root');
+  return {
+    policyDigest: asPolicyDigest(fields.text('policyDigest', HEX_384)),
+    pcrs: {
+      PCR0: pcrs.text('PCR0', HEX_384),
+      PCR1: pcrs.text('PCR1', HEX_384),
+      PCR2: pcrs.text('PCR2', HEX_384),
+    },
+    root: root.text('kind', /^(aws|local)$/) === 'aws' ? awsRoot : localRoot(root.text('sha256', /^[0-9a-f]{64}$/)),
+  };
+}
+
+/** What a party wrote down as the digest that it agrees to is one. */
+export function asPolicyDigest(hex: string): PolicyDigest {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand of a pinned digest is made here
+  return hex as PolicyDigest;
+}

@@ -1,0 +1,63 @@
+/**
+ * Reads JSON that somebody else wrote (a file in the home, an answer of the orchestrator) field by field, with the type
+ * that each must have. What is not asked for is ignored: a later version may say more.
+ */
+import { Failure } from '../policies/failure.ts';
+
+export interface Fields {
+  text(name: string, pattern?: RegExp): string;
+  optionalText(name: string): string | undefined;
+  /** A whole number from 0 to 2^53 - 1. */
+  count(name: string): number;
+  /** An object below this one. */
+  fields(name: string): Fields;
+  /** Undefined where it is absent or null. */
+  optionalFields(name: string): Fields | undefined;
+  list(name: string): readonly Fields[];
+  has(name: string): boolean;
+  entries(): readonly (readonly [string, unknown])[];
+}
+
+/** `where` names the whole in messages. Every fault is a `Failure` of kind `malformed` with this code. */
+export function jsonFields(value: unknown, code: string, where: string): Fields {
+  const fail = (place: string, what: string): Failure =>
+    new Failure('malformed', code, `${place} ${what}`, { where: place });
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw fail(where, 'is not a JSON object');
+  const members = new Map<string, unknown>(Object.entries(value));
+  const place = (name: string): string => `${where}: ${name}`;
+  const text = (name: string, pattern?: RegExp): string => {
+    const found = members.get(name);
+    if (typeof found !== 'string') throw fail(place(name), found === undefined ? 'is missing' : 'is not a text');
+    if (pattern !== undefined && !pattern.test(found)) throw fail(place(name), 'is not of the form it should have');
+    return found;
+  };
+  const isAbsent = (name: string): boolean => members.get(name) === undefined || members.get(name) === null;
+  const fields = (name: string): Fields => jsonFields(members.get(name), code, place(name));
+  return {
+    text,
+    optionalText: (name) => (isAbsent(name) ? undefined : text(name)),
+    count(name) {
+      const found = members.get(name);
+      if (typeof found === 'number' && Number.isSafeInteger(found) && found >= 0) return found;
+      throw fail(place(name), 'is not a whole number');
+    },
+    fields,
+    optionalFields: (name) => (isAbsent(name) ? undefined : fields(name)),
+    list(name) {
+      const found = members.get(name);
+      if (!Array.isArray(found)) throw fail(place(name), 'is not a list');
+      return found.map((entry: unknown, index) => jsonFields(entry, code, `${place(name)}[${index}]`));
+    },
+    has: (name) => !isAbsent(name),
+    entries: () => [...members],
+  };
+}
+
+/** Throws `code` where the text is not JSON; the text itself is never quoted. */
+export function parseJson(text: string, code: string, where: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Failure('malformed', code, `${where} is not JSON`, { where, cause });
+  }
+}

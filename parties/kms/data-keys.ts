@@ -1,0 +1,75 @@
+/** Data keys of a party's own KMS key: one for each file, bound to an encryption context. */
+import { DecryptCommand, GenerateDataKeyCommand } from '@aws-sdk/client-kms';
+import type { KMSClient } from '@aws-sdk/client-kms';
+import type { EncryptionContext } from '../../enclave/protocol/context.ts';
+import { Failure } from '../../policies/failure.ts';
+import { awsFailure } from './client.ts';
+
+export type DataKeysCode = 'aws/other-key' | 'aws/incomplete';
+
+export interface DataKey {
+  /** 32 bytes; overwrite them when they have been used. */
+  readonly plaintext: Uint8Array;
+  /** What KMS needs to give the plaintext again. */
+  readonly ciphertext: Uint8Array;
+}
+
+export interface DataKeys {
+  generate(keyArn: string, context: EncryptionContext, signal?: AbortSignal): Promise<DataKey>;
+  /** Where the key's policy lets its owner: an Accord key policy lets an attested enclave alone. */
+  decrypt(
+    keyArn: string,
+    ciphertext: Uint8Array,
+    context: EncryptionContext,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array>;
+}
+
+/** Through the SDK. Throws `Failure<KmsClientCode | DataKeysCode>`. */
+export function kmsDataKeys(kms: KMSClient): DataKeys {
+  return {
+    async generate(keyArn, context, signal) {
+      const command = new GenerateDataKeyCommand({
+        KeyId: keyArn,
+        KeySpec: 'AES_256',
+        EncryptionContext: { ...context },
+      });
+      const answer = await kms.send(command, abortWith(signal)).catch((cause: unknown) => {
+        signal?.throwIfAborted();
+        throw awsFailure(cause, 'asking KMS for a data key');
+      });
+      demandKey(answer.KeyId, keyArn);
+      if (answer.Plaintext?.length !== 32 || answer.CiphertextBlob === undefined) throw incomplete();
+      return { plaintext: answer.Plaintext, ciphertext: answer.CiphertextBlob };
+    },
+    async decrypt(keyArn, ciphertext, context, signal) {
+      const command = new DecryptCommand({
+        KeyId: keyArn,
+        CiphertextBlob: ciphertext,
+        EncryptionContext: { ...context },
+      });
+      const answer = await kms.send(command, abortWith(signal)).catch((cause: unknown) => {
+        signal?.throwIfAborted();
+        throw awsFailure(cause, 'asking KMS to open the data key');
+      });
+      demandKey(answer.KeyId, keyArn);
+      if (answer.Plaintext?.length !== 32) throw incomplete();
+      return answer.Plaintext;
+    },
+  };
+}
+
+function abortWith(signal: AbortSignal | undefined): { readonly abortSignal?: AbortSignal } {
+  return signal === undefined ? {} : { abortSignal: signal };
+}
+
+function demandKey(used: string | undefined, named: string): void {
+  if (used === named) return;
+  throw new Failure<DataKeysCode>('refused', 'aws/other-key', 'KMS used another key than the one that was named', {
+    where: used ?? 'KeyId',
+  });
+}
+
+function incomplete(): Failure<DataKeysCode> {
+  return new Failure('environment', 'aws/incomplete', 'KMS answered without a key of 32 bytes', { hint: 'try again' });
+}

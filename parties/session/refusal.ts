@@ -1,0 +1,55 @@
+/** What the enclave refused, as an error of the party's side: what is wrong, what to do, and which exit code. */
+import { REFUSALS } from '../../enclave/protocol/refusal.ts';
+import type { Refusal, RefusalCode } from '../../enclave/protocol/refusal.ts';
+import { Failure } from '../../policies/failure.ts';
+import type { FailureKind } from '../../policies/failure.ts';
+
+export type EnclaveRefusalCode = `enclave/${RefusalCode}`;
+
+interface Meaning {
+  /** `environment` where the same command may well succeed later; else a check said no. */
+  readonly kind: Extract<FailureKind, 'refused' | 'environment'>;
+  readonly hint: string;
+}
+
+const RETRY = 'run the same command again: it asks for the same answer, and costs no further call';
+
+const MEANINGS = {
+  'unknown-function': { kind: 'refused', hint: '`accord explain` lists the functions of the policy' },
+  'not-permitted': { kind: 'refused', hint: '`accord explain` says who may do what under the policy' },
+  'quota-exceeded': { kind: 'refused', hint: 'the parties would have to agree on another policy; see `accord quota`' },
+  'request-reused': { kind: 'refused', hint: 'run the command without --retry' },
+  changed: { kind: 'refused', hint: 'run the command again without --retry: it will be a new call' },
+  expired: { kind: 'refused', hint: 'the parties would have to agree on another policy' },
+  busy: { kind: 'environment', hint: RETRY },
+  'no-model': { kind: 'refused', hint: "the model's owner runs `accord contribute`" },
+  'input-too-large': { kind: 'refused', hint: 'make the input smaller; `accord explain` says how large it may be' },
+  'input-invalid': { kind: 'refused', hint: 'the call is spent; the same input again is refused again, for free' },
+  'output-invalid': { kind: 'refused', hint: "the model's owner must correct the model or its manifest" },
+  'compute-failed': { kind: 'environment', hint: RETRY },
+  'compute-timeout': { kind: 'environment', hint: RETRY },
+  'model-refused': { kind: 'refused', hint: 'correct the model or its manifest, then contribute it again' },
+  'contribution-mismatch': { kind: 'refused', hint: 'contribute it again; if it recurs, the host offers another file' },
+  'kms-refused': {
+    kind: 'refused',
+    hint: 'pin this image with `accord key-policy --measurements measurements.json --apply`; is the enclave role right?',
+  },
+  'kms-unavailable': { kind: 'environment', hint: RETRY },
+  'session-expired': { kind: 'environment', hint: RETRY },
+} as const satisfies Record<RefusalCode, Meaning>;
+
+export class EnclaveRefused extends Failure<EnclaveRefusalCode> {
+  readonly refusal: Refusal;
+
+  constructor(refusal: Refusal) {
+    const { kind, hint } = MEANINGS[refusal.refused];
+    const detail = refusal.detail === undefined ? '' : `: ${printable(refusal.detail)}`;
+    super(kind, `enclave/${refusal.refused}`, `the enclave refused: ${REFUSALS[refusal.refused]}${detail}`, { hint });
+    this.refusal = refusal;
+  }
+}
+
+/** A detail is the enclave's own text, yet it goes to a terminal: nothing in it may move the cursor. */
+export function printable(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?');
+}
