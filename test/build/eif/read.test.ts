@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { bytesSource } from '../../../build/byte-source.ts';
 import { readEif, scanEif } from '../../../build/eif/read.ts';
@@ -32,9 +32,9 @@ describe('reading an EIF', () => {
     );
   });
 
-  test('shows each byte of each section once, in order, however small the pieces of the source', async () => {
+  test('shows each byte of each section once, in order', async () => {
     const bytes = sample();
-    const source = { ...bytesSource(bytes, 'x'), read: bytesSource(bytes, 'x').read };
+    const source = bytesSource(bytes, 'x');
     const seen = new Map<number, number[]>();
     await scanEif(source, (piece, _section, index) => void seen.set(index, [...(seen.get(index) ?? []), ...piece]));
     expect([...seen.values()].map((content) => Uint8Array.from(content))).toEqual(

@@ -1,5 +1,5 @@
 /** Small EIFs to read, and to break in one named way each. */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { crc32 } from '../../../build/eif/crc32.ts';
 import { CRC_OFFSET, HEADER_BYTES } from '../../../build/eif/format.ts';
 import type { SectionKind } from '../../../build/eif/format.ts';
@@ -15,11 +15,13 @@ export const text = (value: string): Uint8Array => new TextEncoder().encode(valu
 
 /** Deterministic noise. */
 export function noise(bytes: number, seed = 1): Uint8Array {
+  const noisy = new Uint8Array(bytes);
   let state = seed;
-  return Uint8Array.from({ length: bytes }, () => {
+  for (let i = 0; i < bytes; i++) {
     state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-    return state >>> 24;
-  });
+    noisy[i] = state >>> 24;
+  }
+  return noisy;
 }
 
 export const SECTIONS: readonly Section[] = [
