@@ -41,16 +41,22 @@ export function createConsoleRing(onLine: (line: string) => void = () => {}): Co
   };
 }
 
+export interface LifeCycle {
+  readonly accord: string;
+  /** Why it stopped, where it says so. */
+  readonly reason?: string;
+}
+
 /** What a life-cycle line says, or undefined for every other line. */
-export function lifeCycle(line: string): string | undefined {
+export function lifeCycle(line: string): LifeCycle | undefined {
   if (!line.startsWith('{')) return undefined;
   try {
     const parsed: unknown = JSON.parse(line);
-    if (typeof parsed === 'object' && parsed !== null && 'accord' in parsed && typeof parsed.accord === 'string') {
-      return parsed.accord;
-    }
+    if (typeof parsed !== 'object' || parsed === null || !('accord' in parsed)) return undefined;
+    const { accord } = parsed;
+    if (typeof accord !== 'string') return undefined;
+    return 'reason' in parsed && typeof parsed.reason === 'string' ? { accord, reason: parsed.reason } : { accord };
   } catch {
-    // not one of ours
+    return undefined; // not one of ours
   }
-  return undefined;
 }

@@ -49,7 +49,7 @@ export interface LocalHostOptions {
   readonly startMs?: number;
 }
 
-const START_MS = 30_000;
+const START_MS = 60_000;
 const TERMINATE_MS = 3_000;
 const PCR_BYTES = 48;
 const PCR_COUNT = 16;
@@ -172,7 +172,7 @@ function watch({ child, id, folder, measurements, undoAll, dial }: WatchOptions)
   let nowServing = (): void => {};
   const serving = new Promise<void>((resolve) => (nowServing = resolve));
   const ring = createConsoleRing((line) => {
-    if (lifeCycle(line) !== 'serving' || state.phase !== 'starting') return;
+    if (lifeCycle(line)?.accord !== 'serving' || state.phase !== 'starting') return;
     state = { phase: 'running' };
     nowServing();
   });
@@ -252,6 +252,11 @@ function describeEnd(
   ring: ConsoleRing,
 ): string {
   if (isTerminating) return 'terminated by the coordinator';
+  const own = ring
+    .lines()
+    .map(lifeCycle)
+    .findLast((entry) => entry?.accord === 'stopped')?.reason;
+  if (own !== undefined) return `${own} (exit code ${exitCode})`;
   const last = ring.lines().at(-1);
   const said = last === undefined ? '' : `; its last line: ${last}`;
   if (signal === 'SIGKILL') return `killed by SIGKILL (by hand, or by the kernel for want of memory)${said}`;
