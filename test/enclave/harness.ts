@@ -18,8 +18,10 @@ import { createNsm } from '../../enclave/attest/device.ts';
 import type { Timers } from '../../enclave/deadline.ts';
 import { decodeCbor, encodeCbor } from '../../enclave/encoding/cbor.ts';
 import type { CborValue } from '../../enclave/encoding/cbor.ts';
+import { fromHex } from '../../enclave/encoding/hex.ts';
 import type { StartComputer } from '../../enclave/gate.ts';
 import type { Kms } from '../../enclave/kms/client.ts';
+import type { RecipientKey } from '../../enclave/kms/recipient.ts';
 import type { LifeLine } from '../../enclave/life.ts';
 import { frameReader, writeFrame } from '../../enclave/protocol/frame.ts';
 import type { Keyed, World } from '../../enclave/service.ts';
@@ -89,8 +91,8 @@ export interface GateOptions {
   readonly policy?: Policy;
   readonly kms?: Kms;
   readonly startComputer?: StartComputer;
-  /** PCR0 as measured. Default: 48 times 0xaa. Zeros are debug mode. */
-  readonly pcr0?: Uint8Array;
+  /** One byte (hex) for each of PCR0, 1, 2. Default aa, bb, cc; 00 for all is debug mode. */
+  readonly pcrs?: readonly string[];
   readonly timers?: Timers;
   /** Replaces parts of the world. */
   readonly world?: (world: World) => World;
@@ -125,6 +127,9 @@ export const realTimers: Timers = (milliseconds, run) => {
   return () => clearTimeout(timer);
 };
 
+/** One for all gates of a test file: making it is most of a gate's start. */
+let recipientKey: Promise<RecipientKey> | undefined;
+
 export async function startGate(options: GateOptions = {}): Promise<TestGate> {
   const policy = options.policy ?? POLICY;
   const policyText = canonicalPolicyText(await toCanonicalPolicy(policy));
@@ -137,7 +142,7 @@ export async function startGate(options: GateOptions = {}): Promise<TestGate> {
     let time = START;
     let monotonic = 1_000_000;
     const issuer = await createAttestationIssuer(join(folder, 'root'), { now: () => time });
-    const pcrs = new Map([[0, options.pcr0 ?? new Uint8Array(48).fill(0xaa)]]);
+    const pcrs = new Map((options.pcrs ?? ['aa', 'bb', 'cc']).map((byte, i) => [i, fromHex(byte.repeat(48))]));
     const moduleId = 'i-0123456789abcdef0-enc0123456789abcdef';
     const nsm = await startLocalNsm({ socketPath: join(folder, 'nsm.sock'), pcrs, moduleId, issuer });
     undo.push(() => nsm.close());
@@ -160,7 +165,7 @@ export async function startGate(options: GateOptions = {}): Promise<TestGate> {
       random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
       monotonic: () => monotonic,
       timers: options.timers ?? realTimers,
-      makeRecipientKey,
+      makeRecipientKey: () => (recipientKey ??= makeRecipientKey()),
       connectKms: () => Promise.resolve(options.kms ?? kms),
       startComputer: options.startComputer ?? computers.start,
       report: (line) => lines.push(line),
