@@ -52,6 +52,11 @@ export function checkCbor(bytes: Uint8Array, limits: CborLimits): { readonly wid
     if (count > bytes.length - position) throw at('cbor/truncated', bytes.length, 'the data ends inside an item');
   };
 
+  const count = (position: number): void => {
+    items += 1;
+    if (items > maxItems) throw at('cbor/too-many-items', position, `more than ${maxItems} items`);
+  };
+
   const head = (position: number): Head => {
     need(position, 1);
     const first = view.getUint8(position);
@@ -78,7 +83,14 @@ export function checkCbor(bytes: Uint8Array, limits: CborLimits): { readonly wid
     return { major, info, argument, next: next + width };
   };
 
+  const isAscii = (start: number, end: number): boolean => {
+    for (let position = start; position < end; position++) if (view.getUint8(position) >= 0x80) return false;
+    return true;
+  };
+
   const text = (start: number, end: number): string | undefined => {
+    // Short names in plain letters are most of what there is, and a decoder call is most of what they cost.
+    if (end - start <= 64 && isAscii(start, end)) return String.fromCharCode(...bytes.subarray(start, end));
     try {
       const decoded = UTF8.decode(bytes.subarray(start, end));
       if (!decoded.startsWith('\uFEFF')) return decoded;
@@ -107,20 +119,23 @@ export function checkCbor(bytes: Uint8Array, limits: CborLimits): { readonly wid
     return end + 1;
   };
 
-  /** The value of a key, or undefined where the fault is noted. */
-  const keyValue = (position: number, end: number): string | number | undefined => {
-    const { major, argument, next } = head(position);
-    if (major === TSTR && argument !== undefined) return text(next, end);
-    if (major <= NINT && argument !== undefined && argument < Number.MAX_SAFE_INTEGER) {
-      return major === UINT ? argument : -1 - argument;
-    }
-    note('cbor/key-type', position, 'a map key that is neither text nor a plain integer');
-    return undefined;
-  };
-
   const key = (position: number, depth: number, seen: Set<string | number>): number => {
-    const end = item(position, depth);
-    const value = keyValue(position, end);
+    const { major, argument, next } = head(position);
+    let end: number;
+    let value: string | number | undefined;
+    if (major === TSTR && argument !== undefined) {
+      count(position);
+      need(next, argument);
+      end = next + argument;
+      value = text(next, end);
+    } else {
+      end = item(position, depth);
+      if (major <= NINT && argument !== undefined && argument < Number.MAX_SAFE_INTEGER) {
+        value = major === UINT ? argument : -1 - argument;
+      } else {
+        note('cbor/key-type', position, 'a map key that is neither text nor a plain integer');
+      }
+    }
     if (value === undefined) return end;
     if (seen.has(value)) note('cbor/duplicate-key', position, `the key ${JSON.stringify(value)} stands twice`);
     seen.add(value);
@@ -142,8 +157,7 @@ export function checkCbor(bytes: Uint8Array, limits: CborLimits): { readonly wid
   };
 
   const item = (position: number, depth: number): number => {
-    items += 1;
-    if (items > maxItems) throw at('cbor/too-many-items', position, `more than ${maxItems} items`);
+    count(position);
     const found = head(position);
     const { major, argument, info, next } = found;
     switch (major) {

@@ -12,7 +12,7 @@ import { checkCbor } from './cbor-check.ts';
 import type { CborCode, CborKey, CborLimits, CborValue } from './cbor-value.ts';
 
 export { mapReader } from './map-reader.ts';
-export type { MapFault, MapFaultCodes, MapReader, SizeLimits } from './map-reader.ts';
+export type { MapFaultCodes, MapReader } from './map-reader.ts';
 export type { CborCode, CborKey, CborLimits, CborValue } from './cbor-value.ts';
 
 const DECODER = new Decoder({ useRecords: false, mapsAsObjects: false, copyBuffers: true });

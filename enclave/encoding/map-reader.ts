@@ -46,6 +46,8 @@ export interface MapReader {
   done(): void;
 }
 
+const UTF8 = new TextEncoder();
+
 /** `where` names the map in messages (`hello`, `payload`). Throws at once if the value is not a map. */
 export function mapReader<Code extends string>(
   value: CborValue,
@@ -91,7 +93,7 @@ export function mapReader<Code extends string>(
     text(key, size) {
       const found = take(key);
       if (typeof found !== 'string') throw fail('type', path(key), 'is not a text');
-      sized(key, new TextEncoder().encode(found).length, size, 'bytes');
+      sized(key, UTF8.encode(found).length, size, 'bytes');
       return found;
     },
     oneOf(key, values) {

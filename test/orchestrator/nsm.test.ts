@@ -152,6 +152,13 @@ describe('the module', () => {
     expect(await ask(call('ExtendPCR', { index: 16, data }), module)).toStrictEqual(error('ReadOnlyIndex'));
   });
 
+  test('registers are locked together up to a bound', async () => {
+    const module = createLocalNsm({ pcrs: PCRS, moduleId: MODULE, issuer });
+    expect(await ask(call('LockPCRs', { range: 18 }), module)).toBe('LockPCRs');
+    const locked = await Promise.all([17, 18].map((index) => ask(call('DescribePCR', { index }), module)));
+    expect(locked).toStrictEqual([true, false].map((lock) => call('DescribePCR', { lock, data: new Uint8Array(48) })));
+  });
+
   test('describes itself', async () => {
     const described = await ask('DescribeNSM');
     const fields = described instanceof Map ? described.get('DescribeNSM') : undefined;

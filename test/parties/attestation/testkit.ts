@@ -16,14 +16,14 @@ import { Failure } from '../../../policies/failure.ts';
 
 /** The time at which everything here is made. */
 export const NOW: number = Date.UTC(2026, 5, 1, 12);
-export const MODULE_ID = 'i-0123456789abcdef0-enc0123456789abcdef';
+const MODULE_ID = 'i-0123456789abcdef0-enc0123456789abcdef';
 
 /** Root, regional, zonal, instance, leaf. */
 export interface Chain {
   readonly certificates: readonly Authority[];
 }
 
-export const LEVELS = ['root', 'regional', 'zonal', 'instance', 'leaf'] as const;
+const LEVELS = ['root', 'regional', 'zonal', 'instance', 'leaf'] as const;
 export type Level = (typeof LEVELS)[number];
 
 export type ChainEdits = Readonly<Partial<Record<Level, (spec: CertificateSpec) => CertificateSpec>>>;
