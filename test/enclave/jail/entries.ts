@@ -20,6 +20,7 @@ export interface Entries {
 
 /** Bundles `entries` (name -> source file) beside what packages they need. */
 export async function bundleEntries(folder: string, entries: Readonly<Record<string, string>>): Promise<void> {
+  mkdirSync(folder, { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   await build({
     entryPoints: entries,
