@@ -3,7 +3,8 @@
  * the first byte is sent, so that Ctrl-C, a crash or a cut line costs nothing: the same command again asks with the same
  * request id, which the enclave answers from the same ticket.
  *
- *     HOME/calls/<request id>.json = { requestId, policyDigest, function, inputSha256, inputBytes, madeAt, outcome }
+ *     HOME/calls/<request id>.json = { requestId, policyDigest, function, inputSha256, inputBytes, madeAt, outcome,
+ *                                       receipt of the last answer }
  *     outcome = "open" | "answered" | "closed"
  *
  * "open" until an answer came. "closed" means that asking again under this id can bring no other answer.
@@ -40,6 +41,16 @@ export interface CallRecord {
   /** ISO 8601. */
   readonly madeAt: string;
   readonly outcome: CallOutcome;
+}
+
+/** Which enclave answered, when, and what: enough to show later, without the answer itself. */
+export interface Receipt {
+  /** ISO 8601, by this machine's clock. */
+  readonly answeredAt: string;
+  readonly moduleId: string;
+  readonly pcr0: string;
+  /** SHA-256 of the output's JSON, hex. */
+  readonly outputSha256: string;
 }
 
 export interface CallSubject {
@@ -83,9 +94,15 @@ export async function chooseCall(
   return { record, repeated: false };
 }
 
-/** Notes how a call ended. */
-export async function settleCall(home: Home, record: CallRecord, outcome: CallOutcome): Promise<void> {
-  if (record.outcome !== outcome) await save(home, { ...record, outcome });
+/** Notes how a call ended, with the receipt of an answer. */
+export async function settleCall(
+  home: Home,
+  record: CallRecord,
+  outcome: CallOutcome,
+  receipt?: Receipt,
+): Promise<void> {
+  if (record.outcome === outcome && receipt === undefined) return;
+  await save(home, { ...record, outcome }, receipt);
 }
 
 /**
@@ -159,8 +176,8 @@ async function readRecord(path: string): Promise<CallRecord | undefined> {
   };
 }
 
-async function save(home: Home, record: CallRecord): Promise<void> {
+async function save(home: Home, record: CallRecord, receipt?: Receipt): Promise<void> {
   const folder = join(home.path, 'calls');
   await makePrivateFolder(folder);
-  await writePrivateFile(join(folder, `${record.requestId}.json`), `${JSON.stringify({ v: 1, ...record })}\n`);
+  await writePrivateFile(join(folder, `${record.requestId}.json`), `${JSON.stringify({ v: 1, ...record, receipt })}\n`);
 }

@@ -3,9 +3,10 @@ import { fromHex } from '../../enclave/encoding/hex.ts';
 import { EXIT_CODES, Failure } from '../../policies/failure.ts';
 import type { PolicyDigest } from '../../policies/model.ts';
 import { openExpectations } from '../attestation/compare.ts';
-import { notChecked, parseAttestation, verifyAttestation } from '../attestation/verify.ts';
+import { awsRoot, notChecked, parseAttestation, verifyAttestation } from '../attestation/verify.ts';
 import type { AttestationDocument, Expectation, NotChecked, PcrExpectations } from '../attestation/verify.ts';
 import { readDocument, readRoot } from './attest-input.ts';
+import { fetchLive } from './attest-live.ts';
 import { renderReport, reportFailed, reportValid } from './attest-report.ts';
 import type { AttestReport } from './attest-report.ts';
 import { usage } from './policy-arguments.ts';
@@ -13,9 +14,13 @@ import type { Io, Verb } from './verb.ts';
 
 const HELP = `usage: accord attest --document FILE [--at TIME] [--pcr N=HEX…] [--nonce HEX] [--root aws|FILE]
                      [--policy-digest HEX] [--max-age DURATION] [--allow-debug] [--json]
+       accord attest [--home DIR | --party NAME] [--allow-debug] [--save FILE] [--json]
+       accord attest --orchestrator URL --collaboration ID [--pcr N=HEX…] [--policy-digest HEX] [--root aws|FILE] …
 
-Verifies a recorded attestation document: its form, its certificate chain to the root, its signature, its dates, and
-what it says against what you expect. What you do not ask for is not checked, and the report lists it.
+Verifies an attestation document: its form, its certificate chain to the root, its signature, its dates, and what it says
+against what you expect. What you do not ask for is not checked, and the report lists it. Without --document the enclave
+that runs now is asked for a fresh one, by a nonce that was never used before, and judged by the pins of the home or, with
+--orchestrator, by what you say here.
 
   --document FILE      the document, raw or base64; - is stdin
   --at TIME            judge as of this time: ISO 8601 (2025-12-25T13:15:37Z), or "document" for the time at which the
@@ -27,9 +32,14 @@ what it says against what you expect. What you do not ask for is not checked, an
   --root aws|FILE      the root to trust; default: aws, pinned. A file (PEM or DER) names a local root, and the report
                        says so
   --allow-debug        accept an enclave in debug mode, whose PCRs are zeros and whose console its host reads
+  --home DIR           the home whose pins to judge by (default: ACCORD_HOME, else ./.accord/<party>)
+  --party NAME         whose home, where ./.accord holds several
+  --orchestrator URL   ask this one instead, about
+  --collaboration ID   this collaboration, without a home
+  --save FILE          keep the fresh document, for --document
   --json               {valid, code, moduleId, timestamp, pcrs, debug, notChecked, root, weakenings, …}
 
-Exit codes: 0 valid, 10 a check said no, 30 not an attestation document.
+Exit codes: 0 valid, 10 a check said no, 30 not an attestation document, 40 enclave not reached.
 `;
 
 export const verb: Verb = {
@@ -38,7 +48,8 @@ export const verb: Verb = {
   help: HELP,
   async run(argv, io) {
     const options = parse(argv);
-    if (options.document === undefined) throw usage('attest', '--document is missing');
+    if (options.document === undefined) return live(options, io);
+    if (isLive(options)) throw usage('attest', '--document is judged by itself: no home or orchestrator is asked');
     return offline({ ...options, document: options.document }, io);
   },
 };
@@ -70,6 +81,49 @@ async function offline(options: Options & { readonly document: string }, io: Io)
   }
 }
 
+/** Asks the enclave that runs now. */
+async function live(options: Options, io: Io): Promise<number> {
+  if (options.at !== undefined || options.nonce !== undefined) {
+    throw usage('attest', '--at and --nonce are for recorded documents: name one with --document');
+  }
+  const { orchestrator, collaboration } = options;
+  if ((orchestrator === undefined) !== (collaboration === undefined)) {
+    throw usage('attest', '--orchestrator and --collaboration go together');
+  }
+  const named = orchestrator !== undefined && collaboration !== undefined;
+  if (
+    !named &&
+    (options.pcrs.length > 0 ||
+      [options.policyDigest, options.root, options.maxAge].some((option) => option !== undefined))
+  ) {
+    throw usage(
+      'attest',
+      'a home has pins of its own: --pcr, --policy-digest, --max-age and --root go with --orchestrator',
+    );
+  }
+  const stated = { ...expectationOf(options), roots: [await readRoot(io, options.root ?? 'aws')] };
+  const source = named ? { orchestrator, collaboration, expectation: stated } : { choice: options };
+  const found = await fetchLive(source, options, io);
+  const { expectation } = found;
+  const root = expectation.roots[0] ?? awsRoot;
+  if (found.document === undefined) {
+    if (!options.json) throw found.failure;
+    return tell(reportFailed(found.failure, { at: expectation.at, root, open: openExpectations(expectation) }), EXIT_CODES[found.failure.kind], options, io); // prettier-ignore
+  }
+  const { document } = found;
+  try {
+    return tell(reportValid(await verifyAttestation(document, expectation), expectation.at), 0, options, io);
+  } catch (error) {
+    if (!isVerdict(error)) throw error;
+    const context = { at: expectation.at, root, open: openExpectations(expectation) };
+    return tell(reportFailed(error, context, document), EXIT_CODES[error.kind], options, io);
+  }
+}
+
+function isLive({ home, party, orchestrator, collaboration, save }: Options): boolean {
+  return [home, party, orchestrator, collaboration, save].some((option) => option !== undefined);
+}
+
 function tell(report: AttestReport, exitCode: number, { json }: Options, io: Io): number {
   io.out(json ? `${JSON.stringify(report)}\n` : renderReport(report));
   return exitCode;
@@ -89,6 +143,11 @@ function parse(argv: readonly string[]): {
   readonly maxAge: string | undefined;
   readonly root: string | undefined;
   readonly allowDebug: boolean;
+  readonly home: string | undefined;
+  readonly party: string | undefined;
+  readonly orchestrator: string | undefined;
+  readonly collaboration: string | undefined;
+  readonly save: string | undefined;
   readonly json: boolean;
 } {
   try {
@@ -103,12 +162,30 @@ function parse(argv: readonly string[]): {
         'max-age': { type: 'string' },
         root: { type: 'string' },
         'allow-debug': { type: 'boolean' },
+        home: { type: 'string' },
+        party: { type: 'string' },
+        orchestrator: { type: 'string' },
+        collaboration: { type: 'string' },
+        save: { type: 'string' },
         json: { type: 'boolean' },
       },
     });
-    const { document, at, pcr = [], nonce, root, json = false } = values;
+    const {
+      document,
+      at,
+      pcr = [],
+      nonce,
+      root,
+      home,
+      party,
+      orchestrator,
+      collaboration,
+      save,
+      json = false,
+    } = values;
     const { 'policy-digest': policyDigest, 'max-age': maxAge, 'allow-debug': allowDebug = false } = values;
-    return { document, at, pcrs: pcr, nonce, policyDigest, maxAge, root, allowDebug, json };
+    const live = { home, party, orchestrator, collaboration, save };
+    return { document, at, pcrs: pcr, nonce, policyDigest, maxAge, root, allowDebug, ...live, json };
   } catch (error) {
     throw usage('attest', (error instanceof Error ? error.message : String(error)).split('. ')[0] ?? '');
   }

@@ -1,11 +1,10 @@
 /**
- * Attestation of the enclave that runs now: connects, says hello with a fresh nonce, judges the welcome against the
- * home's pins, and hangs up. Nothing is sent but the nonce, and no KMS is asked.
+ * A fresh attestation document of the enclave that runs now: connects, says hello with a fresh nonce, takes the welcome,
+ * and hangs up. Nothing is sent but the nonce, and no KMS is asked. Judging the document is for the caller, who may want
+ * to show it whatever the verdict.
  */
 import type { RandomSource } from '../../enclave/crypto/random.ts';
-import { parseAttestation } from '../attestation/verify.ts';
-import type { AttestationDocument, Expectation, VerifiedAttestation } from '../attestation/verify.ts';
-import { verifyAttestation } from '../attestation/verify.ts';
+import type { Expectation } from '../attestation/verify.ts';
 import type { FrameChannel } from './channel.ts';
 import { greet } from './handshake.ts';
 import type { EnclaveExpectation } from './handshake.ts';
@@ -13,13 +12,10 @@ import { withPatience } from './patience.ts';
 import { SESSION_TIMEOUTS } from './session.ts';
 
 export interface LiveDocument {
-  /** As it came over the wire. */
+  /** As it came over the wire, unjudged. */
   readonly bytes: Uint8Array;
-  readonly document: AttestationDocument;
-  /** The expectation in full, with the nonce that was sent. */
+  /** The expectation in full: with the nonce that was sent, and the time at which the document came. */
   readonly expectation: Expectation;
-  /** Throws `Failure<AttestationCode>` where a check says no. */
-  verify(): Promise<VerifiedAttestation>;
 }
 
 export interface LiveOptions {
@@ -31,16 +27,14 @@ export interface LiveOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Fetches a fresh document and closes the channel. Judging it is a step of its own, so that a report can show both. */
+/** Closes the channel, whatever happens. */
 export async function fetchLiveDocument(options: LiveOptions): Promise<LiveDocument> {
   const { channel, random, now, signal, greetMs = SESSION_TIMEOUTS.greetMs } = options;
   try {
     const greeting = await withPatience('reaching the enclave', greetMs, signal, (limit) =>
       greet(channel, random, limit),
     );
-    const expectation: Expectation = { ...options.expectation, nonce: greeting.nonce, at: now() };
-    const document = parseAttestation(greeting.document);
-    return { bytes: greeting.document, document, expectation, verify: () => verifyAttestation(document, expectation) };
+    return { bytes: greeting.document, expectation: { ...options.expectation, nonce: greeting.nonce, at: now() } };
   } finally {
     await channel.close();
   }

@@ -4,7 +4,7 @@ import type { Refusal, RefusalCode } from '../../enclave/protocol/refusal.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { FailureKind } from '../../policies/failure.ts';
 
-export type EnclaveRefusalCode = `enclave/${RefusalCode}`;
+export type RefusedCode = `enclave/${RefusalCode}` | `call/${RefusalCode}`;
 
 interface Meaning {
   /** `environment` where the same command may well succeed later; else a check said no. */
@@ -38,13 +38,16 @@ const MEANINGS = {
   'session-expired': { kind: 'environment', hint: RETRY },
 } as const satisfies Record<RefusalCode, Meaning>;
 
-export class EnclaveRefused extends Failure<EnclaveRefusalCode> {
+export class Refused extends Failure<RefusedCode> {
   readonly refusal: Refusal;
 
-  constructor(refusal: Refusal) {
+  /** `by` the enclave, or `here`, by the policy that both know, before anything was sent or spent. */
+  constructor(refusal: Refusal, by: 'enclave' | 'here' = 'enclave') {
     const { kind, hint } = MEANINGS[refusal.refused];
+    const who = by === 'enclave' ? 'the enclave refused' : 'refused here, before anything was sent';
     const detail = refusal.detail === undefined ? '' : `: ${printable(refusal.detail)}`;
-    super(kind, `enclave/${refusal.refused}`, `the enclave refused: ${REFUSALS[refusal.refused]}${detail}`, { hint });
+    const code: RefusedCode = by === 'enclave' ? `enclave/${refusal.refused}` : `call/${refusal.refused}`;
+    super(kind, code, `${who}: ${REFUSALS[refusal.refused]}${detail}`, { hint });
     this.refusal = refusal;
   }
 }

@@ -23,7 +23,7 @@ import { greet, openChannel, openReply, sealRequest, verifyGreeting } from './ha
 import type { EnclaveExpectation, HandshakeCode, VerifiedChannel } from './handshake.ts';
 import { withPatience } from './patience.ts';
 import type { PatienceCode } from './patience.ts';
-import { EnclaveRefused } from './refusal.ts';
+import { Refused } from './refusal.ts';
 
 export type PartySessionCode =
   | HandshakeCode
@@ -127,7 +127,7 @@ async function authenticate(options: SessionOptions, verified: VerifiedChannel, 
   const request: Request = { t: 'authenticate', keyArn, sessionId, ciphertext, credentials };
   await channel.send(await sealRequest(verified, request, true), signal);
   const answer = unpadAnswer(await openReply(verified, await channel.receive(signal)));
-  if (answer.t === 'refused') throw new EnclaveRefused(refusalOf(answer));
+  if (answer.t === 'refused') throw new Refused(refusalOf(answer));
   if (answer.t !== 'authenticated') throw outOfPlace(answer);
   if (answer.party === party) return;
   throw new Failure<PartySessionCode>(
@@ -209,7 +209,7 @@ function isOneOf<T extends Answer['t']>(answer: Answer, wanted: T): answer is An
   return answer.t === wanted || answer.t === 'refused';
 }
 
-function refusalOf({ refused, detail }: Extract<Answer, { readonly t: 'refused' }>): EnclaveRefused['refusal'] {
+function refusalOf({ refused, detail }: Extract<Answer, { readonly t: 'refused' }>): Refused['refusal'] {
   return detail === undefined ? { refused } : { refused, detail };
 }
 

@@ -1,0 +1,142 @@
+/** `accord call`: an input goes in, an answer comes out, and nobody on the way sees either. */
+import { open } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { sha256 } from '../../enclave/crypto/digest.ts';
+import { fromHex, toHex } from '../../enclave/encoding/hex.ts';
+import type { FunctionPolicy } from '../../policies/model.ts';
+import { Failure } from '../../policies/failure.ts';
+import { chooseCall, outcomeOfRefusal, settleCall } from '../calls.ts';
+import type { CallRecord } from '../calls.ts';
+import { parseJson } from '../json-fields.ts';
+import { Refused } from '../session/refusal.ts';
+import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments } from './arguments.ts';
+import { fileFailure, functionOf, partyContext, startSession, systemRandom, tellingRefusals } from './party.ts';
+import type { PartyContext } from './party.ts';
+import { usage } from './policy-arguments.ts';
+import { stepProgress } from './step-progress.ts';
+import type { Io, Verb } from './verb.ts';
+
+export type CallCode = 'call/output';
+
+const HELP = `usage: accord call FUNCTION --input FILE [--retry ID | --new] [options]
+
+Calls a function of the collaboration. The enclave is verified first; what you send is sealed to it alone. Prints the
+answer, as JSON, and nothing else on stdout.
+
+A call spends one of your calls. It is written down before the first byte is sent, so that a call without an answer is
+not lost: the same command again asks for the same answer, for free.
+
+  --input FILE  what to send; - is stdin
+  --retry ID    repeat this call (8 digits of its id are enough); its answer is the same, and free
+  --new         make a new call, even where the same one is still without an answer
+${PARTY_HELP}
+  --json        the answer in one line; a refusal as {"refused": CODE, "detail": TEXT}
+
+Exit codes: 0 answered, 10 refused, 40 no answer yet: run it again.
+`;
+
+export const verb: Verb = {
+  name: 'call',
+  summary: 'call a function on an input that nobody else sees',
+  help: HELP,
+  async run(argv, io) {
+    const options = {
+      ...PARTY_OPTIONS,
+      input: { type: 'string' },
+      retry: { type: 'string' },
+      new: { type: 'boolean', default: false },
+    } as const;
+    const { values, positionals } = readArguments('call', argv, options, ['FUNCTION']);
+    const functionName = positionals[0] ?? '';
+    const inputFile = demand('call', '--input', values.input);
+    if (values.new && values.retry !== undefined) throw usage('call', '--new and --retry exclude each other');
+    return tellingRefusals(values.json, io, async () => {
+      const context = await partyContext(values, io);
+      const policy = functionOf(context, functionName);
+      demandPermitted(context, policy);
+      const input = await readInput(inputFile, policy.input.maxBytes, io);
+      const subject = { function: functionName, inputSha256: toHex(await sha256(input)), inputBytes: input.length };
+      const choice = { retry: values.retry, fresh: values.new };
+      const { record, repeated } = await chooseCall(context.home, subject, choice, systemRandom, new Date());
+      const id = record.requestId.slice(0, 12);
+      if (repeated) io.err(`asking again for call ${id} of ${record.madeAt}: free\n`);
+      const output = await ask(context, record, input, io);
+      io.out(values.json ? `${output}\n` : `${JSON.stringify(JSON.parse(output), undefined, 2)}\n`);
+      if (!values.json) io.err(`call ${id}; the same answer again, for free: --retry ${id}\n`);
+      return 0;
+    });
+  },
+};
+
+/** The output's JSON. Whatever happens, the record says whether asking again makes sense. */
+async function ask(context: PartyContext, record: CallRecord, input: Uint8Array, io: Io): Promise<string> {
+  const { home } = context;
+  const progress = stepProgress(io);
+  try {
+    const session = await startSession(context, io, progress);
+    try {
+      progress.update('the enclave computes');
+      const answer = await session.call(record.function, fromHex(record.requestId), input);
+      if (answer.t === 'refused') {
+        await settleCall(home, record, outcomeOfRefusal(answer.refused));
+        throw new Refused(answer);
+      }
+      const { output } = answer;
+      parseJson(output, OUTPUT, 'the answer');
+      const { document } = session.attestation;
+      await settleCall(home, record, 'answered', {
+        answeredAt: new Date().toISOString(),
+        moduleId: document.moduleId,
+        pcr0: home.pins.pcrs.PCR0,
+        outputSha256: toHex(await sha256(new TextEncoder().encode(output))),
+      });
+      return output;
+    } finally {
+      await session.close();
+    }
+  } finally {
+    progress.end();
+  }
+}
+
+const OUTPUT: CallCode = 'call/output';
+
+/** What the pinned policy says no to is not worth a session: the enclave would say the same. */
+function demandPermitted({ home }: PartyContext, policy: FunctionPolicy): void {
+  const { party } = home.config;
+  const quota = Object.hasOwn(policy.calls, party) ? policy.calls[party] : undefined;
+  if (quota === undefined) {
+    throw new Refused({ refused: 'not-permitted', detail: `the policy gives ${party} no calls of it` }, 'here');
+  }
+}
+
+/** At most `maxBytes`: more would be refused, and cost a call. */
+async function readInput(file: string, maxBytes: number, io: Io): Promise<Uint8Array> {
+  const input = file === '-' ? await io.stdin() : await readAtMost(resolve(io.cwd, file), maxBytes);
+  if (input.length <= maxBytes) return input;
+  const detail = `${file} has more than ${maxBytes} bytes; no call is spent`;
+  throw new Refused({ refused: 'input-too-large', detail }, 'here');
+}
+
+/** One byte more than `maxBytes` tells that there is more; a huge file is not read to find out. */
+async function readAtMost(path: string, maxBytes: number): Promise<Uint8Array> {
+  try {
+    const file = await open(path, 'r');
+    try {
+      const { size } = await file.stat();
+      const buffer = new Uint8Array(Math.min(size, maxBytes) + 1);
+      let length = 0;
+      while (length < buffer.length) {
+        const { bytesRead } = await file.read(buffer, length, buffer.length - length);
+        if (bytesRead === 0) break;
+        length += bytesRead;
+      }
+      return buffer.subarray(0, length);
+    } finally {
+      await file.close();
+    }
+  } catch (cause) {
+    if (cause instanceof Failure) throw cause;
+    throw fileFailure(cause, path, 'read');
+  }
+}

@@ -1,0 +1,79 @@
+/** `accord contribute`: a model, to the enclave alone. */
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { contributeModel, prepareModel } from '../contribute/contribute.ts';
+import { createKms } from '../kms/client.ts';
+import { kmsDataKeys } from '../kms/data-keys.ts';
+import { Refused } from '../session/refusal.ts';
+import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments } from './arguments.ts';
+import { fileFailure, functionOf, partyContext, startSession, systemRandom, tellingRefusals } from './party.ts';
+import { stepProgress } from './step-progress.ts';
+import type { Io, Verb } from './verb.ts';
+
+const HELP = `usage: accord contribute FUNCTION --model FILE.onnx --manifest FILE.json [options]
+
+Hands a model over: packs it with its manifest, encrypts both under a data key of your KMS key, stores the ciphertext
+with the orchestrator, verifies the enclave, and tells it in your own session which bytes to take. The same again is
+harmless; another model replaces the one before.
+
+  --model FILE     the ONNX file
+  --manifest FILE  labels, pre- and post-processing, as JSON
+${PARTY_HELP}
+  --json           {"function", "modelSha256", "envelopeSha256", "envelopeBytes"}, or {"refused", "detail"}
+
+Exit codes: 0 done, 10 refused, 30 malformed model or manifest, 40 orchestrator, enclave or KMS not reached (try again).
+`;
+
+export const verb: Verb = {
+  name: 'contribute',
+  summary: 'hand a model over, to the enclave alone',
+  help: HELP,
+  async run(argv, io) {
+    const options = { ...PARTY_OPTIONS, model: { type: 'string' }, manifest: { type: 'string' } } as const;
+    const { values, positionals } = readArguments('contribute', argv, options, ['FUNCTION']);
+    const functionName = positionals[0] ?? '';
+    const modelFile = resolve(io.cwd, demand('contribute', '--model', values.model));
+    const manifestFile = resolve(io.cwd, demand('contribute', '--manifest', values.manifest));
+    return tellingRefusals(values.json, io, async () => {
+      const context = await partyContext(values, io);
+      const policy = functionOf(context, functionName);
+      const { home, coordinator, aws } = context;
+      if (policy.model.from !== home.config.party) {
+        throw new Refused({ refused: 'not-permitted', detail: `the model is ${policy.model.from}'s to give` }, 'here');
+      }
+      const [manifest, onnx] = await Promise.all([readWhole(manifestFile, io), readWhole(modelFile, io)]);
+      const prepared = prepareModel(new TextDecoder().decode(manifest), onnx, policy);
+      const kms = createKms(aws);
+      const progress = stepProgress(io);
+      try {
+        const contribution = await contributeModel({
+          home,
+          functionName,
+          ...prepared,
+          coordinator,
+          dataKeys: kmsDataKeys(kms),
+          openSession: () => startSession(context, io, progress),
+          random: systemRandom,
+          signal: io.signal,
+          onProgress: progress.update,
+        });
+        progress.end();
+        io.out(values.json ? `${JSON.stringify(contribution)}\n` : `${contribution.modelSha256}\n`);
+        if (!values.json) io.err(`the enclave took the model for ${functionName}; above is its SHA-256\n`);
+        return 0;
+      } finally {
+        progress.end();
+        kms.destroy();
+      }
+    });
+  },
+};
+
+async function readWhole(path: string, io: Io): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await readFile(path, { signal: io.signal }));
+  } catch (cause) {
+    io.signal.throwIfAborted();
+    throw fileFailure(cause, path, 'read');
+  }
+}

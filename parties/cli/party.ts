@@ -1,0 +1,123 @@
+/** What a verb needs to act for a party: the home, the orchestrator, and a session with the enclave that it pins. */
+import type { RandomSource } from '../../enclave/crypto/random.ts';
+import { parseKmsKeyArn } from '../../policies/arn.ts';
+import { Failure } from '../../policies/failure.ts';
+import type { FunctionPolicy } from '../../policies/model.ts';
+import { createCoordinator } from '../coordinator/client.ts';
+import type { Coordinator } from '../coordinator/client.ts';
+import { homePath, openHome } from '../home.ts';
+import type { Home } from '../home.ts';
+import { createKms, createSts } from '../kms/client.ts';
+import type { AwsSettings } from '../kms/client.ts';
+import { challengeEncryption, enclaveCredentials } from '../session/aws.ts';
+import { pinnedExpectation } from '../session/expectation.ts';
+import { Refused } from '../session/refusal.ts';
+import { openSession } from '../session/session.ts';
+import type { Session } from '../session/session.ts';
+import type { ByteProgress } from './byte-progress.ts';
+import type { Io } from './verb.ts';
+
+export interface PartyChoice {
+  readonly home?: string | undefined;
+  readonly party?: string | undefined;
+  readonly profile?: string | undefined;
+}
+
+export interface PartyContext {
+  readonly home: Home;
+  readonly coordinator: Coordinator;
+  readonly aws: AwsSettings;
+}
+
+export async function partyContext(choice: PartyChoice, io: Io): Promise<PartyContext> {
+  const home = await openHome(await homePath(choice, io.env, io.cwd));
+  const { orchestrator, keyArn, profile } = home.config;
+  const { region } = parseKmsKeyArn(keyArn);
+  return {
+    home,
+    coordinator: createCoordinator(orchestrator),
+    aws: { profile: choice.profile ?? profile, region, env: io.env },
+  };
+}
+
+/** WebCrypto's generator; the parties' machines have one that can be relied on. */
+export const systemRandom: RandomSource = (bytes) => crypto.getRandomValues(new Uint8Array(bytes));
+
+/** Connects, verifies, authenticates. Close what it gives. */
+export async function startSession(context: PartyContext, io: Io, progress: ByteProgress): Promise<Session> {
+  const { home, coordinator, aws } = context;
+  const { party, keyArn, enclaveRoleArn, collaboration } = home.config;
+  const kms = createKms(aws);
+  const sts = createSts(aws);
+  try {
+    progress.update('connecting to the enclave');
+    const channel = await coordinator.connect(collaboration, io.signal);
+    progress.update('verifying the enclave');
+    return await openSession({
+      channel,
+      party,
+      keyArn,
+      policyDigest: home.pins.policyDigest,
+      expectation: pinnedExpectation(home),
+      encryptChallenge: challengeEncryption(kms, keyArn),
+      credentials: enclaveCredentials(sts, {
+        roleArn: enclaveRoleArn,
+        keyArn,
+        sessionName: `accord-${party}`.slice(0, 64),
+      }),
+      random: systemRandom,
+      now: () => new Date(),
+      signal: io.signal,
+      onProgress: (step) => progress.update(step),
+    });
+  } finally {
+    // One KMS request opens a session; nothing in it needs another.
+    kms.destroy();
+    sts.destroy();
+  }
+}
+
+/** The function as the pinned policy has it. */
+export function functionOf({ home }: PartyContext, name: string): FunctionPolicy {
+  const found = Object.hasOwn(home.policy.functions, name) ? home.policy.functions[name] : undefined;
+  if (found !== undefined) return found;
+  const known = Object.keys(home.policy.functions).join(', ');
+  throw new Refused({ refused: 'unknown-function', detail: `it has ${known}` }, 'here');
+}
+
+/** With `--json` a refusal is a result of its own shape; without, it is told like every other failure. */
+export async function tellingRefusals(json: boolean, io: Io, run: () => Promise<number>): Promise<number> {
+  try {
+    return await run();
+  } catch (error) {
+    if (!json || !(error instanceof Refused)) throw error;
+    const { refused, detail } = error.refusal;
+    io.out(`${JSON.stringify({ refused, ...(detail === undefined ? {} : { detail }) })}\n`);
+    return error.kind === 'environment' ? EXIT_RETRY : EXIT_REFUSED;
+  }
+}
+
+const EXIT_REFUSED = 10;
+const EXIT_RETRY = 40;
+
+export type PartyFileCode = 'cli/no-such-file' | 'cli/unreadable' | 'cli/exists' | 'cli/unwritable';
+
+/** What the system said about a file, in words. */
+export function fileFailure(cause: unknown, path: string, doing: 'read' | 'written'): Failure<PartyFileCode> {
+  const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unexpected error';
+  const where = path;
+  if (doing === 'read' && (reason === 'ENOENT' || reason === 'ENOTDIR')) {
+    return new Failure('usage', 'cli/no-such-file', `there is no file ${path}`, { where, cause });
+  }
+  if (reason === 'EISDIR') return new Failure('usage', 'cli/no-such-file', `${path} is a folder`, { where, cause });
+  if (reason === 'EEXIST') {
+    return new Failure('usage', 'cli/exists', `${path} exists already`, {
+      where,
+      hint: 'name another file, or remove this one',
+      cause,
+    });
+  }
+  const hint = reason === 'ENOSPC' ? 'free some space on the disk, then try again' : 'check its owner and its mode';
+  const code = doing === 'read' ? 'cli/unreadable' : 'cli/unwritable';
+  return new Failure('environment', code, `${path} cannot be ${doing} (${reason})`, { where, hint, cause });
+}

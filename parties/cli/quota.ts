@@ -1,0 +1,77 @@
+/** `accord quota`: what the enclave that runs now says of the functions, and of the calls that are left. */
+import { jsonFields, parseJson } from '../json-fields.ts';
+import type { Fields } from '../json-fields.ts';
+import { Refused, printable } from '../session/refusal.ts';
+import { PARTY_HELP, PARTY_OPTIONS, readArguments } from './arguments.ts';
+import { partyContext, startSession, tellingRefusals } from './party.ts';
+import type { PartyContext } from './party.ts';
+import { wrap } from './render-policy.ts';
+import { stepProgress } from './step-progress.ts';
+import type { Io, Verb } from './verb.ts';
+
+export type QuotaCode = 'quota/status';
+
+const HELP = `usage: accord quota [options]
+
+Asks the enclave, after verifying it, how many calls you have left of each function, and whether its model is there.
+Costs no call.
+
+${PARTY_HELP}
+  --json           the enclave's status as JSON
+
+Exit codes: 0 done, 10 refused, 40 not reached (try again).
+`;
+
+const STATUS: QuotaCode = 'quota/status';
+
+export const verb: Verb = {
+  name: 'quota',
+  summary: 'show the calls that are left',
+  help: HELP,
+  async run(argv, io) {
+    const { values } = readArguments('quota', argv, PARTY_OPTIONS);
+    return tellingRefusals(values.json, io, async () => {
+      const status = await askStatus(await partyContext(values, io), io);
+      const fields = jsonFields(parseJson(status, STATUS, 'status'), STATUS, 'status');
+      io.out(values.json ? `${status}\n` : render(fields));
+      return 0;
+    });
+  },
+};
+
+async function askStatus(context: PartyContext, io: Io): Promise<string> {
+  const progress = stepProgress(io);
+  try {
+    const session = await startSession(context, io, progress);
+    try {
+      const answer = await session.status();
+      if (answer.t === 'refused') throw new Refused(answer);
+      return answer.status;
+    } finally {
+      await session.close();
+    }
+  } finally {
+    progress.end();
+  }
+}
+
+/** One function a line, then what the numbers mean. */
+function render(status: Fields): string {
+  const functions = status.fields('functions');
+  const names = functions.entries().map(([name]) => name);
+  const width = Math.max(...names.map((name) => name.length));
+  const rows = names.map((name) => `  ${name.padEnd(width)}  ${renderFunction(functions.fields(name))}\n`);
+  const head = `${status.text('collaboration')}, as ${status.text('party')}, until ${status.text('until')}\n`;
+  const meaning = wrap(printable(status.fields('anchors').text('meaning')), '    ', '  ! ');
+  return `${printable(head.trimEnd())}\n${rows.join('')}${meaning}`;
+}
+
+function renderFunction(found: Fields): string {
+  const calls = found.optionalFields('calls');
+  const left =
+    calls === undefined ? 'no calls for you' : `${calls.count('left')} of ${calls.count('quota')} calls left`;
+  const model = found.fields('model');
+  const sha256 = model.optionalText('sha256');
+  const from = printable(model.text('from'));
+  return `${left.padEnd(22)}  ${sha256 === undefined ? `waits for ${from}'s model` : `model of ${from} ${printable(sha256)}`}`;
+}
