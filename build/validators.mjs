@@ -3,7 +3,8 @@
  * generates code: `enclave/functions/generated/validators.js` and its types. Deterministic, and skipped when up to
  * date. Plain JavaScript, because it runs before anything is compiled.
  *
- *     node build/validators.mjs
+ *     node build/validators.mjs              writes them where they are missing or old
+ *     node build/validators.mjs --print      makes them anew, to standard output alone
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -64,7 +65,7 @@ const withoutOwnSource = {
   },
 };
 
-async function compile(header) {
+async function compile() {
   const [{ default: Ajv }, { default: standaloneCode }, { build }] = await Promise.all([
     import('ajv/dist/2020.js'),
     import('ajv/dist/standalone/index.js'),
@@ -95,9 +96,7 @@ async function compile(header) {
   const text = bundle.outputFiles[0].text;
   const forbidden = /\brequire\s*\(\s*["']|\bnew Function\b|\beval\s*\(|^\s*import\s/m.exec(text);
   if (forbidden !== null) throw new Error(`the compiled validators contain ${JSON.stringify(forbidden[0])}`);
-  mkdirSync(generated, { recursive: true });
-  write(join(generated, 'validators.d.ts'), TYPES);
-  write(join(generated, 'validators.js'), header + text);
+  return text;
 }
 
 const header = stamp();
@@ -106,4 +105,12 @@ const upToDate =
   existsSync(target) &&
   existsSync(join(generated, 'validators.d.ts')) &&
   readFileSync(target, 'utf8').startsWith(header);
-if (!upToDate) await compile(header);
+
+if (process.argv.includes('--print')) {
+  process.stdout.write(header + (await compile()));
+} else if (!upToDate) {
+  const text = header + (await compile());
+  mkdirSync(generated, { recursive: true });
+  write(join(generated, 'validators.d.ts'), TYPES);
+  write(target, text);
+}
