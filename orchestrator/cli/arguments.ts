@@ -10,14 +10,15 @@ type Parsed<O extends Options> = ReturnType<
   typeof parseArgs<{ options: O; strict: true; allowPositionals: true; args: string[] }>
 >;
 
-/** `accept` names what stands without an option, in order: `['POLICY']`; exactly these are taken. */
+/** `accept` names what stands without an option, in order: `['POLICY']`, exactly these; `any` takes any number. */
 export function readArguments<const O extends Options>(
   verb: string,
   argv: readonly string[],
   options: O,
-  accept: readonly string[] = [],
+  accept: readonly string[] | 'any' = [],
 ): Parsed<O> {
   const parsed = parse(verb, argv, options);
+  if (accept === 'any') return parsed;
   const missing = accept[parsed.positionals.length];
   if (missing !== undefined) throw usage(verb, `${missing} is missing`);
   const extra = parsed.positionals[accept.length];

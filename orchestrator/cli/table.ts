@@ -1,4 +1,7 @@
-/** Every verb, with what `accord help` says of it. A verb's module, and all it needs, is loaded when it is called. */
+/**
+ * Every verb, in the order of a collaboration, with what `accord help` says of it. A verb's module, and all it needs, is
+ * loaded when it is called.
+ */
 import type { VerbEntry } from './dispatch.ts';
 
 export const VERBS: readonly VerbEntry[] = [
@@ -18,8 +21,53 @@ export const VERBS: readonly VerbEntry[] = [
     load: async () => (await import('../../parties/cli/diff.ts')).verb,
   },
   {
+    name: 'build',
+    summary: 'build the image of a policy and its measurements',
+    load: async () => (await import('./build.ts')).verb,
+  },
+  {
+    name: 'measure',
+    summary: "compute an image's PCRs from its bytes",
+    load: async () => (await import('../../parties/cli/measure.ts')).verb,
+  },
+  {
+    name: 'key-policy',
+    summary: 'let a KMS key open to the named enclave images alone',
+    load: async () => (await import('../../parties/cli/key-policy.ts')).verb,
+  },
+  {
+    name: 'attest',
+    summary: 'verify an attestation document',
+    load: async () => (await import('../../parties/cli/attest.ts')).verb,
+  },
+  {
     name: 'up',
     summary: 'run the orchestrator: builds images, starts enclaves, relays what it cannot read',
     load: async () => (await import('./up.ts')).verb,
+  },
+  {
+    name: 'run',
+    summary: 'build the image of a policy and run it: prints the id and the measurements',
+    load: async () => (await import('./run.ts')).verb,
+  },
+  {
+    name: 'ps',
+    summary: "list the orchestrator's collaborations and their state",
+    load: async () => (await import('./ps.ts')).verb,
+  },
+  {
+    name: 'console',
+    summary: 'show the last lines an enclave printed, and why it ended',
+    load: async () => (await import('./console.ts')).verb,
+  },
+  {
+    name: 'stop',
+    summary: 'stop the enclave of a collaboration; run starts it again',
+    load: async () => (await import('./stop.ts')).verb,
+  },
+  {
+    name: 'local-aws',
+    summary: 'serve AWS in miniature (KMS, STS) for trying Accord out',
+    load: async () => (await import('./local-aws.ts')).verb,
   },
 ];

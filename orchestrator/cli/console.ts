@@ -1,0 +1,34 @@
+/** `accord console`: the last lines an enclave printed, and why it ended. */
+import type { Verb } from '../../parties/cli/verb.ts';
+import { readArguments } from './arguments.ts';
+import { orchestratorOf, shown } from './client.ts';
+
+export const verb: Verb = {
+  name: 'console',
+  summary: 'show the last lines an enclave printed, and why it ended',
+  help: `usage: accord console ID [--orchestrator URL] [--json]
+
+An enclave prints life-cycle lines and nothing else.
+
+  ID                  the collaboration, as \`accord run\` printed it
+  --orchestrator URL  default: ACCORD_ORCHESTRATOR, else http://127.0.0.1:7400
+  --json              lines, state and reason as JSON
+`,
+  async run(argv, io) {
+    const options = { orchestrator: { type: 'string' }, json: { type: 'boolean' } } as const;
+    const { values, positionals } = readArguments('console', argv, options, ['ID']);
+    const orchestrator = orchestratorOf(io, values.orchestrator);
+    const path = `/v1/collaborations/${encodeURIComponent(positionals[0] ?? '')}`;
+    const [{ lines }, { state, reason }] = await Promise.all([
+      orchestrator.get(`${path}/console`),
+      orchestrator.get(path),
+    ]);
+    if (values.json === true) {
+      io.out(`${JSON.stringify({ lines, state, reason })}\n`);
+      return 0;
+    }
+    if (Array.isArray(lines)) for (const line of lines) io.out(`${shown(line)}\n`);
+    io.err(`accord console: ${shown(state)}${typeof reason === 'string' ? `: ${shown(reason)}` : ''}\n`);
+    return 0;
+  },
+};

@@ -1,0 +1,98 @@
+/** `accord run`: from a policy to a running enclave, through the orchestrator. */
+import { readPolicy } from '../../parties/cli/policy-files.ts';
+import type { Io, Verb } from '../../parties/cli/verb.ts';
+import { Failure } from '../../policies/failure.ts';
+import { readArguments, usage } from './arguments.ts';
+import { orchestratorOf, shown } from './client.ts';
+import type { Answer, OrchestratorClient } from './client.ts';
+
+export type RunCode = 'cli/build-failed' | 'cli/orchestrator-stopped';
+
+const OPTIONS = {
+  trust: { type: 'string' },
+  orchestrator: { type: 'string' },
+  'no-launch': { type: 'boolean' },
+  json: { type: 'boolean' },
+} as const;
+
+export const verb: Verb = {
+  name: 'run',
+  summary: 'build the image of a policy and run it: prints the id and the measurements',
+  help: `usage: accord run POLICY [PART…] [--trust FILE] [--orchestrator URL] [--no-launch] [--json]
+
+Gives the policy to the orchestrator, waits for its image, and starts the enclave. The same policy again is the same
+collaboration: what is built is not built again, what runs is left running.
+
+  POLICY              the policy, YAML or JSON; - is stdin
+  PART                further files of the same policy, for example one of each party
+  --trust FILE        the trust file that \`accord local-aws\` wrote
+  --orchestrator URL  default: ACCORD_ORCHESTRATOR, else http://127.0.0.1:7400
+  --no-launch         build only
+  --json              the outcome as JSON
+
+What the orchestrator prints is relayed. Each party measures for itself (\`accord build\`, \`accord measure\`) before it pins.
+`,
+  async run(argv, io) {
+    const { values, positionals } = readArguments('run', argv, OPTIONS, 'any');
+    const [first, ...parts] = positionals;
+    if (first === undefined) throw usage('run', 'POLICY is missing');
+    const policy = await readPolicy(io, [first, ...parts], values.trust);
+    const orchestrator = orchestratorOf(io, values.orchestrator);
+    const created = await orchestrator.post('/v1/collaborations', { policy: JSON.stringify(policy) });
+    const path = `/v1/collaborations/${encodeURIComponent(shown(created['id']))}`;
+    if (created['state'] === 'building') await followBuild(orchestrator, path, io);
+    if (values['no-launch'] !== true) io.err('accord run: starting the enclave…\n');
+    const result =
+      values['no-launch'] === true ? await orchestrator.get(path) : await orchestrator.post(`${path}/launch`);
+    io.out(values.json === true ? `${JSON.stringify(result)}\n` : describe(result));
+    return 0;
+  },
+};
+
+/** Progress on stderr until the image is there. */
+async function followBuild(orchestrator: OrchestratorClient, path: string, io: Io): Promise<void> {
+  let last = '';
+  for await (const { event, data } of orchestrator.events(`${path}/events`)) {
+    if (event === 'progress') {
+      const line = progressLine(data);
+      if (io.interactive) io.err(`\r\u001B[Kaccord run: ${line}`);
+      else if (shown(data['text']) !== last) io.err(`accord run: ${shown(data['text'])}…\n`);
+      last = shown(data['text']);
+      continue;
+    }
+    if (data['state'] === 'building') continue;
+    if (io.interactive && last !== '') io.err('\r\u001B[K');
+    if (data['state'] !== 'failed') return;
+    throw new Failure<RunCode>('environment', 'cli/build-failed', shown(data['reason']), {
+      hint: 'mend what it says and run the same command again',
+    });
+  }
+  throw new Failure<RunCode>(
+    'environment',
+    'cli/orchestrator-stopped',
+    'the orchestrator stopped before the image was built',
+    {
+      where: orchestrator.url,
+      hint: 'start it again (`accord up`) and run the same command again: it goes on',
+    },
+  );
+}
+
+function progressLine(data: Answer): string {
+  const { done, total } = data;
+  const percent =
+    typeof done === 'number' && typeof total === 'number' && total > 0 ? Math.floor((100 * done) / total) : undefined;
+  return `${shown(data['text'])}${percent === undefined ? '…' : ` ${percent} %`}`;
+}
+
+function describe(collaboration: Answer): string {
+  const measurements = collaboration['measurements'];
+  const pcrs = typeof measurements === 'object' && measurements !== null ? Object.entries(measurements) : [];
+  const rows: readonly (readonly [string, unknown])[] = [
+    ['collaboration', collaboration['id']],
+    ['state', collaboration['state']],
+    ['policy digest', collaboration['policyDigest']],
+    ...pcrs,
+  ];
+  return rows.map(([name, value]) => `${name.padEnd(14)} ${shown(value)}\n`).join('');
+}

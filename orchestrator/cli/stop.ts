@@ -1,0 +1,27 @@
+/** `accord stop`: ends an enclave. What was contributed stays; `accord run` starts it again. */
+import type { Verb } from '../../parties/cli/verb.ts';
+import { readArguments } from './arguments.ts';
+import { orchestratorOf, shown } from './client.ts';
+
+export const verb: Verb = {
+  name: 'stop',
+  summary: 'stop the enclave of a collaboration; run starts it again',
+  help: `usage: accord stop ID [--orchestrator URL] [--json]
+
+Returns when nothing of the enclave is left. Contributions and the image stay.
+
+  ID                  the collaboration, as \`accord run\` printed it
+  --orchestrator URL  default: ACCORD_ORCHESTRATOR, else http://127.0.0.1:7400
+  --json              the collaboration as JSON
+`,
+  async run(argv, io) {
+    const options = { orchestrator: { type: 'string' }, json: { type: 'boolean' } } as const;
+    const { values, positionals } = readArguments('stop', argv, options, ['ID']);
+    const path = `/v1/collaborations/${encodeURIComponent(positionals[0] ?? '')}/terminate`;
+    const stopped = await orchestratorOf(io, values.orchestrator).post(path);
+    io.out(
+      values.json === true ? `${JSON.stringify(stopped)}\n` : `${shown(stopped['id'])}  ${shown(stopped['state'])}\n`,
+    );
+    return 0;
+  },
+};
