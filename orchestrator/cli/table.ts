@@ -6,6 +6,11 @@ import type { VerbEntry } from './dispatch.ts';
 
 export const VERBS: readonly VerbEntry[] = [
   {
+    name: 'init',
+    summary: "make a party's home, and pin the image it trusts",
+    load: async () => (await import('../../parties/cli/init.ts')).verb,
+  },
+  {
     name: 'check',
     summary: 'find every fault of a policy, and name every weakening',
     load: async () => (await import('../../parties/cli/check.ts')).verb,
@@ -39,6 +44,26 @@ export const VERBS: readonly VerbEntry[] = [
     name: 'attest',
     summary: 'verify an attestation document',
     load: async () => (await import('../../parties/cli/attest.ts')).verb,
+  },
+  {
+    name: 'encrypt',
+    summary: 'encrypt a file for one purpose, to the enclave alone',
+    load: async () => (await import('../../parties/cli/encrypt.ts')).verb,
+  },
+  {
+    name: 'contribute',
+    summary: 'hand a model over, to the enclave alone',
+    load: async () => (await import('../../parties/cli/contribute.ts')).verb,
+  },
+  {
+    name: 'call',
+    summary: 'call a function on an input that nobody else sees',
+    load: async () => (await import('../../parties/cli/call.ts')).verb,
+  },
+  {
+    name: 'quota',
+    summary: 'show the calls that are left',
+    load: async () => (await import('../../parties/cli/quota.ts')).verb,
   },
   {
     name: 'up',
