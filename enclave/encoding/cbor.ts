@@ -80,15 +80,15 @@ function write(value: CborValue, parts: Uint8Array[]): void {
   } else if (typeof value === 'boolean') {
     parts.push(value ? SIMPLE.true : SIMPLE.false);
   } else if (typeof value === 'number') {
-    parts.push(Number.isInteger(value) && !Object.is(value, -0) ? integer(safeInteger(value)) : float(value));
+    parts.push(Number.isInteger(value) && !Object.is(value, -0) ? integer(value) : float(value));
   } else if (typeof value === 'bigint') {
     parts.push(integer(value));
   } else if (typeof value === 'string') {
     writeText(value, parts);
   } else if (value instanceof Uint8Array) {
-    parts.push(head(2, BigInt(value.length)), value);
+    parts.push(head(2, value.length), value);
   } else if (isArray(value)) {
-    parts.push(head(4, BigInt(value.length)));
+    parts.push(head(4, value.length));
     for (const entry of value) write(entry, parts);
   } else if (value instanceof Map) {
     writeMap(value, parts);
@@ -98,7 +98,7 @@ function write(value: CborValue, parts: Uint8Array[]): void {
 }
 
 function writeMap(value: ReadonlyMap<CborKey, CborValue>, parts: Uint8Array[]): void {
-  parts.push(head(5, BigInt(value.size)));
+  parts.push(head(5, value.size));
   for (const [key, entry] of value) {
     if (typeof key === 'number' && (!Number.isSafeInteger(key) || Object.is(key, -0))) {
       throw notEncodable('a map key that is not a plain integer');
@@ -112,16 +112,13 @@ function writeText(value: string, parts: Uint8Array[]): void {
   if (/\p{Surrogate}/u.test(value)) throw notEncodable('a text with half a surrogate pair');
   if (value.startsWith('\uFEFF')) throw notEncodable('a text that starts with a byte order mark');
   const encoded = UTF8.encode(value);
-  parts.push(head(3, BigInt(encoded.length)), encoded);
+  parts.push(head(3, encoded.length), encoded);
 }
 
-function safeInteger(value: number): bigint {
+function integer(value: number | bigint): Uint8Array {
+  if (typeof value === 'bigint') return value >= 0n ? head(0, value) : head(1, -1n - value);
   if (!Number.isSafeInteger(value)) throw notEncodable('an integer beyond 2^53; give it as a bigint');
-  return BigInt(value);
-}
-
-function integer(value: bigint): Uint8Array {
-  return value >= 0n ? head(0, value) : head(1, -1n - value);
+  return value >= 0 ? head(0, value) : head(1, -1 - value);
 }
 
 function float(value: number): Uint8Array {
@@ -131,14 +128,19 @@ function float(value: number): Uint8Array {
   return bytes;
 }
 
-function head(major: number, argument: bigint): Uint8Array {
+/** Initial byte and argument in the shortest form. */
+function head(major: number, argument: number | bigint): Uint8Array {
   const top = major << 5;
-  if (argument < 24n) return Uint8Array.of(top | Number(argument));
-  const size = argument < 0x100n ? 1 : argument < 0x10000n ? 2 : argument < 0x100000000n ? 4 : 8;
-  if (argument >= 0x10000000000000000n) throw notEncodable('an integer beyond 64 bits');
-  const bytes = new Uint8Array(1 + size);
-  bytes[0] = top | (24 + Math.log2(size));
-  for (let i = 0; i < size; i++) bytes[size - i] = Number((argument >> BigInt(8 * i)) & 0xffn);
+  if (argument < 24) return Uint8Array.of(top | Number(argument));
+  const width = argument < 2 ** 8 ? 0 : argument < 2 ** 16 ? 1 : argument < 2 ** 32 ? 2 : 3;
+  if (argument >= 2 ** 64) throw notEncodable('an integer beyond 64 bits');
+  const bytes = new Uint8Array(1 + (1 << width));
+  const view = new DataView(bytes.buffer);
+  bytes[0] = top | (24 + width);
+  if (width === 0) view.setUint8(1, Number(argument));
+  else if (width === 1) view.setUint16(1, Number(argument));
+  else if (width === 2) view.setUint32(1, Number(argument));
+  else view.setBigUint64(1, BigInt(argument));
   return bytes;
 }
 

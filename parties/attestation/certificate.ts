@@ -24,6 +24,8 @@ const HALF_SIGNATURE = 48;
 export interface Certificate {
   /** Where it stood, for messages: `certificate`, `cabundle[2]`. */
   readonly where: string;
+  /** The whole certificate, DER. */
+  readonly bytes: Uint8Array;
   /** The signed part, as it stands. */
   readonly tbs: Uint8Array;
   /** Names as DER. */
@@ -80,6 +82,7 @@ function read(bytes: Uint8Array, where: string): Certificate {
   tbs.done();
   return {
     where,
+    bytes,
     tbs: signed.bytes,
     issuer,
     subject,

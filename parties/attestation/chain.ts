@@ -25,26 +25,29 @@ export interface Chain {
   readonly leafKey: CryptoKey;
 }
 
-/** Chains that were found good, by their bytes. Holds no secrets; bounded; safe to share between verifications. */
+/**
+ * Chains that were found good, under a short name each; whoever looks one up compares its bytes. Holds no secrets;
+ * bounded; safe to share between verifications.
+ */
 export interface ChainCache {
-  get(key: string): Chain | undefined;
-  set(key: string, chain: Chain): void;
+  get(name: string): Chain | undefined;
+  set(name: string, chain: Chain): void;
 }
 
 /** `capacity` counts chains; the one that was not used for longest goes first. */
 export function createChainCache(capacity = 64): ChainCache {
   const chains = new Map<string, Chain>();
   return {
-    get(key) {
-      const chain = chains.get(key);
+    get(name) {
+      const chain = chains.get(name);
       if (chain === undefined) return undefined;
-      chains.delete(key);
-      chains.set(key, chain);
+      chains.delete(name);
+      chains.set(name, chain);
       return chain;
     },
-    set(key, chain) {
-      chains.delete(key);
-      chains.set(key, chain);
+    set(name, chain) {
+      chains.delete(name);
+      chains.set(name, chain);
       for (const oldest of chains.keys()) {
         if (chains.size <= capacity) break;
         chains.delete(oldest);
@@ -63,14 +66,30 @@ export async function trustedChain(
   cache?: ChainCache,
 ): Promise<Chain> {
   if (cache === undefined) return newChain(bundle, leaf, undefined);
-  const bundleKey = keyOf(bundle);
-  const key = `${bundleKey}/${keyOf([leaf])}`;
-  const known = cache.get(key);
-  if (known !== undefined) return known;
-  const chain = await newChain(bundle, leaf, cache.get(bundleKey));
-  cache.set(bundleKey, chain);
-  cache.set(key, chain);
+  const name = nameOf(leaf);
+  const known = cache.get(name);
+  if (known !== undefined && startsWith(known, bundle) && endsWith(known, leaf)) return known;
+  const issuerName = nameOf(bundle.at(-1) ?? new Uint8Array());
+  const above = cache.get(issuerName);
+  const chain = await newChain(bundle, leaf, above !== undefined && startsWith(above, bundle) ? above : undefined);
+  cache.set(issuerName, chain);
+  cache.set(name, chain);
   return chain;
+}
+
+/** The end of a certificate is the end of its signature: as good as any hash to find it again by. */
+function nameOf(certificate: Uint8Array): string {
+  return certificate.subarray(-32).join();
+}
+
+/** Whether these certificates, byte for byte, are all of the chain but its leaf. */
+function startsWith({ certificates }: Chain, bundle: readonly Uint8Array[]): boolean {
+  if (certificates.length !== bundle.length + 1) return false;
+  return bundle.every((bytes, position) => sameBytes(bytes, certificates[position]?.bytes));
+}
+
+function endsWith({ certificates }: Chain, leaf: Uint8Array): boolean {
+  return sameBytes(leaf, certificates.at(-1)?.bytes);
 }
 
 /** `above` is a chain with the same bundle: its certificates, all but the leaf, are already found good. */
@@ -178,16 +197,10 @@ function links(certificates: readonly Certificate[]): readonly (readonly [Certif
   });
 }
 
-/** The bytes themselves, as a text of one character a byte; lengths keep apart what only reads the same in a row. */
-function keyOf(certificates: readonly Uint8Array[]): string {
-  return certificates.map((bytes) => `${bytes.length}:${LATIN1.decode(bytes)}`).join('');
-}
-
-// Windows-1252 by its WHATWG name: every byte has a character of its own.
-const LATIN1 = new TextDecoder('latin1');
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, at) => b[at] === byte);
+function sameBytes(a: Uint8Array, b: Uint8Array | undefined): boolean {
+  if (a.length !== b?.length) return false;
+  for (let position = 0; position < a.length; position++) if (a[position] !== b[position]) return false;
+  return true;
 }
 
 function date(milliseconds: number): string {
