@@ -3,11 +3,11 @@
  * files that went into it is the proof that nothing else of ours is in the image (Law 4).
  *
  * The same sources give the same bytes wherever they stand, whether they are bundled as TypeScript or as the compiler left
- * them: the bundler's own marks of where a module came from are rewritten to names without folder and suffix.
+ * them (see `canonicalForm`).
  */
 import { realpathSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
-import { build } from 'esbuild';
+import { build, transform } from 'esbuild';
 import type { BuildFailure } from 'esbuild';
 import { Failure } from '../policies/failure.ts';
 import { PATHS } from './image/ramdisk.ts';
@@ -42,6 +42,9 @@ export interface Bundle {
 export const SOURCES: string = realpathSync(dirname(import.meta.dirname));
 const SUFFIX = import.meta.filename.endsWith('.ts') ? '.ts' : '.js';
 
+/** Notices of licences stay where they stand. */
+const DIALECT = { target: 'node20', format: 'esm', charset: 'utf8', legalComments: 'inline' } as const;
+
 /** All programs of the image. */
 export async function bundleEnclave(root: string = SOURCES): Promise<readonly Bundle[]> {
   return Promise.all(PROGRAM_NAMES.map((name) => bundleProgram(name, root)));
@@ -56,16 +59,13 @@ export function bundleProgram(name: ProgramName, root: string = SOURCES): Promis
 export async function bundleEntry(entry: string, path: string, root: string = SOURCES): Promise<Bundle> {
   const base = realpathSync(root);
   const { outputFiles, metafile } = await build({
-    entryPoints: [realpathSync(entry)],
+    entryPoints: [entry],
     absWorkingDir: base,
     bundle: true,
     write: false,
     metafile: true,
     platform: 'node',
-    target: 'node20',
-    format: 'esm',
-    charset: 'utf8',
-    legalComments: 'none',
+    ...DIALECT,
     logLevel: 'silent',
     sourcemap: false,
     // ES modules first: what is not used can then be left out.
@@ -80,7 +80,7 @@ export async function bundleEntry(entry: string, path: string, root: string = SO
   const modules = Object.keys(metafile.inputs).map((key) => ({ key, name: moduleName(key, base) }));
   return {
     path,
-    bytes: new TextEncoder().encode(withRequire(renameModules(text, modules))),
+    bytes: new TextEncoder().encode(withRequire(await canonicalForm(text, modules))),
     inputs: modules.map(({ name }) => name).sort(),
     packages: packagesOf(modules.map(({ key }) => resolve(base, key))),
   };
@@ -96,16 +96,26 @@ function moduleName(key: string, root: string): string {
 }
 
 /**
- * The bundler marks each module with a comment line, and each CommonJS module with a string key; both hold the path from
- * the folder of the sources, which differs between a checkout, its compiled form and an installed package.
+ * One form for one program. The bundler marks each module with a comment line, and each that is run late (CommonJS,
+ * dynamic imports) with a string key; both hold the path from the folder of the sources. And it keeps some of the line
+ * breaks of what it read, which the compiler sets in its own way. So modules are named anew, and all line breaks are
+ * first taken out and then set again.
  */
-function renameModules(text: string, modules: readonly { readonly key: string; readonly name: string }[]): string {
+async function canonicalForm(
+  text: string,
+  modules: readonly { readonly key: string; readonly name: string }[],
+): Promise<string> {
   const names = new Map(modules.map(({ key, name }) => [key, name]));
-  return text
-    .replaceAll(/^\/\/ (.+)$/gm, (line, key: string) => (names.has(key) ? `// ${names.get(key) ?? ''}` : line))
-    .replaceAll(/^( {2}"?)([^\n"]+)("\(exports[^\n]*\) \{)$/gm, (line, before: string, key: string, after: string) =>
-      names.has(key) ? before + (names.get(key) ?? '') + after : line,
-    );
+  const named = text.replaceAll(/^\/\/ (.+)$/gm, (line, key: string) =>
+    names.has(key) ? `/*! ${names.get(key) ?? ''} */` : line,
+  );
+  const flat = await transform(named, { ...DIALECT, minifyWhitespace: true });
+  const { code } = await transform(flat.code, DIALECT);
+  const compiled = code.replaceAll(/^(import [\w$]+), \{\} from /gm, '$1 from '); // what is left of type imports
+  return compiled.replaceAll(
+    /(__(?:esm|commonJS)\(\{ (?:async )?")([^"\n]+)(?="\()/g,
+    (found, before: string, key: string) => (names.has(key) ? before + (names.get(key) ?? '') : found),
+  );
 }
 
 function packagesOf(files: readonly string[]): readonly string[] {

@@ -78,14 +78,15 @@ async function unpackInto(source: ByteSource, folder: string, options: ScanOptio
       options,
     );
     for (const reader of readers.values()) reader.finish();
-    await tree.finish();
+    const [cmd, env] = KEPT.map((name) => tree.kept.get(name));
+    if (cmd === undefined) throw missing('unpack/no-command', '/cmd', source.name);
+    if (env === undefined) throw missing('unpack/no-environment', '/env', source.name);
+    const unpacked = { cmd: parseCommand(cmd), env: parseEnvironment(env), pcrs: measurement.finish() };
+    await tree.finish(); // last: folders that may not be written to could not be removed again
+    return unpacked;
   } finally {
     await tree.close();
   }
-  const [cmd, env] = KEPT.map((name) => tree.kept.get(name));
-  if (cmd === undefined) throw missing('unpack/no-command', '/cmd', source.name);
-  if (env === undefined) throw missing('unpack/no-environment', '/env', source.name);
-  return { cmd: parseCommand(cmd), env: parseEnvironment(env), pcrs: measurement.finish() };
 }
 
 interface Tree {
