@@ -11,6 +11,7 @@ type Value = onnxProto.onnx.IValueInfoProto;
 const OPERATOR_SET = 13;
 const IR_VERSION = 7;
 const FLOAT = 1;
+const { INT, INTS } = onnx.AttributeProto.AttributeType;
 
 export interface TensorNames {
   readonly input: string;
@@ -60,16 +61,16 @@ function nodeOf(layer: AnyLayer, from: string, to: string, id: string): Node {
     case 'max-pool':
       return { ...ends, opType: 'MaxPool', attribute: [integers('kernel_shape', [2, 2]), integers('strides', [2, 2])] };
     case 'flatten':
-      return { ...ends, opType: 'Flatten', attribute: [{ name: 'axis', type: 2, i: 1 }] };
+      return { ...ends, opType: 'Flatten', attribute: [{ name: 'axis', type: INT, i: 1 }] };
     case 'dense': {
-      const attribute = [{ name: 'transB', type: 2, i: 1 }];
+      const attribute = [{ name: 'transB', type: INT, i: 1 }];
       return { ...ends, opType: 'Gemm', input: [from, `weights-${id}`, `bias-${id}`], attribute };
     }
   }
 }
 
 function integers(name: string, ints: number[]): onnxProto.onnx.IAttributeProto {
-  return { name, type: 7, ints };
+  return { name, type: INTS, ints };
 }
 
 function tensorsOf(layer: AnyLayer, input: Shape, id: string): Tensor[] {
