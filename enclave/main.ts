@@ -9,18 +9,14 @@ import { EXIT_CODES, Failure } from '../policies/failure.ts';
 import { createNsm } from './attest/device.ts';
 import { sha256 } from './crypto/digest.ts';
 import type { Timers } from './deadline.ts';
-import { within } from './deadline.ts';
 import { startComputer } from './jail/gate-side.ts';
-import { relayedAgent } from './kms/agent.ts';
-import { createKms } from './kms/client.ts';
+import { connectKms } from './kms/connect.ts';
 import type { RecipientKey } from './kms/recipient.ts';
-import { tlsRoots } from './kms/tls-roots.ts';
 import type { LifeLine } from './life.ts';
-import type { KmsParts, Serving, World } from './service.ts';
+import type { Serving, World } from './service.ts';
 import { boot, key, serve } from './service.ts';
 import { openTransport } from './transport.ts';
 
-const DIAL_MS = 8_000;
 const STOP_MS = 5_000;
 
 const beside = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
@@ -36,14 +32,6 @@ async function makeRecipientKey(): Promise<RecipientKey> {
   const { privateKey, publicKey } = await crypto.subtle.generateKey(algorithm, false, ['decrypt', 'encrypt']);
   const spki = new Uint8Array(await crypto.subtle.exportKey('spki', publicKey));
   return { privateKey, spki, id: await sha256(spki) };
-}
-
-async function connectKms({ policy, launch, host, now }: KmsParts): ReturnType<World['connectKms']> {
-  const roots = await tlsRoots(policy.trust, launch.roots, rootCertificates);
-  const dial = (name: string, port: number): ReturnType<typeof host.dial> =>
-    within(timers, DIAL_MS, `dialling ${name}`, (signal) => host.dial(name, port, signal));
-  const agent = relayedAgent({ roots, now, dial });
-  return createKms({ trust: policy.trust, agent, clockOffset: async () => (await now()) - Date.now() });
 }
 
 /** On the local host the enclave is a child process: it ends with whoever holds the other end of its input. */
@@ -67,7 +55,16 @@ function openWorld(): World {
     monotonic: () => performance.now(),
     timers,
     makeRecipientKey,
-    connectKms,
+    connectKms: ({ policy, launch, host, now }) =>
+      connectKms({
+        trust: policy.trust,
+        offeredRoots: launch.roots,
+        carriedRoots: rootCertificates,
+        dial: (name, port, signal) => host.dial(name, port, signal),
+        now,
+        wallClock: () => Date.now(),
+        timers,
+      }),
     startComputer: (options) => startComputer({ ...options, paths }),
     report,
   };

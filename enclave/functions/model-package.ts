@@ -13,9 +13,6 @@ import { channelsOf, functionOf, priorCount, cellCount, type ModelManifest } fro
 import { modelFailure } from './model-refusal.ts';
 import { readManifest } from './validators.ts';
 
-export type { ModelManifest } from './model-manifest.ts';
-export type { ModelCode } from './model-refusal.ts';
-
 /** 256 KiB: a thousand labels of 64 characters and a description fit. */
 const MANIFEST_BYTES = 262_144;
 /** 256 MiB: while it loads, a model stands in memory about three times. */
@@ -70,8 +67,7 @@ function split(bytes: Uint8Array): { readonly manifestBytes: Uint8Array; readonl
   return { manifestBytes: bytes.subarray(4, 4 + length), onnx };
 }
 
-/** Text and schema of a manifest alone, for whoever writes one. Throws `Failure<ModelCode>`. */
-export function parseManifest(bytes: Uint8Array): ModelManifest {
+function parseManifest(bytes: Uint8Array): ModelManifest {
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));

@@ -44,8 +44,6 @@ export const UNREADABLE_BYTES = 9;
 export const PLAN_BYTES = 1_024;
 /** Code and words. */
 export const REFUSAL_BYTES = 513;
-/** Manifest and limits of the computer's setup, before the ONNX bytes. */
-export const SETUP_BYTES = 1_048_576;
 
 export interface Frame {
   readonly type: number;

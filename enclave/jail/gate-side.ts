@@ -23,9 +23,6 @@ import { spawnJail, type Jail, type JailSpec } from './process.ts';
 import { createSupply } from './supply.ts';
 import { explainUnreadable } from './unreadable.ts';
 
-export type { JailCode } from './jail-failure.ts';
-export type { ModelCode } from '../functions/model-refusal.ts';
-
 /** Where the processes come from. */
 export interface JailPaths {
   /** The Node binary. */

@@ -2,7 +2,7 @@
 import { readSync, writeSync } from 'node:fs';
 import { HEADER_BYTES, frameHeader, readHeader, type Frame, type FrameLimits, type FrameType } from './frames.ts';
 
-export const PIPE = 3;
+const PIPE = 3;
 
 /** The next frame; undefined when the gate is gone. Throws `FrameFault`. */
 export function readFrame(limits: FrameLimits, descriptor: number = PIPE): Frame | undefined {

@@ -19,6 +19,9 @@ export interface RelayedTls {
   now(): Promise<number>;
 }
 
+/** Of silence during the handshake. */
+const HANDSHAKE_MS = 8_000;
+
 type Created = (error: Error | null, socket?: TLSSocket) => void;
 
 /** An agent for one service. Idle connections are kept, so that the next session saves a handshake. */
@@ -51,7 +54,15 @@ async function open(tls: RelayedTls, host: string, port: number): Promise<TLSSoc
       checkServerIdentity: (name, certificate) =>
         checkServerIdentity(name, certificate) ?? outsideValidity(certificate, now),
     });
-    socket.once('secureConnect', () => resolve(socket));
+    socket.setTimeout(HANDSHAKE_MS, () =>
+      socket.destroy(
+        new Failure<AgentCode>('environment', 'tls/handshake-timeout', `${host} did not finish TLS in time`),
+      ),
+    );
+    socket.once('secureConnect', () => {
+      socket.setTimeout(0);
+      resolve(socket);
+    });
     socket.once('error', (error) => {
       relay.destroy();
       reject(error);

@@ -25,6 +25,12 @@ const io: Io = {
   stdin: async () => new Uint8Array(await buffer(process.stdin)),
 };
 
+// Warnings are for whoever works on Accord (the SDK's about coming Node versions, for one), not for whoever uses it.
+process.removeAllListeners('warning');
+process.on('warning', (warning) => {
+  if (process.env['ACCORD_DEBUG'] === '1') io.err(`${warning.stack ?? warning.message}\n`);
+});
+
 process.on('uncaughtException', (error) => {
   io.err(`accord: unexpected error, a bug in Accord: ${error.message}\n`);
   if (process.env['ACCORD_DEBUG'] === '1') io.err(`${error.stack ?? ''}\n`);

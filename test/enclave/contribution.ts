@@ -17,11 +17,15 @@ export interface Contribution {
 export async function encryptModel(
   gate: TestGate,
   plaintext: Uint8Array,
-  changes: { readonly header?: Partial<EnvelopeHeader>; readonly context?: Readonly<Record<string, string>> } = {},
+  changes: {
+    readonly header?: Partial<EnvelopeHeader>;
+    readonly context?: Readonly<Record<string, string>>;
+    readonly dataKey?: Uint8Array;
+  } = {},
 ): Promise<Contribution> {
   const context =
     changes.context ?? modelContext({ policyDigest: gate.policyDigest, party: 'bob', function: 'classify' });
-  const dataKey = randomBytes(32);
+  const dataKey = changes.dataKey ?? randomBytes(32);
   const header: EnvelopeHeader = {
     keyArn: KEY_ARNS.bob,
     dataKey: gate.kms.encrypt(KEY_ARNS.bob, dataKey, context),

@@ -2,7 +2,7 @@
  * A whole gate in this process: the real service, pipeline, transport (unix sockets in a temporary folder) and the real
  * local NSM with its own root. What is an argument of the service is an argument here: time, KMS, computers, the host.
  *
- *     const gate = await startGate({ kms: createScriptedKms() });
+ *     const gate = await startGate();
  *     const alice = await gate.peer('alice');
  *     await alice.ask({ t: 'status' });
  *     await gate.stop();
@@ -20,7 +20,6 @@ import { decodeCbor, encodeCbor } from '../../enclave/encoding/cbor.ts';
 import type { CborValue } from '../../enclave/encoding/cbor.ts';
 import { fromHex } from '../../enclave/encoding/hex.ts';
 import type { StartComputer } from '../../enclave/gate.ts';
-import type { Kms } from '../../enclave/kms/client.ts';
 import type { RecipientKey } from '../../enclave/kms/recipient.ts';
 import type { LifeLine } from '../../enclave/life.ts';
 import { frameReader, writeFrame } from '../../enclave/protocol/frame.ts';
@@ -28,6 +27,7 @@ import type { Keyed, World } from '../../enclave/service.ts';
 import { boot, key, serve } from '../../enclave/service.ts';
 import { openTransport } from '../../enclave/transport.ts';
 import { PORTS } from '../../enclave/vsock/socket.ts';
+import type { AttestationIssuer } from '../../orchestrator/local/nsm.ts';
 import { createAttestationIssuer, startLocalNsm } from '../../orchestrator/local/nsm.ts';
 import { canonicalPolicyText, toCanonicalPolicy } from '../../policies/canonical.ts';
 import { policyDigest } from '../../policies/digest.ts';
@@ -89,7 +89,14 @@ export interface ScriptedHost {
 
 export interface GateOptions {
   readonly policy?: Policy;
-  readonly kms?: Kms;
+  /** Default: a scripted one. `connectKms` of `enclave/kms/connect.ts` gives the real client. */
+  readonly connectKms?: World['connectKms'];
+  /** Signs documents. Default: one of its own. */
+  readonly issuer?: AttestationIssuer;
+  /** The NSM's time at the start. Default: START. */
+  readonly start?: number;
+  /** The host's port 8000. Default: nothing listens there. */
+  readonly outbound?: (connection: Socket) => void;
   readonly startComputer?: StartComputer;
   /** One byte (hex) for each of PCR0, 1, 2. Default aa, bb, cc; 00 for all is debug mode. */
   readonly pcrs?: readonly string[];
@@ -139,9 +146,12 @@ export async function startGate(options: GateOptions = {}): Promise<TestGate> {
     for (const step of undo.splice(0).toReversed()) await step();
   };
   try {
-    let time = START;
+    let time = options.start ?? START;
     let monotonic = 1_000_000;
-    const issuer = await createAttestationIssuer(join(folder, 'root'), { now: () => time });
+    const issuer = atTime(
+      options.issuer ?? (await createAttestationIssuer(join(folder, 'root'), { now: () => time })),
+      () => time,
+    );
     const pcrs = new Map((options.pcrs ?? ['aa', 'bb', 'cc']).map((byte, i) => [i, fromHex(byte.repeat(48))]));
     const moduleId = 'i-0123456789abcdef0-enc0123456789abcdef';
     const nsm = await startLocalNsm({ socketPath: join(folder, 'nsm.sock'), pcrs, moduleId, issuer });
@@ -153,7 +163,7 @@ export async function startGate(options: GateOptions = {}): Promise<TestGate> {
       blobs: new Map(),
       serveBlob: undefined,
     };
-    undo.push(await serveHost(folder, host));
+    undo.push(await serveHost(folder, host, options.outbound));
 
     const kms = createScriptedKms();
     const computers = createScriptedComputers();
@@ -166,7 +176,7 @@ export async function startGate(options: GateOptions = {}): Promise<TestGate> {
       monotonic: () => monotonic,
       timers: options.timers ?? realTimers,
       makeRecipientKey: () => (recipientKey ??= makeRecipientKey()),
-      connectKms: () => Promise.resolve(options.kms ?? kms),
+      connectKms: options.connectKms ?? (() => Promise.resolve(kms)),
       startComputer: options.startComputer ?? computers.start,
       report: (line) => lines.push(line),
     };
@@ -213,35 +223,51 @@ export async function startGate(options: GateOptions = {}): Promise<TestGate> {
   }
 }
 
-/** The host's ports 8001 and 8002. Nothing listens on 8000: KMS is an argument. */
-async function serveHost(folder: string, host: ScriptedHost): Promise<() => Promise<void>> {
+/** Documents carry the harness's time, whoever signs them. */
+function atTime(issuer: AttestationIssuer, now: () => number): AttestationIssuer {
+  return { ...issuer, sign: (claims) => issuer.sign({ ...claims, timestamp: now() }) };
+}
+
+/** The host's ports: 8001, 8002, and 8000 where a test has something to put there. */
+async function serveHost(
+  folder: string,
+  host: ScriptedHost,
+  outbound: GateOptions['outbound'],
+): Promise<() => Promise<void>> {
   const open = new Set<Socket>();
-  const listen = async (port: number, handle: (socket: Socket, question: CborValue) => void): Promise<() => void> => {
-    const server = createServer((socket) => {
+  const listen = async (port: number, handle: (socket: Socket) => void): Promise<() => void> => {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
       open.add(socket);
       socket.on('error', () => {});
       socket.once('close', () => open.delete(socket));
-      frameReader(socket, 1024)
-        .readFrame()
-        .then((body) => body !== undefined && handle(socket, decodeCbor(body, { maxBytes: 1024 })))
-        .catch(() => socket.destroy());
+      handle(socket);
     });
     server.listen(join(folder, `host-${port}.sock`));
     await once(server, 'listening');
     return () => server.close();
   };
+  const asked = (socket: Socket, answer: (question: CborValue) => void): void => {
+    frameReader(socket, 1024)
+      .readFrame()
+      .then((body) => body !== undefined && answer(decodeCbor(body, { maxBytes: 1024 })))
+      .catch(() => socket.destroy());
+  };
   const say = (socket: Socket, answer: Readonly<Record<string, CborValue>>): Promise<void> =>
     writeFrame(socket, encodeCbor(new Map(Object.entries(answer))));
 
   const servers = [
-    await listen(PORTS.launch, (socket) => void say(socket, { t: 'launch', keyArns: host.keyArns, roots: host.roots })),
-    await listen(PORTS.blobs, (socket, question) => {
-      const name = question instanceof Map ? String(question.get('function')) : '';
-      const blob = host.blobs.get(name);
-      if (host.serveBlob !== undefined) host.serveBlob(socket, blob);
-      else if (blob === undefined) void say(socket, { t: 'absent' });
-      else void say(socket, { t: 'blob', bytes: blob.length }).then(() => socket.write(blob));
-    }),
+    await listen(PORTS.launch, (socket) =>
+      asked(socket, () => void say(socket, { t: 'launch', keyArns: host.keyArns, roots: host.roots })),
+    ),
+    await listen(PORTS.blobs, (socket) =>
+      asked(socket, (question) => {
+        const blob = host.blobs.get(question instanceof Map ? String(question.get('function')) : '');
+        if (host.serveBlob !== undefined) host.serveBlob(socket, blob);
+        else if (blob === undefined) void say(socket, { t: 'absent' });
+        else void say(socket, { t: 'blob', bytes: blob.length }).then(() => socket.write(blob));
+      }),
+    ),
+    ...(outbound === undefined ? [] : [await listen(PORTS.outbound, outbound)]),
   ];
   return async () => {
     for (const close of servers) close();

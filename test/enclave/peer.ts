@@ -6,7 +6,7 @@ import type { Answer } from '../../enclave/protocol/answer.ts';
 import { sessionContext } from '../../enclave/protocol/context.ts';
 import type { FrameReader, OuterMessage } from '../../enclave/protocol/frame.ts';
 import { decodeOuter, encodeFrame, encodeOuter, frameReader, writeFrame } from '../../enclave/protocol/frame.ts';
-import type { Authenticate, Request } from '../../enclave/protocol/request.ts';
+import type { Authenticate, EnclaveCredentials, Request } from '../../enclave/protocol/request.ts';
 import { encodeRequest, inputChunks } from '../../enclave/protocol/request.ts';
 import type { SealedChannel } from '../../enclave/protocol/session.ts';
 import { CHALLENGE_BYTES, EXPORT_LABELS, initiate, sessionInfo } from '../../enclave/protocol/session.ts';
@@ -19,7 +19,13 @@ export interface PeerOptions {
   readonly keyArn: string;
   readonly policyDigest: PolicyDigest;
   /** What the party's own KMS does. */
-  readonly encrypt: (keyArn: string, plaintext: Uint8Array, context: Readonly<Record<string, string>>) => Uint8Array;
+  readonly encrypt: (
+    keyArn: string,
+    plaintext: Uint8Array,
+    context: Readonly<Record<string, string>>,
+  ) => Uint8Array | Promise<Uint8Array>;
+  /** What the enclave shall call KMS with. */
+  readonly credentials?: EnclaveCredentials;
   /** Changes the first request before it is sealed. */
   readonly tamper?: (request: Authenticate) => Request;
   /** Changes the challenge before KMS encrypts it. */
@@ -120,8 +126,8 @@ export async function authentication(channel: SealedChannel, options: PeerOption
   const sessionId = new Uint8Array(randomBytes(16));
   const challenge = await channel.export(EXPORT_LABELS.challenge, CHALLENGE_BYTES);
   const context = sessionContext({ policyDigest, party, sessionId });
-  const ciphertext = encrypt(keyArn, options.challenge?.(challenge) ?? challenge, context);
-  return { t: 'authenticate', keyArn, sessionId, ciphertext, credentials: CREDENTIALS };
+  const ciphertext = await encrypt(keyArn, options.challenge?.(challenge) ?? challenge, context);
+  return { t: 'authenticate', keyArn, sessionId, ciphertext, credentials: options.credentials ?? CREDENTIALS };
 }
 
 /** Whether the other end hung up; what it still sent is thrown away. */

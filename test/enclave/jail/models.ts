@@ -18,7 +18,6 @@ export const ints = (name: string, values: readonly number[]): Attribute => ({
   ints: [...values],
 });
 export const int = (name: string, value: number): Attribute => ({ name, type: AttributeType.INT, i: value });
-export const float = (name: string, value: number): Attribute => ({ name, type: AttributeType.FLOAT, f: value });
 
 export function node(
   opType: string,
@@ -78,7 +77,6 @@ export function modelOf(graph: Graph): onnx.ModelProto {
 }
 
 export const bytesOf = (model: onnx.ModelProto): Uint8Array => ModelProto.encode(model).finish();
-export const attributeOf = (attribute: Attribute): onnx.AttributeProto => AttributeProto.create(attribute);
 
 /** Side of the test models' square input. */
 export const SIDE = 16;
