@@ -16,7 +16,7 @@ export interface KmsConnection {
   readonly carriedRoots: readonly string[];
   dial(host: string, port: number, signal: AbortSignal): Promise<Duplex>;
   /** Trusted time, and the machine's, with which the SDK signs. Milliseconds since 1970. */
-  now(): Promise<number>;
+  readonly now: () => Promise<number>;
   wallClock(): number;
   readonly timers: Timers;
 }

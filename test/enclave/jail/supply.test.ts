@@ -132,18 +132,31 @@ describe('jails used again', () => {
     expect(alive()).toEqual([1]);
   });
 
-  test('one that cannot be made ready costs one call, not every later one', async () => {
-    const { options } = yard([2]);
-    const supply = createSupply({ ...options, ...life });
-    await supply.start();
-    await expect(
-      supply.use(async (jail) => {
-        await jail.kill();
-        throw new Error('crash');
-      }, never),
-    ).rejects.toThrow('crash');
-    const outcomes = await Promise.allSettled([supply.use(pid, never), supply.use(pid, never)]);
-    expect(outcomes).toMatchObject([{ status: 'rejected' }, { status: 'fulfilled', value: 3 }]);
+  describe('one that cannot be made ready', () => {
+    /** A call in which the first jail dies. */
+    const crash = (jail: Jail): Promise<never> => jail.kill().then(() => Promise.reject(new Error('crash')));
+
+    test('costs no call when it is found out before one comes', async () => {
+      const { options, made } = yard([2]);
+      const supply = createSupply({ ...options, ...life });
+      await supply.start();
+      await expect(supply.use(crash, never)).rejects.toThrow('crash');
+      await settled();
+      expect(made.map((jail) => jail.alive())).toEqual([false, false]);
+      expect(await supply.use(pid, never)).toBe(3);
+    });
+
+    test('costs the one call that waits for it, not every later one', async () => {
+      const { options } = yard([2]);
+      const supply = createSupply({ ...options, ...life });
+      await supply.start();
+      const calls = [supply.use(crash, never), supply.use(pid, never), supply.use(pid, never)];
+      expect(await Promise.allSettled(calls)).toMatchObject([
+        { status: 'rejected', reason: { message: 'crash' } },
+        { status: 'rejected', reason: { message: 'jail 2 is broken' } },
+        { status: 'fulfilled', value: 3 },
+      ]);
+    });
   });
 
   test('the first that cannot be made ready is told', async () => {

@@ -24,7 +24,11 @@ export interface PartiesAws {
   readonly policy: Policy;
   /** Puts this PCR0 and the policy into both keys' policies. */
   pin(pcr0: string): Promise<void>;
-  encrypt(keyArn: string, plaintext: Uint8Array, context: Readonly<Record<string, string>>): Promise<Uint8Array>;
+  readonly encrypt: (
+    keyArn: string,
+    plaintext: Uint8Array,
+    context: Readonly<Record<string, string>>,
+  ) => Promise<Uint8Array>;
   dataKey(
     keyArn: string,
     context: Readonly<Record<string, string>>,
