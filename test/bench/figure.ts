@@ -1,4 +1,4 @@
-/** One figure of the benchmark: what was measured, against which reference, and whether the target was met. */
+/** Figures of the benchmark: what was measured, against which reference, and whether the target was met. */
 export interface Figure {
   readonly figure: string;
   /** Median of the measured side. */
@@ -6,6 +6,7 @@ export interface Figure {
   readonly unit: string;
   /** Median of the reference, measured in the same run, interleaved; absent where the target is absolute. */
   readonly reference?: number;
+  /** Median of the ratios round by round. */
   readonly ratio?: number;
   readonly target: string;
   readonly met: boolean;
@@ -13,7 +14,13 @@ export interface Figure {
   readonly note?: string;
 }
 
-export type Emit = (figure: Figure) => void;
+/** Something that could not be measured here, and why. */
+export interface Skipped {
+  readonly figure: string;
+  readonly skipped: string;
+}
+
+export type Emit = (line: Figure | Skipped) => void;
 
 export const median = (values: readonly number[]): number => {
   const sorted = [...values].sort((a, b) => a - b);
@@ -22,6 +29,8 @@ export const median = (values: readonly number[]): number => {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 };
 
+export const rounded = (value: number, digits = 2): number => Number(value.toFixed(digits));
+
 /** Milliseconds that `work` took. */
 export async function timed(work: () => unknown): Promise<number> {
   const start = performance.now();
@@ -29,23 +38,37 @@ export async function timed(work: () => unknown): Promise<number> {
   return performance.now() - start;
 }
 
-/**
- * Runs two pieces of work in turn, A B A B …, after `warmUp` uncounted rounds, so that both see the same machine.
- * Returns the medians in milliseconds and the median of the ratios round by round.
- */
+export interface Rounds {
+  readonly rounds: number;
+  /** Uncounted rounds before. Default 2. */
+  readonly warmUp?: number;
+  /** After each piece of work, outside of its time. */
+  readonly between?: () => Promise<void>;
+}
+
+/** Milliseconds; `ratio` and `difference` are medians of what was found round by round. */
+export interface Compared {
+  readonly value: number;
+  readonly reference: number;
+  readonly ratio: number;
+  readonly difference: number;
+}
+
+/** Runs two pieces of work in turn, A B B A A B …, so that both see the same machine. */
 export async function interleaved(
-  rounds: number,
+  { rounds, warmUp = 2, between }: Rounds,
   work: () => unknown,
   reference: () => unknown,
-  warmUp = 2,
-): Promise<{ readonly value: number; readonly reference: number; readonly ratio: number; readonly difference: number }> {
+): Promise<Compared> {
   const a: number[] = [];
   const b: number[] = [];
   for (let round = -warmUp; round < rounds; round++) {
     // The order alternates too, so that neither side always pays for the other's garbage.
     const first = round % 2 === 0;
     const one = await timed(first ? work : reference);
+    await between?.();
     const two = await timed(first ? reference : work);
+    await between?.();
     if (round < 0) continue;
     a.push(first ? one : two);
     b.push(first ? two : one);

@@ -1,0 +1,64 @@
+/**
+ * `npm run bench [-- --only NAME …]`: one JSON line a figure on stdout. A target that is missed is reported, not an error;
+ * the exit code is 0 unless something could not be measured (1), the call is wrong (2) or Ctrl-C ended it (130).
+ */
+import { parseArgs } from 'node:util';
+import { benchAttestation } from './attestation.ts';
+import { benchCalls } from './calls.ts';
+import type { CallFigure } from './calls.ts';
+import type { Emit } from './figure.ts';
+import { benchEif, benchQuota } from './image.ts';
+import { benchJails } from './jails.ts';
+import type { WholePath } from './whole-path.ts';
+
+const NAMES = ['attestation', 'eif', 'quota', 'memory', 'session', 'call', 'jails'] as const;
+type Name = (typeof NAMES)[number];
+
+const isName = (text: string): text is Name => NAMES.some((name) => name === text);
+const isCallFigure = (name: Name): name is CallFigure => name === 'memory' || name === 'session' || name === 'call';
+
+const emit: Emit = (line) => void process.stdout.write(`${JSON.stringify(line)}\n`);
+
+function wantedOf(argv: readonly string[]): ReadonlySet<Name> | undefined {
+  try {
+    const options = { only: { type: 'string', multiple: true } } as const;
+    const { only = [] } = parseArgs({ args: [...argv], options }).values;
+    if (!only.every(isName)) throw new Error(`--only takes one of ${NAMES.join(', ')}`);
+    return new Set(only.length === 0 ? NAMES : only);
+  } catch (error) {
+    process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+    return undefined;
+  }
+}
+
+/** What runs beside this process, and must not outlive it. */
+let running: WholePath | undefined;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => void (running?.close() ?? Promise.resolve()).finally(() => process.exit(130)));
+}
+
+async function main(): Promise<number> {
+  const wanted = wantedOf(process.argv.slice(2));
+  if (wanted === undefined) return 2;
+  const calls = new Set([...wanted].filter(isCallFigure));
+  const benches: readonly (readonly [boolean, () => Promise<void>])[] = [
+    [calls.size > 0, () => benchCalls(emit, calls, (path) => (running = path))],
+    [wanted.has('jails'), () => benchJails(emit)],
+    [wanted.has('attestation'), () => benchAttestation(emit)],
+    [wanted.has('eif'), () => benchEif(emit)],
+    [wanted.has('quota'), () => benchQuota(emit)],
+  ];
+  let exitCode = 0;
+  for (const [asked, bench] of benches) {
+    if (!asked) continue;
+    try {
+      await bench();
+    } catch (error) {
+      process.stderr.write(`bench: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+      exitCode = 1;
+    }
+  }
+  return exitCode;
+}
+
+process.exitCode = await main();
