@@ -7,6 +7,7 @@ export const LABEL_BYTES = 64;
 export const FUNCTION_FACTS: Readonly<Record<FunctionKind, FunctionFacts>> = {
   'image-classification': {
     does: 'names what a picture shows',
+    entry: ['label with its score', 'labels, each with its score'],
     topK: { max: 100, standard: 1 },
     decimals: 2,
     // {"label":"…","score":0.12}
@@ -15,6 +16,7 @@ export const FUNCTION_FACTS: Readonly<Record<FunctionKind, FunctionFacts>> = {
   },
   'object-detection': {
     does: 'lists what it finds in a picture, and where',
+    entry: ['object with its label, score and place', 'objects, each with its label, score and place'],
     topK: { max: 1000, standard: 10 },
     decimals: 3,
     // {"label":"…","score":0.123,"box":[0.1,0.2,0.3,0.4]}
@@ -25,6 +27,8 @@ export const FUNCTION_FACTS: Readonly<Record<FunctionKind, FunctionFacts>> = {
 
 export interface FunctionFacts {
   readonly does: string;
+  /** What an answer is a list of: one, many. */
+  readonly entry: readonly [one: string, many: string];
   readonly topK: { readonly max: number; readonly standard: number };
   readonly decimals: number;
   /** Bytes of one entry, given those of one number. */

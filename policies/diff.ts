@@ -43,9 +43,9 @@ export function diffPolicies(before: Either, after: Either): PolicyDiff {
 function forEveryone(before: Either, after: Either): string[] {
   const texts = [
     'The new policy gives another digest and another image: PCR0 and PCR2 change, and every key stays closed to it until ' +
-      'its owner pins the new PCR0.',
+      'its owner pins the new PCR0 (writes it into the key policy).',
     'Calls are counted for each policy on its own: none that was spent under the old policy counts under the new one. ' +
-      'Whoever does not unpin the old image allows the calls of both.',
+      'Whoever leaves the old PCR0 pinned allows the calls of both.',
   ];
   if (before.collaboration !== after.collaboration) {
     texts.push(`These are two collaborations: ${before.collaboration} and ${after.collaboration}.`);
@@ -72,7 +72,7 @@ function forParty(before: Either, after: Either, name: string): string[] {
       `${name} no longer takes part. The new image has no use for ${name}'s key; to stop the old one too, take its PCR0 out of the key's policy.`,
     ];
   }
-  const texts = was === undefined ? [`${name} joins as ${is.role}.`] : ofSelf(name, was, is);
+  const texts = was === undefined ? [`${name} joins as ${is.role.replace('-', ' ')}.`] : ofSelf(name, was, is);
   const functions = new Set([...Object.keys(before.functions), ...Object.keys(after.functions)]);
   for (const id of functions) {
     texts.push(...describeFunctionChange(id, before.functions[id], after.functions[id], name));

@@ -1,6 +1,6 @@
 import { FUNCTION_FACTS } from './answer-size.ts';
 import { parseKmsKeyArn } from './arn.ts';
-import type { CanonicalParty, CanonicalPolicy, FunctionPolicy, Party, Policy, Role } from './model.ts';
+import type { CanonicalParty, CanonicalPolicy, FunctionKind, FunctionPolicy, Party, Policy, Role } from './model.ts';
 import { formatSize } from './units.ts';
 import { weakenings, type AppraisalOptions, type Weakening } from './weakenings.ts';
 import { count, digits, enumerate, times } from './words.ts';
@@ -51,13 +51,14 @@ function ofAgreement(policy: Policy | CanonicalPolicy): string[] {
   ];
 }
 
-function ofFunction(name: string, { input, output, release }: FunctionPolicy): string {
-  const entries = output.topK === 1 ? 'one entry' : `${output.topK} entries`;
+function ofFunction(name: string, { uses, input, output, release }: FunctionPolicy): string {
   return (
-    `${name} takes at most ${formatSize(input.maxBytes)} and answers with at most ${entries}, numbers with ` +
-    `${digits(output.decimals)}; every answer and every refusal is padded to ${formatSize(release.padTo)}.`
+    `${name} takes at most ${formatSize(input.maxBytes)} and answers with at most ${entries(uses, output.topK)}, ` +
+    `numbers with ${digits(output.decimals)}; every answer and every refusal is padded to ${formatSize(release.padTo)}.`
   );
 }
+
+const entries = (uses: FunctionKind, topK: number): string => count(topK, ...FUNCTION_FACTS[uses].entry);
 
 const ROLES: Readonly<Record<Role, string>> = {
   'data-owner': 'data owner',
@@ -70,8 +71,9 @@ function ofParty(policy: Policy | CanonicalPolicy, name: string): string[] {
   if (party === undefined) return [];
   const functions = Object.entries(policy.functions);
   return [
-    `${name} is a ${ROLES[party.role]} and consents with ${keyOf(party)}: nothing of ${name}'s opens to an image ` +
-      "whose measurements are not in that key's policy.",
+    `${name} is a ${ROLES[party.role]} and consents with ${keyOf(party)}: what is sealed under that key opens to an ` +
+      "image only while the key's policy names the image's measurements. Whoever may change that policy may change who " +
+      `opens it; ${name} answers for them.`,
     ...functions.flatMap(([id, one]) => ofContributor(id, one, name)),
     ...functions.map(([id, one]) => ofCaller(id, one, name)),
   ];
@@ -92,18 +94,22 @@ function ofContributor(id: string, { model, calls }: FunctionPolicy, name: strin
   const learns =
     others.length === 0
       ? []
-      : [`${name} learns that ${enumerate(others)} called ${id}, but neither inputs nor answers.`];
-  return [`${name} contributes ${which} for ${id}. Nobody else sees its weights.`, ...learns];
+      : [`${name} learns how often ${enumerate(others)} called ${id}, but neither inputs nor answers.`];
+  return [
+    `${name} contributes ${which} for ${id}. Nobody else sees its weights; every answer tells a little about them.`,
+    ...learns,
+  ];
 }
 
-function ofCaller(id: string, { calls, model, output }: FunctionPolicy, name: string): string {
+function ofCaller(id: string, { uses, calls, model, output }: FunctionPolicy, name: string): string {
   const amount = calls[name] ?? 0;
   if (amount === 0) return `${name} may not call ${id}.`;
-  const answers = output.topK === 1 ? 'one entry an answer' : `up to ${output.topK} entries an answer`;
-  const weights = model.from === name ? '' : `, nothing else of the weights of ${model.from}`;
+  const most = output.topK === 1 ? '' : 'at most ';
+  const weights = model.from === name ? '' : `, and of the weights of ${model.from} only what these answers tell`;
   return (
-    `${name} may call ${id} ${times(amount)} and learns ${answers}${weights}. ` +
-    `What ${name} puts in is seen by nobody; an input that cannot be read costs a call too.`
+    `${name} may call ${id} ${times(amount)}. From each call ${name} learns ${most}` +
+    `${entries(uses, output.topK)}${weights}. ` +
+    `What ${name} puts in is seen by nobody else; an input that cannot be read costs a call too.`
   );
 }
 
@@ -114,8 +120,10 @@ function ofHost(policy: Policy | CanonicalPolicy): string[] {
     ),
   );
   return [
-    'The host carries ciphertext. It sees that sessions are opened and calls are made, when, how large the inputs are, ' +
-      `and traffic to KMS in ${enumerate([...regions])}; it sees no input, no weights and no answer.`,
-    'It can stop the enclave, delay it and cut its links. It is trusted with that and with nothing else.',
+    'The host carries ciphertext. It sees that sessions are opened and calls are made, when, how long each takes, how ' +
+      `large inputs and models are, and traffic to KMS in ${enumerate([...regions])}; it sees no input, no weights ` +
+      'and no answer.',
+    'It can stop the enclave, delay it, cut its links and start it again. Secrecy never depends on it; that the ' +
+      'enclave is there does, and so do the quotas, as long as spent calls are counted in memory alone (see below).',
   ];
 }

@@ -1,4 +1,7 @@
-/** What a party may know of the collaboration: the state of the functions, and its own calls. No other party's. */
+/**
+ * What a party may know of the collaboration: the state of the functions, its own calls, and those that others made with
+ * its model. No further ones.
+ */
 import type { FunctionPolicy } from '../../policies/model.ts';
 import { weakenings } from '../../policies/weakenings.ts';
 import { MEMORY_ANCHOR_SENTENCE } from '../claims/memory-anchor.ts';
@@ -30,7 +33,15 @@ export interface FunctionStatus {
   readonly uses: string;
   readonly model: { readonly from: string; readonly sha256: string | null };
   /** Null where the policy gives this party no calls. */
-  readonly calls: { readonly quota: number; readonly used: number; readonly left: number } | null;
+  readonly calls: CallCount | null;
+  /** Who else calls this party's model, and how often they did; null where the model is another party's. */
+  readonly callers: Readonly<Record<string, CallCount>> | null;
+}
+
+export interface CallCount {
+  readonly quota: number;
+  readonly used: number;
+  readonly left: number;
 }
 
 export async function status(
@@ -64,11 +75,29 @@ async function statusFor(gate: Gate, party: string): Promise<Status> {
 }
 
 async function functionStatus(gate: Gate, name: string, found: FunctionPolicy, party: string): Promise<FunctionStatus> {
-  const quota = callsOf(found, party);
-  const used = quota === 0 ? 0 : await gate.tickets.used({ function: name, party, quota });
+  const count = async (caller: string): Promise<CallCount | null> => {
+    const quota = callsOf(found, caller);
+    if (quota === 0) return null;
+    const used = await gate.tickets.used({ function: name, party: caller, quota });
+    return { quota, used, left: quota - used };
+  };
   return {
     uses: found.uses,
     model: { from: found.model.from, sha256: gate.models.sha256(name) ?? null },
-    calls: quota === 0 ? null : { quota, used, left: quota - used },
+    calls: await count(party),
+    callers: found.model.from === party ? await others(Object.keys(found.calls), party, count) : null,
   };
+}
+
+async function others(
+  callers: readonly string[],
+  party: string,
+  count: (caller: string) => Promise<CallCount | null>,
+): Promise<Readonly<Record<string, CallCount>>> {
+  const counted: [string, CallCount][] = [];
+  for (const caller of callers) {
+    const calls = caller === party ? null : await count(caller);
+    if (calls !== null) counted.push([caller, calls]);
+  }
+  return Object.fromEntries(counted);
 }

@@ -13,8 +13,8 @@ export type QuotaCode = 'quota/status';
 
 const HELP = `usage: accord quota [options]
 
-Asks the enclave, after verifying it, how many calls you have left of each function, and whether its model is there.
-Costs no call.
+Asks the enclave, after verifying it, how many calls you have left of each function, and whether its model is there;
+of your own models also how often others called them. Costs no call.
 
 ${PARTY_HELP}
   --json           the enclave's status as JSON
@@ -73,5 +73,15 @@ function renderFunction(found: Fields): string {
   const model = found.fields('model');
   const sha256 = model.optionalText('sha256');
   const from = printable(model.text('from'));
-  return `${left.padEnd(22)}  ${sha256 === undefined ? `waits for ${from}'s model` : `model of ${from} ${printable(sha256)}`}`;
+  const which = sha256 === undefined ? `waits for ${from}'s model` : `model of ${from} ${printable(sha256)}`;
+  return `${left.padEnd(22)}  ${which}${renderCallers(found.optionalFields('callers'))}`;
+}
+
+/** What others did with this party's model. */
+function renderCallers(callers: Fields | undefined): string {
+  const names = callers?.entries().map(([name]) => name) ?? [];
+  return names
+    .map((name) => [name, callers?.fields(name)] as const)
+    .map(([name, calls]) => `\n      ${printable(name)} made ${calls?.count('used')} of ${calls?.count('quota')} calls`)
+    .join('');
 }

@@ -227,7 +227,7 @@ describe('the measured transport line', () => {
   });
 });
 
-test('status tells a party of its own calls and of nobody else’s', async () => {
+test('status tells a party of its own calls, and of those made with its model', async () => {
   const gate = await startGate();
   await contribute(gate, testModel('m'));
   const [alice, bob] = [await gate.peer('alice'), await gate.peer('bob')];
@@ -237,14 +237,17 @@ test('status tells a party of its own calls and of nobody else’s', async () =>
     if (answer === 'closed' || answer.t !== 'status') throw new Error('no status');
     return answer.status;
   };
-  const before = await statusOf(bob);
+  const ofAlice = await statusOf(alice);
+  expect(await bob.call('classify', newRequestId(), randomBytes(10))).toMatchObject({ t: 'answer' });
+  expect(await statusOf(alice)).toBe(ofAlice);
   await alice.call('classify', newRequestId(), randomBytes(10));
-  expect(await statusOf(bob)).toBe(before);
-  expect(JSON.parse(before).functions).toEqual({
+  // The owner of the model is told who called it, and how often.
+  expect(JSON.parse(await statusOf(bob)).functions).toEqual({
     classify: {
       uses: 'image-classification',
       model: { from: 'bob', sha256: gate.keyed.gate.models.sha256('classify') },
-      calls: { quota: 2, used: 0, left: 2 },
+      calls: { quota: 2, used: 1, left: 1 },
+      callers: { alice: { quota: 3, used: 2, left: 1 } },
     },
   });
   expect(JSON.parse(await statusOf(alice))).toMatchObject({
@@ -253,7 +256,7 @@ test('status tells a party of its own calls and of nobody else’s', async () =>
     party: 'alice',
     time: '2026-11-21T12:00:00.000Z',
     until: POLICY.until,
-    functions: { classify: { calls: { quota: 3, used: 2, left: 1 } } },
+    functions: { classify: { calls: { quota: 3, used: 2, left: 1 }, callers: null } },
     anchors: { kind: 'memory', meaning: expect.stringContaining('restarting') },
     weakenings: expect.arrayContaining([expect.objectContaining({ code: 'local-trust' })]),
   });
