@@ -6,10 +6,11 @@ import type { LocalAws } from '../local/aws.ts';
 import { startLocalAws } from '../local/aws.ts';
 import { LOG_FILE } from '../local/request-log.ts';
 import { readArguments, readNumber, usage } from './arguments.ts';
+import { stopped, timeToStop, UNTIL_EOF_HELP } from './service.ts';
 
 const DEFAULT_PORT = 7401;
 
-const HELP = `usage: accord local-aws --data DIR [--port N] [--json]
+const HELP = `usage: accord local-aws --data DIR [--port N] [--until-eof] [--json]
 
 Serves KMS and STS on this machine, for trying Accord out: an account, a key and an enclave role for each of alice, bob and
 charlie, and an account for the host that owns nothing. Prints the variables with which the stock \`aws\` command line and
@@ -18,6 +19,7 @@ the SDKs find it; runs until Ctrl-C. Never for secrets: all keys lie in DIR.
   --data DIR  everything it remembers: keys, policies, grants, its own TLS root and the root of its attestation documents.
               A restart on the same folder changes none of them, so measurements that pin the roots stay valid
   --port N    the port on 127.0.0.1, 0 for a free one (default ${DEFAULT_PORT})
+  --until-eof ${UNTIL_EOF_HELP}
   --json      one line of JSON instead of the exports
 
 Written into DIR: config and credentials (profiles alice, bob, charlie, host), trust.json (for \`--trust\`), tls/root.pem,
@@ -36,6 +38,7 @@ export const verb: Verb = {
     const { values } = readArguments('local-aws', argv, {
       data: { type: 'string' },
       port: { type: 'string' },
+      'until-eof': { type: 'boolean' },
       json: { type: 'boolean' },
     });
     if (values.data === undefined) throw usage('local-aws', '--data DIR is missing');
@@ -44,11 +47,11 @@ export const verb: Verb = {
     try {
       io.out(values.json === true ? `${JSON.stringify(description(aws))}\n` : exports(aws));
       io.err(`AWS in miniature at ${aws.url}; Ctrl-C stops it\n`);
-      await aborted(io.signal);
+      await timeToStop(io, values['until-eof'] === true);
     } finally {
       await aws.close();
     }
-    throw io.signal.reason;
+    return stopped(io);
   },
 };
 
@@ -81,11 +84,4 @@ function description(aws: LocalAws): Readonly<Record<string, unknown>> {
     region: HOME_REGION,
     parties,
   };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((done) => {
-    if (signal.aborted) return done();
-    signal.addEventListener('abort', () => done(), { once: true });
-  });
 }

@@ -6,6 +6,11 @@ import type { VerbEntry } from './dispatch.ts';
 
 export const VERBS: readonly VerbEntry[] = [
   {
+    name: 'demo',
+    summary: 'tell the whole story on this machine, and check every claim of it',
+    load: async () => (await import('./demo.ts')).verb,
+  },
+  {
     name: 'init',
     summary: "make a party's home, and pin the image it trusts",
     load: async () => (await import('../../parties/cli/init.ts')).verb,

@@ -4,6 +4,7 @@ import type { Verb } from '../../parties/cli/verb.ts';
 import { Failure } from '../../policies/failure.ts';
 import { isLoopback } from '../guard.ts';
 import { readArguments, readNumber, usage } from './arguments.ts';
+import { stopped, timeToStop, UNTIL_EOF_HELP } from './service.ts';
 
 const DEFAULT_PORT = '7400';
 const DEFAULT_DATA = '.accord/orchestrator';
@@ -11,7 +12,8 @@ const DEFAULT_DATA = '.accord/orchestrator';
 export const verb: Verb = {
   name: 'up',
   summary: 'run the orchestrator: builds images, starts enclaves, relays what it cannot read',
-  help: `usage: accord up --local-aws DIR [--data DIR] [--port N] [--listen ADDRESS] [--host local] [--run-dir DIR] [--json]
+  help: `usage: accord up --local-aws DIR [--data DIR] [--port N] [--listen ADDRESS] [--host local] [--run-dir DIR]
+                 [--until-eof] [--json]
 
 Serves until Ctrl-C, then stops every enclave it started.
 
@@ -20,6 +22,7 @@ Serves until Ctrl-C, then stops every enclave it started.
   --port N           0 takes any free one (default: ${DEFAULT_PORT})
   --listen ADDRESS   default 127.0.0.1; there is no access control beyond the address, so think twice
   --host local       where enclaves run: as child processes of this machine, for trying it out
+  --until-eof        ${UNTIL_EOF_HELP}
   --run-dir DIR      where enclaves are unpacked; must not lie below a node_modules folder
   --json             the address as one line of JSON
 `,
@@ -31,6 +34,7 @@ Serves until Ctrl-C, then stops every enclave it started.
       listen: { type: 'string', default: '127.0.0.1' },
       host: { type: 'string', default: 'local' },
       'run-dir': { type: 'string' },
+      'until-eof': { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     });
     demandLocalHost(values.host);
@@ -55,12 +59,12 @@ Serves until Ctrl-C, then stops every enclave it started.
       const { url } = orchestrator;
       io.out(values.json ? `${JSON.stringify({ url, pid: process.pid })}\n` : `${url}\n`);
       io.err('accord up: serving; stop with Ctrl-C\n');
-      await aborted(io.signal);
+      await timeToStop(io, values['until-eof'] === true);
     } finally {
       io.err('accord up: stopping enclaves…\n');
       await orchestrator.close();
     }
-    throw io.signal.reason;
+    return stopped(io);
   },
 };
 
@@ -72,11 +76,4 @@ function demandLocalHost(host: string): void {
     });
   }
   throw usage('up', `--host takes local, not "${host}"`);
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

@@ -27,6 +27,8 @@ export interface Stage {
   readonly awsFolder: string;
   readonly orchestratorFolder: string;
   readonly orchestratorUrl: string;
+  /** Everything that the orchestrator printed so far. */
+  orchestratorLog(): string;
   /** Runs `accord VERB … --json` as a process of its own. Never throws for an exit code. */
   run(argv: readonly string[]): Promise<Outcome>;
   /** Runs a verb that must succeed; throws `demo/verb-failed` with what it said otherwise. */
@@ -39,6 +41,8 @@ const START_MS = 60_000;
 interface Service {
   readonly child: ChildProcess;
   readonly announced: Readonly<Record<string, unknown>>;
+  /** Everything it printed for people. */
+  log(): string;
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
@@ -63,13 +67,13 @@ function startService(
 ): Promise<Service> {
   return new Promise((resolve, reject) => {
     // A group of its own: a terminal's Ctrl-C reaches the demo alone, which then stops its services in order.
-    const child = spawn(process.execPath, [bin, ...argv, '--json'], {
+    const child = spawn(process.execPath, [bin, ...argv, '--until-eof', '--json'], {
       cwd,
       env,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'], // our end of its stdin closes however we end
       detached: true,
     });
-    let said = '';
+    let log = '';
     const fail = (why: string): void => {
       clearTimeout(timer);
       signal.removeEventListener('abort', aborted);
@@ -82,7 +86,7 @@ function startService(
               'demo/not-started',
               `\`accord ${argv[0] ?? ''}\` did not start: ${why}`,
               {
-                where: said.trim(),
+                where: log.trim(),
               },
             ),
       );
@@ -90,14 +94,14 @@ function startService(
     const aborted = (): void => fail('interrupted');
     const timer = setTimeout(() => fail(`no word from it in ${START_MS / 1000} s`), START_MS);
     signal.addEventListener('abort', aborted, { once: true });
-    child.stderr.on('data', (data: Buffer) => (said = `${said}${data.toString()}`.slice(-4000)));
+    child.stderr.on('data', (data: Buffer) => (log += data.toString()));
     child.once('error', (error) => fail(error.message));
     child.once('exit', (code, by) => fail(`it ended (${by ?? `exit ${code}`})`));
     createInterface(child.stdout).once('line', (line) => {
       clearTimeout(timer);
       signal.removeEventListener('abort', aborted);
       child.removeAllListeners('exit');
-      resolve({ child, announced: parsed(line) });
+      resolve({ child, announced: parsed(line), log: () => log });
     });
   });
 }
@@ -147,7 +151,7 @@ export async function setStage(bin: string, host: string, env: NodeJS.ProcessEnv
   const orchestratorFolder = join(folder, 'orchestrator');
   const services: Service[] = [];
   const close = async (): Promise<void> => {
-    for (const service of services.splice(0).reverse()) await stop(service.child);
+    for (const service of services.splice(0).toReversed()) await stop(service.child);
     await rm(folder, { recursive: true, force: true });
   };
   try {
@@ -174,6 +178,7 @@ export async function setStage(bin: string, host: string, env: NodeJS.ProcessEnv
       awsFolder,
       orchestratorFolder,
       orchestratorUrl: text(orchestrator.announced['url']),
+      orchestratorLog: () => orchestrator.log(),
       run,
       async must(argv) {
         const { exitCode, result, stderr } = await run(argv);

@@ -62,7 +62,7 @@ export const verb: Verb = {
       if (repeated) io.err(`asking again for call ${id} of ${record.madeAt}: free\n`);
       const output = await ask(context, record, input, io);
       io.out(values.json ? `${output}\n` : `${JSON.stringify(JSON.parse(output), undefined, 2)}\n`);
-      if (!values.json) io.err(`call ${id}; the same answer again, for free: --retry ${id}\n`);
+      io.err(`call ${id}; the same answer again, for free: --retry ${id}\n`);
       return 0;
     });
   },

@@ -18,9 +18,17 @@ export type KmsClientCode =
   | 'aws/refused' // AWS answered: no, for a reason of its own
   | 'aws/unreachable'; // no answer, or a server's fault: a retry may help
 
+export interface SessionCredentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken: string;
+}
+
 export interface AwsSettings {
   /** A profile of the AWS configuration; without one, the SDK's credential chain. */
   readonly profile?: string | undefined;
+  /** Those of a role that was assumed, in place of a profile's. */
+  readonly credentials?: SessionCredentials;
   readonly region: string;
   /** AWS_ENDPOINT_URL(_KMS, _STS), AWS_CA_BUNDLE, AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE are read from here. */
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -97,13 +105,16 @@ export function awsFailure(cause: unknown, doing: string): Failure {
 
 interface ClientConfig {
   readonly region: string;
-  readonly credentials: ReturnType<typeof fromNodeProviderChain>;
+  readonly credentials: ReturnType<typeof fromNodeProviderChain> | SessionCredentials;
   readonly maxAttempts: number;
   readonly endpoint?: string;
   readonly requestHandler?: NodeHttpHandler;
 }
 
-function clientConfig({ profile, region, env }: AwsSettings, service: 'KMS' | 'STS'): ClientConfig {
+function clientConfig(
+  { profile, credentials: assumed, region, env }: AwsSettings,
+  service: 'KMS' | 'STS',
+): ClientConfig {
   const requestHandler = caHandler(env['AWS_CA_BUNDLE']);
   const endpointOf = (name: 'KMS' | 'STS'): { readonly endpoint?: string } => {
     const endpoint = env[`AWS_ENDPOINT_URL_${name}`] ?? env['AWS_ENDPOINT_URL'];
@@ -115,13 +126,14 @@ function clientConfig({ profile, region, env }: AwsSettings, service: 'KMS' | 'S
     ...(env['AWS_CONFIG_FILE'] === undefined ? {} : { configFilepath: env['AWS_CONFIG_FILE'] }),
   };
   const named = profile ?? env['AWS_PROFILE'];
-  const credentials = fromNodeProviderChain({
-    ...(named === undefined ? {} : { profile: named }),
-    ...files,
-    // Profiles that assume a role ask an STS of their own for it.
-    clientConfig: { region, ...transport, ...endpointOf('STS') },
-  });
-  return { region, credentials, maxAttempts: 3, ...transport, ...endpointOf(service) };
+  const chain = (): ReturnType<typeof fromNodeProviderChain> =>
+    fromNodeProviderChain({
+      ...(named === undefined ? {} : { profile: named }),
+      ...files,
+      // Profiles that assume a role ask an STS of their own for it.
+      clientConfig: { region, ...transport, ...endpointOf('STS') },
+    });
+  return { region, credentials: assumed ?? chain(), maxAttempts: 3, ...transport, ...endpointOf(service) };
 }
 
 /** As the `aws` command line takes it: the bundle's roots, and no others. */

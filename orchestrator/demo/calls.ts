@@ -1,0 +1,63 @@
+/** The middle: weights go in, answers come out, quotas end. */
+import { call, callsLeft, contribute, homeOf, inWords, inputOf, recordOf, textOf } from './cast.ts';
+import type { Called, Person, Play, Scene } from './cast.ts';
+
+export async function tellContribution(scene: Scene, play: Play): Promise<void> {
+  const { story } = scene;
+  story.chapter("Bob's weights: contributed to the enclave alone");
+  story.doing('Bob encrypts, hands over, and names them in his own session (accord contribute)');
+  const given = await contribute(scene, 'bob', play);
+  story.check(
+    "the enclave opened Bob's weights, and they are his",
+    /^[0-9a-f]{64}$/.test(textOf(given, 'modelSha256')),
+    `SHA-256 of the model ${textOf(given, 'modelSha256')}; the host stores ${Number(given['envelopeBytes'])} bytes of ciphertext`,
+  );
+}
+
+export async function tellAlice(scene: Scene, play: Play): Promise<void> {
+  const { stage, story } = scene;
+  story.chapter('Alice: verifies, calls three times, is refused the fourth');
+  const report = await stage.must(['attest', '--home', homeOf(scene, 'alice', play)]);
+  const attested = recordOf(report, 'pcrs');
+  story.check(
+    'the running enclave proves that it is the image she built',
+    report['valid'] === true && attested['0'] === play.measurements.PCR0,
+    `module ${textOf(report, 'moduleId')}, PCR0 ${String(attested['0']).slice(0, 32)}…, local root`,
+  );
+  const answers: Called[] = [];
+  for (const picture of ['alice-1', 'alice-2', 'alice-3']) answers.push(await answered(scene, 'alice', play, picture));
+  const [first] = answers;
+  const again = await call(scene, 'alice', play, 'alice-1', ['--retry', first?.callId ?? '']);
+  story.check(
+    'asking again for the first call gives the same answer, for free',
+    again.exitCode === 0 && again.answer === first?.answer && (await callsLeft(scene, 'alice', play)) === 0,
+    `accord call --retry ${first?.callId ?? ''}: ${inWords(again)}`,
+  );
+  await refusedOverQuota(scene, 'alice', play, 'alice-1', 'her fourth call');
+}
+
+export async function tellBob(scene: Scene, play: Play): Promise<void> {
+  scene.story.chapter('Bob: two calls of his own');
+  await answered(scene, 'bob', play, 'bob-1');
+  await answered(scene, 'bob', play, 'bob-2');
+  await refusedOverQuota(scene, 'bob', play, 'bob-1', 'his third call');
+}
+
+export async function answered(scene: Scene, person: Person, play: Play, picture: string): Promise<Called> {
+  scene.story.doing(`${person} calls classify (accord call)`);
+  const outcome = await call(scene, person, play, picture, ['--new']);
+  scene.story.check(`${inputOf(play, picture).split('/').at(-1)}: ${inWords(outcome)}`, outcome.exitCode === 0, '');
+  return outcome;
+}
+
+export async function refusedOverQuota(
+  scene: Scene,
+  person: Person,
+  play: Play,
+  picture: string,
+  which: string,
+): Promise<void> {
+  const outcome = await call(scene, person, play, picture, ['--new']);
+  const refused = outcome.exitCode === 10 && outcome.result['refused'] === 'quota-exceeded';
+  scene.story.check(`${which} is refused`, refused, outcome.answer);
+}

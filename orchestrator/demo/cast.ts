@@ -1,0 +1,130 @@
+/** Who is in the story, what they own, and what each of them does at a command line. */
+import { join } from 'node:path';
+import type { Io } from '../../parties/cli/verb.ts';
+import { HOME_REGION, WELL_KNOWN, keyArn } from '../local/accounts.ts';
+import { Failure } from '../../policies/failure.ts';
+import type { Measurements } from '../hosts/host.ts';
+import type { Outcome, Stage } from './stage.ts';
+import type { DemoCode, Story } from './story.ts';
+
+export type Person = 'alice' | 'bob' | 'charlie';
+
+export interface Scene {
+  readonly stage: Stage;
+  readonly story: Story;
+  readonly io: Io;
+}
+
+/** One agreement of the story. */
+export interface Play {
+  /** Folder with `policy.yaml`, `model.onnx`, `manifest.json` and `inputs/`. */
+  readonly example: string;
+  /** Id of the collaboration at the orchestrator. */
+  readonly id: string;
+  readonly policyDigest: string;
+  readonly measurements: Measurements;
+  /** `measurements.json` that a party computed itself. */
+  readonly measurementsFile: string;
+}
+
+export const exampleFolder = (name: string): string =>
+  join(import.meta.dirname, '..', '..', 'policies', 'examples', name);
+
+export const policyOf = (example: string): string => join(example, 'policy.yaml');
+export const inputOf = ({ example }: Play, name: string): string => join(example, 'inputs', `${name}.jpg`);
+
+export function keyOf(person: Person): string {
+  const { account, keyId } = WELL_KNOWN[person] ?? {};
+  if (account === undefined || keyId === undefined) throw new RangeError(`${person} has no key`);
+  return keyArn(HOME_REGION, account, keyId);
+}
+
+/** The home of a person in one collaboration. */
+export const homeOf = ({ stage }: Scene, person: Person, play: Play): string =>
+  join(stage.folder, person, play.id, 'home');
+
+export type Json = Readonly<Record<string, unknown>>;
+
+/** What a verb printed under `name`; the demo fails where it printed something else. */
+export function textOf(result: Json, name: string): string {
+  const value = result[name];
+  if (typeof value === 'string') return value;
+  throw missing(name);
+}
+
+export function recordOf(result: Json, name: string): Json {
+  const value = result[name];
+  if (isRecord(value)) return value;
+  throw missing(name);
+}
+
+export function listOf(result: Json, name: string): readonly Json[] {
+  const value: unknown = result[name];
+  if (Array.isArray(value) && value.every(isRecord)) return value;
+  throw missing(name);
+}
+
+function isRecord(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export function measurementsOf(result: Json): Measurements {
+  return { PCR0: textOf(result, 'PCR0'), PCR1: textOf(result, 'PCR1'), PCR2: textOf(result, 'PCR2') };
+}
+
+function missing(name: string): Failure {
+  return new Failure<DemoCode>('malformed', 'demo/verb-failed', `a verb printed no "${name}"`);
+}
+
+export async function makeHome(scene: Scene, person: Person, play: Play): Promise<void> {
+  const { stage } = scene;
+  const pinned = ['--key', keyOf(person), '--measurements', play.measurementsFile];
+  const place = ['--orchestrator', stage.orchestratorUrl, '--collaboration', play.id];
+  const mine = ['--party', person, '--profile', person, '--home', homeOf(scene, person, play)];
+  await stage.must(['init', ...mine, ...place, ...pinned]);
+}
+
+export async function applyKeyPolicy(scene: Scene, person: Person, play: Play, options: string[] = []): Promise<void> {
+  const pinned = ['--key', keyOf(person), '--measurements', play.measurementsFile];
+  await scene.stage.must(['key-policy', ...pinned, '--profile', person, '--apply', ...options]);
+}
+
+export function contribute(scene: Scene, person: Person, play: Play): Promise<Json> {
+  const files = ['--model', join(play.example, 'model.onnx'), '--manifest', join(play.example, 'manifest.json')];
+  return scene.stage.must(['contribute', 'classify', ...files, '--home', homeOf(scene, person, play)]);
+}
+
+export interface Called extends Outcome {
+  /** The answer's JSON, or the refusal's. */
+  readonly answer: string;
+  /** What to give to `--retry`. */
+  readonly callId: string;
+}
+
+export async function call(
+  scene: Scene,
+  person: Person,
+  play: Play,
+  picture: string,
+  options: string[] = [],
+): Promise<Called> {
+  const argv = ['call', 'classify', '--input', inputOf(play, picture), '--home', homeOf(scene, person, play)];
+  const outcome = await scene.stage.run([...argv, ...options]);
+  const callId = /--retry ([0-9a-f]+)/.exec(outcome.stderr)?.[1] ?? '';
+  return { ...outcome, answer: JSON.stringify(outcome.result), callId };
+}
+
+/** `melanoma (0.98)`. */
+export function inWords({ result, exitCode, answer }: Called): string {
+  const labels = result['labels'];
+  const [first]: unknown[] = Array.isArray(labels) ? labels : [];
+  if (exitCode !== 0 || typeof first !== 'object' || first === null) return answer;
+  const { label, score } = { label: '', score: 0, ...first };
+  return `${label} (score ${score})`;
+}
+
+export async function callsLeft(scene: Scene, person: Person, play: Play): Promise<number> {
+  const status = await scene.stage.must(['quota', '--home', homeOf(scene, person, play)]);
+  const { left } = { left: Number.NaN, ...recordOf(recordOf(recordOf(status, 'functions'), 'classify'), 'calls') };
+  return Number(left);
+}

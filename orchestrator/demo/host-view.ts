@@ -1,0 +1,99 @@
+/** The last chapter: everything that the host saw, and everything that it did not. */
+import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { inputOf, listOf, textOf } from './cast.ts';
+import type { Json, Play, Scene } from './cast.ts';
+import { createScanner } from './plaintext-scan.ts';
+import type { Scanner, Secret } from './plaintext-scan.ts';
+
+/** What the relay wrote down of one enclave. */
+export interface Observed {
+  readonly sessions: number;
+  /** `host:port`, each once. */
+  readonly outbound: readonly string[];
+  /** Sizes of the sealed answers to calls, successes and refusals alike. */
+  readonly answerBytes: readonly number[];
+}
+
+/** Of the enclave that runs now: ask before it is stopped. */
+export async function observe({ stage }: Scene, { id }: Play): Promise<Observed> {
+  const response = await fetch(new URL(`/v1/collaborations/${id}/observed`, stage.orchestratorUrl));
+  const entries = listOf(Object(await response.json()), 'entries');
+  const of = (kind: string): readonly Json[] => entries.filter((entry) => textOf(entry, 'kind') === kind);
+  return {
+    sessions: of('session').length,
+    outbound: [...new Set(of('outbound').map((entry) => `${textOf(entry, 'host')}:${String(entry['port'])}`))],
+    answerBytes: of('session').flatMap(answerSize),
+  };
+}
+
+/** A call is hello, authentication, request and input; what comes back last is its answer. */
+function answerSize(session: Json): readonly number[] {
+  const frames = listOf(session, 'frames');
+  const sizes = (direction: string): readonly number[] =>
+    frames.filter((frame) => textOf(frame, 'direction') === direction).map((frame) => Number(frame['bytes']));
+  return sizes('to-enclave').length < 4 ? [] : sizes('from-enclave').slice(-1);
+}
+
+export interface Played {
+  readonly play: Play;
+  /** Names of the pictures that were called with. */
+  readonly pictures: readonly string[];
+}
+
+export async function tellHost(scene: Scene, observed: readonly Observed[], played: readonly Played[]): Promise<void> {
+  const { stage, story } = scene;
+  story.chapter('What the host saw');
+  const sizes = observed.flatMap(({ answerBytes }) => answerBytes);
+  const distinct = [...new Set(sizes)];
+  const sessions = observed.reduce((sum, one) => sum + one.sessions, 0);
+  const outbound = [...new Set(observed.flatMap((one) => one.outbound))];
+  story.fact(`${sessions} sessions, when they were opened, and how large the encrypted inputs were.`);
+  story.fact(`Encrypted connections of the enclaves to ${outbound.join(', ')}, and nowhere else.`);
+  story.check(
+    'answers and refusals all had one size',
+    sizes.length > 0 && distinct.length === 1,
+    `${sizes.length} of ${distinct.join(', ')} bytes. Sizes are equal; times are not hidden in this version`,
+  );
+  story.doing('looking for plaintext in everything that the host stored and logged');
+  const secrets = (await Promise.all(played.map(secretsOf))).flat();
+  const scanner = createScanner(secrets);
+  demandSharp(scanner, secrets);
+  const stored = await scanner.folder(stage.orchestratorFolder, UNWRITTEN);
+  const found = [...stored.found, ...scanner.bytes(Buffer.from(stage.orchestratorLog()), 'its log')];
+  story.check(
+    'no picture, no weights and no label in what the host stored and logged',
+    found.length === 0 && stored.files > 0,
+    found.length > 0
+      ? found.map(({ secret, form, where }) => `${secret} as ${form} in ${where}`).join('; ')
+      : `${scanner.needles} pieces of ${secrets.length} secrets looked for in ${stored.files} files and the log; the ` +
+          "same search finds each of them in its owner's own file",
+  );
+}
+
+/** Images and their unpacked copies hold what was built before there was any secret; each party measured them. */
+const UNWRITTEN = ['images', 'run'];
+
+/** The search would find every secret if it were there. */
+function demandSharp(scanner: Scanner, secrets: readonly Secret[]): void {
+  for (const { name, bytes } of secrets) {
+    if (!scanner.bytes(bytes, name).some(({ secret }) => secret === name)) {
+      throw new RangeError(`the search does not find ${name} in itself`);
+    }
+  }
+}
+
+async function secretsOf({ play, pictures }: Played): Promise<readonly Secret[]> {
+  const read = async (path: string): Promise<Secret> => ({
+    name: `${basename(play.example)}/${basename(path)}`,
+    bytes: await readFile(path),
+  });
+  const manifest: unknown = JSON.parse(await readFile(join(play.example, 'manifest.json'), 'utf8'));
+  const { labels } = { labels: [], ...(typeof manifest === 'object' ? manifest : {}) };
+  const texts: readonly unknown[] = labels;
+  return [
+    ...(await Promise.all(pictures.map((picture) => read(inputOf(play, picture))))),
+    await read(join(play.example, 'model.onnx')),
+    ...texts.map(String).map((label) => ({ name: `label "${label}"`, bytes: Buffer.from(label) })),
+  ];
+}

@@ -1,0 +1,140 @@
+/** The last chapters but one: another agreement, which is another image, and an image with one byte changed. */
+import { createReadStream } from 'node:fs';
+import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fromHex } from '../../enclave/encoding/hex.ts';
+import { crc32 } from '../../build/eif/crc32.ts';
+import { CRC_OFFSET } from '../../build/eif/format.ts';
+import { partyContext, startSession } from '../../parties/cli/party.ts';
+import type { Measurements } from '../hosts/host.ts';
+import { produce, DENIED } from './agreement.ts';
+import { headerOf, imageAttempt } from './attacks.ts';
+import type { Attempt } from './attacks.ts';
+import { answered, refusedOverQuota } from './calls.ts';
+import { applyKeyPolicy, call, contribute, exampleFolder, homeOf, inputOf, makeHome, measurementsOf, policyOf, recordOf } from './cast.ts'; // prettier-ignore
+import type { Person, Play, Scene } from './cast.ts';
+
+/** `weights` is Bob's encrypted file, from the first collaboration. */
+export async function tellCharlie(scene: Scene, first: Play, name: string, weights: string): Promise<Play> {
+  const { story } = scene;
+  story.chapter('Charlie: another agreement is another image, to which no key of Bob opens');
+  const began = performance.now();
+  const play = await produce(scene, exampleFolder(name));
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  story.check(
+    'Alice and Charlie agree on a policy of their own; its image has other measurements',
+    play.measurements.PCR0 !== first.measurements.PCR0 && play.measurements.PCR1 === first.measurements.PCR1,
+    `PCR0 ${play.measurements.PCR0.slice(0, 32)}…; built on the same base, started and rebuilt in ${seconds} s`,
+  );
+  await applyKeyPolicy(scene, 'alice', play, ['--add']);
+  await applyKeyPolicy(scene, 'charlie', play);
+  for (const person of ['alice', 'charlie'] as const) await makeHome(scene, person, play);
+
+  const offered = await offerBobs(scene, play, weights);
+  story.check(
+    "Charlie's enclave is offered Bob's ciphertext, and refuses it",
+    offered === 'contribution-mismatch',
+    offered,
+  );
+  const denied = await openBobs(scene, weights, play.measurements);
+  story.check(
+    "Bob's KMS refuses Charlie's enclave, even with the credentials of Bob's own enclave role",
+    denied.outcome === DENIED,
+    denied.outcome,
+  );
+  const opened = await openBobs(scene, weights, first.measurements);
+  story.check(
+    'the same request by the image that Bob agreed to is granted',
+    opened.outcome === 'opened',
+    opened.outcome,
+  );
+
+  await contribute(scene, 'charlie', play);
+  story.fact("Charlie contributes a model of his own. Alice's two calls, Charlie's four:");
+  for (const picture of ['alice-1', 'alice-2']) await answered(scene, 'alice', play, picture);
+  for (const picture of ['charlie-1', 'charlie-2', 'charlie-3', 'charlie-4']) {
+    await answered(scene, 'charlie', play, picture);
+  }
+  await refusedOverQuota(scene, 'alice', play, 'alice-1', "Alice's third call here");
+  await refusedOverQuota(scene, 'charlie', play, 'charlie-1', "Charlie's fifth");
+  return play;
+}
+
+/** The host swaps the stored file, and Charlie himself helps it: his session names Bob's ciphertext. */
+async function offerBobs(scene: Scene, play: Play, weights: string): Promise<string> {
+  const { stage, io } = scene;
+  const party = { ...io, env: stage.awsEnvironment };
+  const context = await partyContext({ home: homeOf(scene, 'charlie', play) }, party);
+  const { size } = await stat(weights);
+  const upload = { content: createReadStream(weights), bytes: size };
+  const stored = await context.coordinator.contribute(play.id, 'classify', upload, io.signal);
+  const session = await startSession(context, party, { update: () => {}, end: () => {} });
+  try {
+    const answer = await session.contribute('classify', fromHex(stored.sha256), stored.bytes);
+    return answer.t === 'refused' ? answer.refused : 'taken';
+  } finally {
+    await session.close();
+  }
+}
+
+async function openBobs({ stage, io }: Scene, weights: string, measurements: Measurements): Promise<Attempt> {
+  return openAs({ stage, io }, 'bob', weights, measurements);
+}
+
+async function openAs(
+  { stage, io }: Pick<Scene, 'stage' | 'io'>,
+  profile: Person,
+  file: string,
+  measurements: Measurements,
+): Promise<Attempt> {
+  const { awsFolder, awsEnvironment: env } = stage;
+  return imageAttempt({ header: await headerOf(file), profile, measurements, awsFolder, env, signal: io.signal });
+}
+
+export async function tellTampering(scene: Scene, play: Play, weights: string): Promise<void> {
+  const { stage, story } = scene;
+  story.chapter('One byte of the image changed: no key opens');
+  const image = join(stage.orchestratorFolder, 'images', play.id, 'image.eif');
+  story.doing("the host turns Alice's 3 calls into 9, mends the checksum, and starts it");
+  await stage.must(['stop', play.id, '--orchestrator', stage.orchestratorUrl]);
+  await changeOneByte(image, '"alice":3', '"alice":9');
+  const measured = measurementsOf(await stage.must(['measure', image]));
+  await stage.must(['run', policyOf(play.example), '--trust', join(stage.awsFolder, 'trust.json'), '--orchestrator', stage.orchestratorUrl]); // prettier-ignore
+  story.check(
+    'the host changed one digit of the policy inside the image, and it runs; its PCR0 is another',
+    measured.PCR0 !== play.measurements.PCR0,
+    `PCR0 ${measured.PCR0.slice(0, 32)}… instead of ${play.measurements.PCR0.slice(0, 32)}…`,
+  );
+  const attested = await stage.run(['attest', '--home', homeOf(scene, 'alice', play)]);
+  story.check("Alice's verification says no", attested.exitCode === 10, String(attested.result['code']));
+  const called = await call(scene, 'alice', play, 'alice-1', ['--new']);
+  story.check('her call stops before anything is sent', called.exitCode === 10, String(errorOf(called.result)));
+  const picture = join(stage.folder, 'alice', 'picture.enc');
+  const purpose = ['--purpose', 'input', '--function', 'classify', '--home', homeOf(scene, 'alice', play)];
+  await stage.must(['encrypt', inputOf(play, 'alice-1'), '-o', picture, ...purpose]);
+  for (const [person, file] of [
+    ['alice', picture],
+    ['bob', weights],
+  ] as const) {
+    // prettier-ignore
+    const { outcome } = await openAs(scene, person, file, measured);
+    story.check(`${person}'s KMS refuses the changed image`, outcome === DENIED, outcome);
+  }
+}
+
+function errorOf(result: Readonly<Record<string, unknown>>): unknown {
+  return recordOf(result, 'error')['code'];
+}
+
+/** Replaces the last `from` by `to` of the same length, and the file by the result. The checksum is right again. */
+async function changeOneByte(path: string, from: string, to: string): Promise<void> {
+  const bytes = await readFile(path);
+  const at = bytes.lastIndexOf(from);
+  if (at < 0 || from.length !== to.length) throw new RangeError(`${path} has no ${from}`);
+  bytes.write(to, at, 'latin1');
+  const checked = crc32(bytes.subarray(CRC_OFFSET + 4), crc32(bytes.subarray(0, CRC_OFFSET)));
+  bytes.writeUInt32BE(checked, CRC_OFFSET);
+  // Beside and renamed: the file may share its blocks with the cache.
+  await writeFile(`${path}.changed`, bytes);
+  await rename(`${path}.changed`, path);
+}

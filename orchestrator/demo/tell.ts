@@ -1,0 +1,35 @@
+/** The order of the story. */
+import type { Io } from '../../parties/cli/verb.ts';
+import { tellImage, tellKeys, tellPolicy } from './agreement.ts';
+import { tellAlice, tellBob, tellContribution } from './calls.ts';
+import type { Scene } from './cast.ts';
+import { observe, tellHost } from './host-view.ts';
+import { tellCharlie, tellTampering } from './second.ts';
+import { setStage } from './stage.ts';
+import type { Story } from './story.ts';
+
+const WITH_BOB = 'skin-lesion-screening';
+const WITH_CHARLIE = 'skin-lesion-screening-charlie';
+
+/** `bin` is the compiled command line. Throws at the first claim that does not hold; leaves nothing running. */
+export async function tell(bin: string, story: Story, io: Io): Promise<void> {
+  const stage = await setStage(bin, 'local', io.env, io.signal);
+  const scene: Scene = { stage, story, io };
+  try {
+    await tellPolicy(scene, WITH_BOB);
+    const first = await tellImage(scene, WITH_BOB);
+    const weights = await tellKeys(scene, first);
+    await tellContribution(scene, first);
+    await tellAlice(scene, first);
+    await tellBob(scene, first);
+    const second = await tellCharlie(scene, first, WITH_CHARLIE, weights);
+    const observed = [await observe(scene, first), await observe(scene, second)];
+    await tellTampering(scene, first, weights);
+    await tellHost(scene, observed, [
+      { play: first, pictures: ['alice-1', 'alice-2', 'alice-3', 'bob-1', 'bob-2'] },
+      { play: second, pictures: ['alice-1', 'alice-2', 'charlie-1', 'charlie-2', 'charlie-3', 'charlie-4'] },
+    ]);
+  } finally {
+    await stage.close();
+  }
+}
