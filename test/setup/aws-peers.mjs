@@ -2,13 +2,13 @@
 /**
  * Installs the peers that the local AWS is compared with: Debian's `aws` command line, and moto, an emulator by others, in a
  * root file system of its own (it needs a newer Debian than this machine may have). Needs root and apt; a second run finds
- * everything there and does nothing.
+ * everything there and does nothing, and two at once do no harm.
  *
  * usage: node test/setup/aws-peers.mjs [--dir DIR]     DIR: default $ACCORD_PEERS, else ~/.cache/accord/peers
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -22,6 +22,9 @@ const PACKAGES = [
   'python3-cryptography',
   'ca-certificates',
 ];
+
+/** What the file `ready` of a whole root file system says. */
+const CONTENT = `${SUITE} ${PACKAGES.join(' ')}\n`;
 
 const { values } = parseArgs({ options: { dir: { type: 'string' } } });
 const folder = resolve(values.dir ?? process.env.ACCORD_PEERS ?? join(homedir(), '.cache', 'accord', 'peers'));
@@ -41,25 +44,41 @@ async function installPackages() {
   const missing = [
     ['/usr/bin/aws', 'awscli'],
     ['/usr/bin/mmdebstrap', 'mmdebstrap'],
+    // Which signatures mmdebstrap accepts: the keys of the suite, and the program that tells whose they are.
+    [`/usr/share/keyrings/debian-archive-${SUITE}-stable.gpg`, 'debian-archive-keyring'],
+    ['/usr/bin/gpg', 'gpg'],
   ].filter(([path]) => !existsSync(path));
   if (missing.length === 0) return say('aws and mmdebstrap are installed');
   const names = missing.map(([, name]) => name);
-  say(`installing ${names.join(' and ')}`);
+  say(`installing ${names.join(', ')}`);
   await run('apt-get', ['update', '-qq']);
   await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...names]);
 }
 
 /** Made beside and renamed, so that an interrupted run leaves nothing that looks whole. */
 async function makeMoto() {
-  if (existsSync(join(moto, 'ready'))) return say(`moto is in ${moto}`);
+  if (await isReady()) return say(`moto is in ${moto}`);
   await mkdir(folder, { recursive: true });
-  const draft = `${moto}.draft`;
-  await rm(draft, { recursive: true, force: true });
-  say('making a root file system with moto (about a minute, 340 MB)');
-  await run('mmdebstrap', ['--variant=apt', `--include=${PACKAGES.join(',')}`, SUITE, draft]);
-  await writeFile(join(draft, 'ready'), `${SUITE}\n`);
-  await rm(moto, { recursive: true, force: true });
-  await rename(draft, moto);
+  const draft = await mkdtemp(`${moto}.draft-`);
+  try {
+    say('making a root file system with moto (about a minute, 340 MB)');
+    const root = join(draft, 'root');
+    await run('mmdebstrap', ['--variant=apt', `--include=${PACKAGES.join(',')}`, SUITE, root]);
+    await run('chroot', [root, 'python3', '-c', 'import moto.server']);
+    await writeFile(join(root, 'ready'), CONTENT);
+    if (existsSync(moto)) await rename(moto, join(draft, 'before'));
+    await rename(root, moto).catch(async (cause) => {
+      // Another run was first: its root file system is as good as this one.
+      if (!(await isReady())) throw cause;
+    });
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+/** Whether what is there was made whole, and of this suite and these packages. */
+async function isReady() {
+  return (await readFile(join(moto, 'ready'), 'utf8').catch(() => '')) === CONTENT;
 }
 
 async function run(command, args) {
