@@ -5,10 +5,11 @@
 import { createServer } from 'node:https';
 import type { Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Failure } from '../../policies/failure.ts';
 import { localRoot } from '../../parties/attestation/verify.ts';
+import type { LockCode } from '../store/lock.ts';
+import { lockDataFolder } from '../store/lock.ts';
 import { initialState } from './accounts.ts';
 import type { Services } from './answer.ts';
 import { answerRequest } from './answer.ts';
@@ -16,8 +17,6 @@ import { clientEnvironment, configurationPaths, trustOf, writeConfiguration } fr
 import type { Place } from './configuration.ts';
 import { liveKeys } from './kms/key-ids.ts';
 import { recipientVerifier } from './kms/recipient.ts';
-import type { LockCode } from './lock.ts';
-import { lockFolder } from './lock.ts';
 import type { AttestationIssuer } from './nsm.ts';
 import { createAttestationIssuer } from './nsm.ts';
 import type { LoggedRequest } from './request-log.ts';
@@ -66,8 +65,7 @@ const MAX_BODY = 1_048_576;
 export async function startLocalAws(options: LocalAwsOptions): Promise<LocalAws> {
   const dataDir = resolve(options.dataDir);
   const now = options.now ?? Date.now;
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const lock = await lockFolder(dataDir);
+  const lock = await lockDataFolder(dataDir);
   try {
     const store = await openStore(dataDir, () => initialState(now()));
     await store.change((state) => {

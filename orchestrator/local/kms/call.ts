@@ -4,7 +4,7 @@ import type { EncryptionContext } from '../state.ts';
 import type { Store } from '../store.ts';
 import type { JsonObject } from '../wire/json.ts';
 import type { Input } from './input.ts';
-import type { AttestedRecipient } from './recipient.ts';
+import type { VerifyRecipient } from './recipient.ts';
 
 export interface KmsCall {
   readonly operation: string;
@@ -16,7 +16,7 @@ export interface KmsCall {
   readonly store: Store;
   /** Condition keys that every request carries. */
   readonly baseContext: ReadonlyMap<string, readonly string[]>;
-  readonly verifyRecipient: (document: Uint8Array, now: number) => Promise<AttestedRecipient>;
+  readonly verifyRecipient: VerifyRecipient;
   readonly trace: Trace;
 }
 

@@ -13,13 +13,13 @@ import { envelopeFor } from './envelope.ts';
 import { readGrantTokens } from './grants.ts';
 import { KEY_ID, liveKeys, resolveKeyArn } from './key-ids.ts';
 import type { AttestedRecipient } from './recipient.ts';
-import { readRecipient } from './recipient.ts';
 
 const ALGORITHMS = ['SYMMETRIC_DEFAULT', 'RSAES_OAEP_SHA_1', 'RSAES_OAEP_SHA_256', 'SM2PKE'];
 const SYMMETRIC = 'SYMMETRIC_DEFAULT';
 const CIPHERTEXT = { min: 1, max: 6144 } as const;
 /** Encrypt takes at most 4096 bytes. */
 const PLAINTEXT = { min: 1, max: 4096 } as const;
+const ATTESTATION = { min: 1, max: 262_144 } as const;
 
 export const encrypt: Operation = async (call) => {
   const { input } = call;
@@ -206,6 +206,18 @@ function readContext(call: KmsCall, name: string): EncryptionContext {
   // The source's context is the one that says what a re-encrypted blob was for.
   call.trace.encryptionContext ??= context;
   return context;
+}
+
+async function readRecipient(call: KmsCall): Promise<AttestedRecipient | undefined> {
+  const recipient = call.input.nested('Recipient');
+  if (recipient === undefined) return undefined;
+  const algorithm = recipient.text('KeyEncryptionAlgorithm', { oneOf: ['RSAES_OAEP_SHA_256'], optional: true });
+  const document = recipient.blob('AttestationDocument', ATTESTATION);
+  call.input.done();
+  if (algorithm === undefined) throw new AwsError('ValidationException', 'KeyEncryptionAlgorithm is required.');
+  const attested = await call.verifyRecipient(document, call.now);
+  call.trace.attestedImage = attested.pcrs.get(0) ?? null;
+  return attested;
 }
 
 function readAlgorithm(call: KmsCall, name: string): string {

@@ -14,7 +14,6 @@ import {
   verifyAttestation,
 } from '../../../parties/attestation/verify.ts';
 import { AwsError } from '../errors.ts';
-import type { KmsCall } from './call.ts';
 import type { Recipient } from './envelope.ts';
 
 export interface AttestedRecipient extends Recipient {
@@ -24,10 +23,12 @@ export interface AttestedRecipient extends Recipient {
 
 /** Five minutes: an attestation document is for immediate use. */
 const MAX_AGE_MS = 300_000;
-const ATTESTATION = { min: 1, max: 262_144 } as const;
 const RSA_BITS = { min: 2048, max: 4096 } as const;
 
-export function recipientVerifier(root: Root): KmsCall['verifyRecipient'] {
+/** Throws ValidationException for a document that does not verify at `now`, in milliseconds. */
+export type VerifyRecipient = (document: Uint8Array, now: number) => Promise<AttestedRecipient>;
+
+export function recipientVerifier(root: Root): VerifyRecipient {
   const chains = createChainCache();
   return async (bytes, now) => {
     try {
@@ -51,18 +52,6 @@ export function recipientVerifier(root: Root): KmsCall['verifyRecipient'] {
       throw cause;
     }
   };
-}
-
-export async function readRecipient(call: KmsCall): Promise<AttestedRecipient | undefined> {
-  const recipient = call.input.nested('Recipient');
-  if (recipient === undefined) return undefined;
-  const algorithm = recipient.text('KeyEncryptionAlgorithm', { oneOf: ['RSAES_OAEP_SHA_256'], optional: true });
-  const document = recipient.blob('AttestationDocument', ATTESTATION);
-  call.input.done();
-  if (algorithm === undefined) throw new AwsError('ValidationException', 'KeyEncryptionAlgorithm is required.');
-  const attested = await call.verifyRecipient(document, call.now);
-  call.trace.attestedImage = attested.pcrs.get(0) ?? null;
-  return attested;
 }
 
 function pcrsOf(document: AttestationDocument): AttestedRecipient['pcrs'] {

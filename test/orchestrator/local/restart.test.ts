@@ -13,13 +13,14 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { Agent } from 'node:https';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { startLocalAws } from '../../../orchestrator/local/aws.ts';
+import { lockDataFolder } from '../../../orchestrator/store/lock.ts';
 import { createKms, createSts } from '../../../parties/kms/client.ts';
 import { loadTrust } from '../../../policies/load.ts';
 import { bundled } from '../bundled.ts';
@@ -139,8 +140,8 @@ describe('after kill -9', () => {
     await writeFile(join(dataDir, 'state.json'), '{"version":1,"keys":[');
     const refused = startLocalAws({ dataDir });
     await expect(refused).rejects.toMatchObject({ code: 'local-aws/state-unreadable', kind: 'environment' });
-    // And the folder is free again.
-    expect(await readdir(dataDir)).not.toContain('lock');
+    // And the folder is free again: the state, not the lock, is what refuses once more.
+    await expect(startLocalAws({ dataDir })).rejects.toMatchObject({ code: 'local-aws/state-unreadable' });
   });
 });
 
@@ -149,9 +150,8 @@ describe('the data folder', () => {
     const dataDir = await folder('locked');
     const first = await serve(dataDir);
     const second = await failure(start('--data', dataDir, '--port', '0'));
-    expect(second).toMatchObject({ exitCode: 40, code: 'local-aws/in-use' });
-    expect(second.message).toContain(`process ${first.child.pid}`);
-    expect(second.where).toBe(join(dataDir, 'lock'));
+    expect(second).toMatchObject({ exitCode: 40, code: 'store/locked', where: dataDir });
+    expect(second.message).toContain(`pid ${first.child.pid}`);
     await kill(first.child);
   });
 
@@ -194,7 +194,7 @@ describe('the verb', () => {
     const gone = once(child, 'exit');
     child.kill('SIGINT');
     expect(await gone).toEqual([130, null]);
-    expect(await readdir(dataDir)).not.toContain('lock');
+    await (await lockDataFolder(dataDir)).release();
   });
 
   test('names the parties and their keys as JSON', async () => {
@@ -217,7 +217,6 @@ describe('the verb', () => {
     const refused = await failure(start('--data', dataDir, '--port', String(port)));
     expect(refused).toMatchObject({ exitCode: 40, code: 'local-aws/port', where: `127.0.0.1:${port}` });
     expect(refused.hint).toContain('--port');
-    expect(await readdir(dataDir)).not.toContain('lock');
     taken.close();
   });
 
