@@ -1,0 +1,62 @@
+/** The examples are whole: policy, model, manifest and pictures, each taken by what reads it. */
+import { Ajv } from 'ajv';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { packModel, parseModelPackage } from '../../enclave/functions/model-package.ts';
+import { inspectOnnx, matchManifest } from '../../enclave/jail/onnx/inspect.ts';
+import { loadPolicy } from '../../policies/load.ts';
+import { policySchema } from '../../policies/schema.ts';
+import { accord, GOOD } from './written.ts';
+
+const policies = join(import.meta.dirname, '..', '..', 'policies');
+const EXAMPLES = ['object-detection', 'skin-lesion-screening', 'skin-lesion-screening-charlie'];
+const published: object = JSON.parse(readFileSync(join(policies, 'policy.schema.json'), 'utf8'));
+const valid = new Ajv({ strict: true, allowUnionTypes: true }).compile(published);
+
+test('the published schema is that of the loader', () => {
+  expect(published).toEqual(policySchema);
+  expect(valid(parse(GOOD))).toBe(true);
+  expect(valid({ ...parse(GOOD), quotas: 3 })).toBe(false);
+});
+
+test('every folder is an example or makes them', () => {
+  expect(readdirSync(join(policies, 'examples')).sort()).toEqual([...EXAMPLES, 'training'].sort());
+});
+
+describe.each(EXAMPLES)('%s', (name) => {
+  const folder = join(policies, 'examples', name);
+  const text = readFileSync(join(folder, 'policy.yaml'), 'utf8');
+  const policy = loadPolicy(text, { file: 'policy.yaml' });
+  const [owner] = Object.values(policy.functions);
+
+  test('its policy has no fault, by the loader and by the schema', async () => {
+    expect(valid(parse(text)), JSON.stringify(valid.errors)).toBe(true);
+    expect(policy.collaboration).toBe(name);
+    for (const verb of ['check', 'explain']) {
+      expect(await accord([verb, join(folder, 'policy.yaml')])).toMatchObject({ code: 0, err: '' });
+    }
+  });
+
+  test('its model is of a kind that the function takes, and small', () => {
+    const onnx = readFileSync(join(folder, 'model.onnx'));
+    expect(onnx.length).toBeLessThanOrEqual(2 * 1024 * 1024);
+    const packed = packModel(readFileSync(join(folder, 'manifest.json'), 'utf8'), onnx);
+    const model = parseModelPackage(packed, owner?.uses ?? 'image-classification');
+    expect(() => matchManifest(inspectOnnx(model.onnx), model.manifest)).not.toThrow();
+  });
+
+  test('it has pictures of its callers, as many as they may call with or fewer, none too large', () => {
+    const files = readdirSync(join(folder, 'inputs'));
+    expect(files.length).toBeGreaterThan(1);
+    for (const [caller, calls] of Object.entries(owner?.calls ?? {})) {
+      const own = files.filter((file) => file.startsWith(`${caller}-`));
+      expect(own.length, caller).toBeGreaterThan(0);
+      expect(own.length, caller).toBeLessThanOrEqual(calls);
+    }
+    for (const file of files) {
+      expect(readFileSync(join(folder, 'inputs', file)).length).toBeLessThanOrEqual(owner?.input.maxBytes ?? 0);
+    }
+  });
+});
