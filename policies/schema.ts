@@ -104,9 +104,3 @@ const DIALECT = 'http://json-schema.org/draft-07/schema#';
 
 /** Published as `policies/policy.schema.json`; a test demands that they are equal. */
 export const policySchema: JsonSchema = { $schema: DIALECT, title: 'Accord policy', ...policyShape.schema };
-
-export const canonicalPolicySchema: JsonSchema = {
-  $schema: DIALECT,
-  title: 'Accord canonical policy',
-  ...canonicalPolicyShape.schema,
-};

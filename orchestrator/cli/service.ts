@@ -10,11 +10,15 @@ export function timeToStop(io: Io, untilEof: boolean): Promise<void> {
     else io.signal.addEventListener('abort', () => resolve(), { once: true });
   });
   if (!untilEof) return interrupted;
-  const abandoned = io.stdin().then(
-    () => {},
-    () => {}, // a broken pipe is an end too
-  );
-  return Promise.race([interrupted, abandoned]);
+  return Promise.race([interrupted, endOf(io)]);
+}
+
+async function endOf(io: Io): Promise<void> {
+  try {
+    await io.stdin();
+  } catch {
+    // a broken pipe is an end too
+  }
 }
 
 /** The exit code of a service that stopped as asked; throws the signal's reason where it was interrupted. */

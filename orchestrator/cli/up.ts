@@ -59,7 +59,7 @@ Serves until Ctrl-C, then stops every enclave it started.
       const { url } = orchestrator;
       io.out(values.json ? `${JSON.stringify({ url, pid: process.pid })}\n` : `${url}\n`);
       io.err('accord up: serving; stop with Ctrl-C\n');
-      await timeToStop(io, values['until-eof'] === true);
+      await timeToStop(io, values['until-eof']);
     } finally {
       io.err('accord up: stopping enclaves…\n');
       await orchestrator.close();

@@ -125,6 +125,5 @@ export function inWords({ result, exitCode, answer }: Called): string {
 
 export async function callsLeft(scene: Scene, person: Person, play: Play): Promise<number> {
   const status = await scene.stage.must(['quota', '--home', homeOf(scene, person, play)]);
-  const { left } = { left: Number.NaN, ...recordOf(recordOf(recordOf(status, 'functions'), 'classify'), 'calls') };
-  return Number(left);
+  return Number(recordOf(recordOf(recordOf(status, 'functions'), 'classify'), 'calls')['left']);
 }

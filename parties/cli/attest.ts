@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { fromHex } from '../../enclave/encoding/hex.ts';
 import { EXIT_CODES, Failure } from '../../policies/failure.ts';
 import type { PolicyDigest } from '../../policies/model.ts';
+import { parseDuration } from '../../policies/units.ts';
 import { openExpectations } from '../attestation/compare.ts';
 import { awsRoot, notChecked, parseAttestation, verifyAttestation } from '../attestation/verify.ts';
 import type { AttestationDocument, Expectation, NotChecked, PcrExpectations } from '../attestation/verify.ts';
@@ -232,13 +233,10 @@ function digestOf(text: string): PolicyDigest {
   return text.toLowerCase() as PolicyDigest;
 }
 
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
 function durationOf(text: string): number {
-  const [, count = '', unit = ''] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text) ?? [];
-  const factor = UNITS[unit];
-  if (factor === undefined) throw usage('attest', `--max-age takes a duration like 30s, 5m or 2h, not "${text}"`);
-  return Number(count) * factor;
+  const milliseconds = parseDuration(text);
+  if (milliseconds !== undefined) return milliseconds;
+  throw usage('attest', `--max-age takes a duration like 30s, 5m or 2h, not "${text}"`);
 }
 
 const ISO_8601 = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d))?$/;

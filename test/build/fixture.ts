@@ -19,7 +19,14 @@ export async function smallBase(folder: string): Promise<BaseOptions> {
     root: folder,
     node,
     packages: ['tiny'],
-    bundles: [{ path: 'rootfs/accord/gate.mjs', bytes: text('export {};\n'), inputs: ['enclave/main'], packages: ['hpke@1.1.7'] }],
+    bundles: [
+      {
+        path: 'rootfs/accord/gate.mjs',
+        bytes: text('export {};\n'),
+        inputs: ['enclave/main'],
+        packages: ['hpke@1.1.7'],
+      },
+    ],
   };
 }
 

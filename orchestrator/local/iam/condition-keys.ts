@@ -70,20 +70,8 @@ const FAMILIES: readonly RegExp[] = [
   /^aws:(principaltag|requesttag|resourcetag)\/.+$/s,
 ];
 
-/** Keys that can hold several values in one request. The others hold at most one. */
-const MULTIVALUED: ReadonlySet<string> = new Set([
-  'aws:calledvia',
-  'aws:principalorgpaths',
-  'kms:encryptioncontextkeys',
-  'kms:grantoperations',
-  'kms:resourcealiases',
-]);
-
+/** Case does not matter, as in AWS. */
 export function isKnownConditionKey(key: string): boolean {
   const lower = key.toLowerCase();
   return EXACT.has(lower) || FAMILIES.some((family) => family.test(lower));
-}
-
-export function isMultivalued(key: string): boolean {
-  return MULTIVALUED.has(key.toLowerCase());
 }

@@ -18,8 +18,7 @@ export function bookKms(): BookKms {
   const contexts: Readonly<Record<string, string>>[] = [];
   let generated = 0;
   let opened = 0;
-  const bind = (keyArn: string, context: Readonly<Record<string, string>>): string =>
-    canonicalize([keyArn, context]);
+  const bind = (keyArn: string, context: Readonly<Record<string, string>>): string => canonicalize([keyArn, context]);
   const handOut = (key: Uint8Array): Uint8Array => {
     const copy = new Uint8Array(key);
     handedOut.push(copy);
