@@ -64,7 +64,7 @@ export const verb: Verb = {
     io.out(
       values.json === true
         ? `${JSON.stringify({ ...measurements, eifPath, measurementsPath })}\n`
-        : render(built, relative(io.cwd, eifPath), file),
+        : render(built, relative(io.cwd, eifPath), relative(io.cwd, measurementsPath)),
     );
     return 0;
   },
@@ -79,7 +79,7 @@ function checkTarget(target: string | undefined): void {
   });
 }
 
-function render({ measurements, policyDigest, sizing }: BuildResult, image: string, policy: string): string {
+function render({ measurements, policyDigest, sizing }: BuildResult, image: string, file: string): string {
   const { hostLibraries } = measurements.inputs;
   return [
     `${image}: ${(measurements.eif.bytes / 1_000_000).toFixed(1)} MB, for the local host\n\n`,
@@ -90,7 +90,7 @@ function render({ measurements, policyDigest, sizing }: BuildResult, image: stri
     wrap(hostLibraries.join(', '), '  '),
     '\nNext: each party checks that it gets the same PCR0 and lets its key open to it:\n',
     `  accord measure ${image}\n`,
-    `  accord key-policy ${policy === '-' ? 'POLICY' : policy} --help\n`,
+    `  accord key-policy --key YOUR-KEY-ARN --measurements ${file} --apply\n`,
   ].join('');
 }
 
