@@ -35,4 +35,6 @@ export interface CborLimits {
   /** Accept arrays and maps of indefinite length, and integers and lengths in more bytes than needed: for signed data
    *  of others, whose encoder we do not choose. Strings of indefinite length are refused nevertheless. Default no. */
   readonly foreign?: boolean;
+  /** Byte strings are views into the text, not copies: where its bytes never change again. Default no. */
+  readonly views?: boolean;
 }

@@ -16,16 +16,17 @@ export type { MapFaultCodes, MapReader } from './map-reader.ts';
 export type { CborCode, CborKey, CborLimits, CborValue } from './cbor-value.ts';
 
 const DECODER = new Decoder({ useRecords: false, mapsAsObjects: false, copyBuffers: true });
+const VIEWING = new Decoder({ useRecords: false, mapsAsObjects: false, copyBuffers: false });
 
 /**
- * The one value that `bytes` hold. Byte strings are copies; maps are `Map`; integers are numbers where exact, else
+ * The one value that `bytes` hold. Byte strings are copies (unless `views`); maps are `Map`; integers are numbers where exact, else
  * bigints. Throws `Failure<CborCode>` of kind `malformed`, with the offset.
  */
 export function decodeCbor(bytes: Uint8Array, limits: CborLimits): CborValue {
   const { wideIntegers } = checkCbor(bytes, limits);
   // A view of our own: the decoder hangs a property on the array it is given.
   const view = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const value: CborValue = DECODER.decode(view);
+  const value: CborValue = (limits.views === true ? VIEWING : DECODER).decode(view);
   return wideIntegers ? narrow(value) : value;
 }
 

@@ -65,11 +65,14 @@ export function encodeOuter(message: OuterMessage): Uint8Array {
   return encodeCbor(new Map([['t', message.t] as const, ...entries()]));
 }
 
-/** Throws `frame/malformed`, or a `cbor/…` failure, for anything but one of the five messages. */
+/**
+ * Byte strings of the message are views into `body`, which must not change any more. Throws `frame/malformed`, or a
+ * `cbor/…` failure, for anything but one of the five messages.
+ */
 export function decodeOuter(body: Uint8Array): OuterMessage {
   checkLength(body.length, LIMITS.frameBytes);
   const map = mapReader<FrameCode>(
-    decodeCbor(body, { maxBytes: LIMITS.frameBytes, maxDepth: 1, maxItems: 9 }),
+    decodeCbor(body, { maxBytes: LIMITS.frameBytes, maxDepth: 1, maxItems: 9, views: true }),
     'frame/malformed',
     'frame',
   );
@@ -92,6 +95,14 @@ export function decodeOuter(body: Uint8Array): OuterMessage {
   const message = read();
   map.done();
   return message;
+}
+
+/** What stands before a body of this length. */
+export function frameHead(length: number, maxBytes: number = LIMITS.frameBytes): Uint8Array {
+  checkLength(length, maxBytes);
+  const head = new Uint8Array(HEAD_BYTES);
+  new DataView(head.buffer).setUint32(0, length);
+  return head;
 }
 
 /** Length and body in one array. */

@@ -114,10 +114,10 @@ function entriesOf(request: Request): readonly (readonly [string, CborValue])[] 
   }
 }
 
-/** Throws `request/malformed` or `cbor/…`. */
+/** Byte strings are views into `plaintext`, which must not change any more. Throws `request/malformed` or `cbor/…`. */
 export function decodeRequest(plaintext: Uint8Array): Request {
   const map = mapReader<RequestCode>(
-    decodeCbor(plaintext, { maxBytes: LIMITS.frameBytes, maxDepth: 2, maxItems: 17 }),
+    decodeCbor(plaintext, { maxBytes: LIMITS.frameBytes, maxDepth: 2, maxItems: 17, views: true }),
     'request/malformed',
     'request',
   );

@@ -6,7 +6,7 @@
  */
 import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
-import { encodeFrame, frameReader } from '../../enclave/protocol/frame.ts';
+import { frameHead, frameReader } from '../../enclave/protocol/frame.ts';
 import { LIMITS } from '../../enclave/protocol/limits.ts';
 import { finish } from './ask.ts';
 import type { OpenObservation } from './observations.ts';
@@ -80,7 +80,11 @@ export function relaySession(
     else {
       touch();
       seen.saw('to-enclave', body.byteLength);
-      if (!enclave.write(encodeFrame(body))) party.pause();
+      // Head and body in one system call, without a copy of the body.
+      enclave.cork();
+      enclave.write(frameHead(body.byteLength));
+      if (!enclave.write(body)) party.pause();
+      enclave.uncork();
     }
   });
   enclave.on('drain', () => party.resume());

@@ -33,7 +33,7 @@ export async function bareOf(subject: Subject): Promise<() => Promise<readonly C
   });
   const filler = createFiller(input);
   return async () => {
-    const image = sharp(subject.picture);
+    const image = sharp(subject.picture, { failOn: 'error', sequentialRead: true });
     const { autoOrient } = input.resize.mode === 'stretch' ? { autoOrient: input } : await image.metadata();
     const scaled = place(input, autoOrient.width, autoOrient.height);
     const pixels = await image
