@@ -7,7 +7,7 @@ import { loadPolicy } from '../../policies/load.ts';
 export const ALICE = 'arn:aws:kms:eu-west-1:111122223333:key/a11ce000-0000-4000-8000-000000000001';
 export const BOB = 'arn:aws:kms:eu-west-1:444455556666:key/b0b00000-0000-4000-8000-000000000002';
 
-export const GOOD = `apiVersion: accord/v1
+export const GOOD: string = `apiVersion: accord/v1
 collaboration: skin
 until: 2027-06-30
 parties:

@@ -2,6 +2,7 @@
 import { onnx } from 'onnx-proto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startComputer } from '../../../enclave/jail/gate-side.ts';
+import { ONNX_LIMITS } from '../../../enclave/jail/onnx/inspect.ts';
 import type { ModelPackage } from '../../../enclave/functions/model-package.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import * as models from './models.ts';
@@ -26,6 +27,24 @@ const scalar = (name: string, value: number): onnx.ITensorProto => models.floats
 
 test.each([
   ['garbage', () => models.meansModel(Buffer.from('garbage')), 'model/malformed-onnx', /malformed/],
+  [
+    'half of a model',
+    () => models.meansModel(models.bytesOf(models.modelOf(models.meansGraph())).subarray(0, 60)),
+    'model/malformed-onnx',
+    /malformed/,
+  ],
+  [
+    'more operators than are taken',
+    () => graph({ nodes: Array.from({ length: ONNX_LIMITS.nodes + 1 }, () => models.node('Relu', ['x'], ['y'])) }),
+    'model/too-complex',
+    /nodes/,
+  ],
+  [
+    'more weights than are taken',
+    () => graph({ initializers: [{ name: 'w', dims: [100_000, 100_000], dataType: 1 }] }),
+    'model/too-complex',
+    /100000|dimension|numbers/,
+  ],
   [
     'external data',
     () =>
