@@ -1,4 +1,5 @@
 /** Which key a KeyId means: a key ARN, or the bare id of a key in the caller's own account. */
+import { createHmac } from 'node:crypto';
 import { keyArn } from '../accounts.ts';
 import { AwsError } from '../errors.ts';
 import { parseArn } from '../iam/arn.ts';
@@ -41,4 +42,11 @@ export function liveKey(state: State, arn: string, now: number): KmsKey | undefi
 
 export function liveKeys(state: State, now: number): readonly KmsKey[] {
   return state.keys.filter(({ arn }) => liveKey(state, arn, now) !== undefined);
+}
+
+/** Names the key material without telling of it: 64 hexadecimal digits, as KMS has them. Keys are not rotated here. */
+export function materialId(key: KmsKey): string {
+  return createHmac('sha256', Buffer.from(key.material, 'base64'))
+    .update('accord/v1/local-kms/material-id')
+    .digest('hex');
 }

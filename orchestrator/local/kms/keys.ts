@@ -7,7 +7,7 @@ import { withKey } from '../state.ts';
 import type { JsonObject } from '../wire/json.ts';
 import { authorizeAccountAction, authorizedKey } from './authorize.ts';
 import type { KmsCall, Operation } from './call.ts';
-import { KEY_ID, keyNotFound, liveKey, liveKeys } from './key-ids.ts';
+import { KEY_ID, keyNotFound, liveKey, liveKeys, materialId } from './key-ids.ts';
 import { checkNewPolicy, readPolicyText } from './key-policies.ts';
 import { page } from './pages.ts';
 
@@ -180,5 +180,6 @@ function metadata(key: KmsKey): JsonObject {
     KeySpec: 'SYMMETRIC_DEFAULT',
     EncryptionAlgorithms: ['SYMMETRIC_DEFAULT'],
     MultiRegion: false,
+    CurrentKeyMaterialId: materialId(key),
   };
 }

@@ -11,7 +11,7 @@ import type { KmsCall, Operation } from './call.ts';
 import { decryptBlob, encryptBlob, keyIdOf } from './ciphertext.ts';
 import { envelopeFor } from './envelope.ts';
 import { readGrantTokens } from './grants.ts';
-import { KEY_ID, liveKeys, resolveKeyArn } from './key-ids.ts';
+import { KEY_ID, liveKeys, materialId, resolveKeyArn } from './key-ids.ts';
 import type { AttestedRecipient } from './recipient.ts';
 
 const ALGORITHMS = ['SYMMETRIC_DEFAULT', 'RSAES_OAEP_SHA_1', 'RSAES_OAEP_SHA_256', 'SM2PKE'];
@@ -56,7 +56,7 @@ export const decrypt: Operation = async (call) => {
   usable(key, algorithm);
   const plaintext = opened(key, blob, context);
   dryRun(call);
-  return { KeyId: key.arn, EncryptionAlgorithm: SYMMETRIC, ...handedOut(plaintext, recipient) };
+  return { KeyId: key.arn, EncryptionAlgorithm: SYMMETRIC, ...handedOut(plaintext, recipient, key) };
 };
 
 export const reEncrypt: Operation = async (call) => {
@@ -85,17 +85,19 @@ export const reEncrypt: Operation = async (call) => {
     KeyId: destination.arn,
     SourceEncryptionAlgorithm: SYMMETRIC,
     DestinationEncryptionAlgorithm: SYMMETRIC,
+    SourceKeyMaterialId: materialId(source),
+    DestinationKeyMaterialId: materialId(destination),
   };
 };
 
 export const generateDataKey: Operation = async (call) => {
   const made = await makeDataKey(call, 'kms:GenerateDataKey', () => readRecipient(call));
-  return { CiphertextBlob: made.blob, ...handedOut(made.plaintext, made.recipient), KeyId: made.key.arn };
+  return { CiphertextBlob: made.blob, ...handedOut(made.plaintext, made.recipient, made.key), KeyId: made.key.arn };
 };
 
 export const generateDataKeyWithoutPlaintext: Operation = async (call) => {
   const made = await makeDataKey(call, 'kms:GenerateDataKeyWithoutPlaintext', async () => undefined);
-  return { CiphertextBlob: made.blob, KeyId: made.key.arn };
+  return { CiphertextBlob: made.blob, KeyId: made.key.arn, KeyMaterialId: materialId(made.key) };
 };
 
 export const generateRandom: Operation = async (call) => {
@@ -138,8 +140,14 @@ async function makeDataKey(
 
 const algorithmKey = { 'kms:EncryptionAlgorithm': [SYMMETRIC] } as const;
 
-function handedOut(plaintext: Buffer, recipient: AttestedRecipient | undefined): JsonObject {
-  if (recipient === undefined) return { Plaintext: plaintext.toString('base64') };
+/** The key material is named to whom the plaintext is shown, and not where there is a recipient (KMS API reference). */
+function handedOut(plaintext: Buffer, recipient: AttestedRecipient | undefined, key?: KmsKey): JsonObject {
+  if (recipient === undefined) {
+    return {
+      Plaintext: plaintext.toString('base64'),
+      ...(key === undefined ? {} : { KeyMaterialId: materialId(key) }),
+    };
+  }
   return { CiphertextForRecipient: envelopeFor(recipient, plaintext).toString('base64') };
 }
 

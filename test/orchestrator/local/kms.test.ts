@@ -54,6 +54,24 @@ describe('encrypting and decrypting', () => {
     expect(opened.KeyId).toBe(ALICE_KEY);
   });
 
+  test('the key material that was used has a name, one for each key', async () => {
+    const kms = fixture.kms('alice');
+    const [one, other] = [await newKey(), await newKey()];
+    const named = async (KeyId: string): Promise<string | undefined> =>
+      (await kms.send(new DescribeKeyCommand({ KeyId }))).KeyMetadata?.CurrentKeyMaterialId;
+    const material = await named(one);
+    expect(material).toMatch(/^[0-9a-f]{64}$/);
+    expect(await named(other)).not.toBe(material);
+    const made = await kms.send(new GenerateDataKeyCommand({ KeyId: one, KeySpec: 'AES_256' }));
+    expect(made.KeyMaterialId).toBe(material);
+    const { CiphertextBlob } = made;
+    expect((await kms.send(new DecryptCommand({ CiphertextBlob }))).KeyMaterialId).toBe(material);
+    expect(await kms.send(new ReEncryptCommand({ CiphertextBlob, DestinationKeyId: other }))).toMatchObject({
+      SourceKeyMaterialId: material,
+      DestinationKeyMaterialId: await named(other),
+    });
+  });
+
   test('every other context, and every flipped bit, is refused', async () => {
     const kms = fixture.kms('alice');
     const made = await kms.send(

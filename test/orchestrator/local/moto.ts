@@ -1,4 +1,4 @@
-/** Moto, an emulator by others, from the root file system that `test/setup/aws-peers.mjs` makes. */
+/** Moto, an emulator by others, from the root file system that `npm run setup:peers` makes. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,7 +11,7 @@ const root = join(process.env['ACCORD_PEERS'] ?? join(homedir(), '.cache', 'acco
 
 /** Why moto cannot be started here, or undefined. */
 export function motoIsAbsent(): string | undefined {
-  if (!existsSync(join(root, 'ready'))) return `no moto in ${root}: run node test/setup/aws-peers.mjs as root`;
+  if (!existsSync(join(root, 'ready'))) return `no moto in ${root}: run npm run setup:peers as root`;
   return process.getuid?.() === 0 ? undefined : 'moto runs in a chroot, which needs root';
 }
 

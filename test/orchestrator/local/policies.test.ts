@@ -201,6 +201,19 @@ describe('grants', () => {
     expect(await use(KeyId)).toBe('AccessDeniedException');
   });
 
+  test('are listed for whom they name, page by page', async () => {
+    const grants = [await grant(await newKey(), { RetiringPrincipal: MALLORY_ARN })];
+    grants.push(await grant(await newKey(), { RetiringPrincipal: MALLORY_ARN }));
+    const mallory = fixture.kms('mallory');
+    const asked = { RetiringPrincipal: MALLORY_ARN, Limit: 1 };
+    const first = await mallory.send(new ListRetirableGrantsCommand(asked));
+    expect(first).toMatchObject({ Truncated: true, NextMarker: expect.any(String) });
+    const second = await mallory.send(new ListRetirableGrantsCommand({ ...asked, Marker: first.NextMarker }));
+    expect(second.Truncated).toBe(false);
+    const listed = [...(first.Grants ?? []), ...(second.Grants ?? [])].map(({ GrantId }) => GrantId);
+    expect(listed).toEqual(grants.map(({ GrantId }) => GrantId));
+  });
+
   test('hand on no more than they hold', async () => {
     const KeyId = await newKey();
     await grant(KeyId, { Operations: ['Encrypt', 'CreateGrant'] });

@@ -101,6 +101,7 @@ describe('a request with an attestation document', () => {
     const { CiphertextBlob } = await kms.send(new EncryptCommand({ KeyId, Plaintext: bytes('for the enclave') }));
     const answer = await kms.send(new DecryptCommand({ CiphertextBlob, Recipient: recipient(await document()) }));
     expect(answer.Plaintext).toBeUndefined();
+    expect(answer.KeyMaterialId).toBeUndefined();
     expect(answer.KeyId).toBe(KeyId);
     const envelope = answer.CiphertextForRecipient ?? new Uint8Array();
     expect(new TextDecoder().decode(await openForRecipient(envelope, key))).toBe('for the enclave');
