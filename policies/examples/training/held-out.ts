@@ -1,7 +1,7 @@
 /** How well an ONNX file does on pictures that no training saw: drawn anew, photographed, decoded, as real inputs are. */
 import * as ort from 'onnxruntime-node';
 import { SIDE } from './classifier.ts';
-import { DETECTOR_SIDE, GRID } from './detector.ts';
+import { DETECTOR_READING, DETECTOR_SIDE, GRID } from './detector.ts';
 import { lesion, LESION_FRAME, LESION_LABELS } from './lesions.ts';
 import { CLASSIFIER_TENSORS, DETECTOR_TENSORS } from './manifests.ts';
 import type { TensorNames } from './onnx.ts';
@@ -59,7 +59,7 @@ export async function detectorAgreement(onnx: Uint8Array, count: number, seed: n
   return agreed / all;
 }
 
-/** As the manifest describes it: scores from 0.4 up, overlapping boxes dropped. */
+/** As the manifest describes it: low scores and overlapping boxes dropped. */
 export function readGrid(grid: Float32Array): readonly Thing[] {
   const cells = GRID * GRID;
   const at = (channel: number, cell: number): number => grid[channel * cells + cell] ?? 0;
@@ -72,10 +72,12 @@ export function readGrid(grid: Float32Array): readonly Thing[] {
     const box = { x, y, width: sigmoid(at(3, cell)), height: sigmoid(at(4, cell)) };
     return { label, box, score: sigmoid(at(0, cell)) * share };
   })
-    .filter(({ score }) => score >= 0.4)
+    .filter(({ score }) => score >= DETECTOR_READING.scoreThreshold)
     .sort((a, b) => b.score - a.score);
   const kept: typeof candidates = [];
-  for (const one of candidates) if (!kept.some((other) => overlap(one, other) > 0.3)) kept.push(one);
+  for (const one of candidates) {
+    if (!kept.some((other) => overlap(one, other) > DETECTOR_READING.iouThreshold)) kept.push(one);
+  }
   return kept;
 }
 

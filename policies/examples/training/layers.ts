@@ -22,8 +22,11 @@ export interface Layer {
   readonly parameters: readonly Parameters[];
   /** The result is overwritten by the next call. */
   readonly forward: (input: Float64Array) => Float64Array;
-  /** From the gradient of the output to that of the input of the last `forward`; adds up those of the parameters. */
-  readonly backward: (gradient: Float64Array) => Float64Array;
+  /**
+   * From the gradient of the output to that of the input of the last `forward`, where that is `wanted`; adds up those of
+   * the parameters. The first layer's input is the picture, which nobody changes.
+   */
+  readonly backward: (gradient: Float64Array, wanted: boolean) => Float64Array;
 }
 
 export interface Convolution extends Layer {
@@ -112,8 +115,8 @@ export function convolution(
     return result;
   };
 
-  const backward = (gradient: Float64Array): Float64Array => {
-    paddedGradient.fill(0);
+  const backward = (gradient: Float64Array, wanted: boolean): Float64Array => {
+    if (wanted) paddedGradient.fill(0);
     const w = weights.values;
     const dw = weights.gradient;
     const db = bias.gradient;
@@ -127,6 +130,9 @@ export function convolution(
         db[o] = db[o]! + g;
         for (let t = 0; t < taps; t++) {
           dw[offset + t] = dw[offset + t]! + g * patches[at + t]!;
+        }
+        if (!wanted) continue;
+        for (let t = 0; t < taps; t++) {
           const from = source[at + t]!;
           paddedGradient[from] = paddedGradient[from]! + g * w[offset + t]!;
         }

@@ -1,5 +1,5 @@
 /** What the models say about themselves; the same numbers as in training. */
-import { DETECTOR_SIDE } from './detector.ts';
+import { DETECTOR_READING, DETECTOR_SIDE } from './detector.ts';
 import { INPUT_MEAN, INPUT_SCALE, INPUT_STD, SIDE } from './classifier.ts';
 import { LESION_LABELS } from './lesions.ts';
 import type { TensorNames } from './onnx.ts';
@@ -41,8 +41,7 @@ export const detectorManifest = (name: string): object => ({
     size: 'sigmoid',
     powers: { objectness: 1, classes: 1 },
     activations: { objectness: 'sigmoid', classes: 'softmax' },
-    scoreThreshold: 0.4,
-    iouThreshold: 0.3,
+    ...DETECTOR_READING,
     suppress: 'across-classes',
   },
 });

@@ -28,7 +28,7 @@ function predict({ layers }: Network, input: Float64Array): Float64Array {
 
 function learn({ layers }: Network, gradient: Float64Array): void {
   let g = gradient;
-  for (let i = layers.length - 1; i >= 0; i--) g = layers[i]?.backward(g) ?? g;
+  for (let i = layers.length - 1; i >= 0; i--) g = layers[i]?.backward(g, i > 0) ?? g;
 }
 
 export interface Examples {

@@ -55,7 +55,7 @@ const PROPORTIONS: readonly (readonly [number, number])[] = [
 function place(random: Random): Thing {
   const label = random.whole(0, SCENE_LABELS.length - 1);
   const [wide, high] = PROPORTIONS[label] ?? [1, 1];
-  const size = random.between(90, 190);
+  const size = random.between(120, 210);
   const width = (size * wide * random.between(0.9, 1.1)) / SCENE_FRAME.width;
   const height = (size * high * random.between(0.9, 1.1)) / SCENE_FRAME.height;
   const x = random.between(width / 2 + 0.01, 0.99 - width / 2);

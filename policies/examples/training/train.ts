@@ -1,6 +1,7 @@
 /**
- * Trains the models of the examples from their seeds. With `--check` it writes nothing, and exits 1 unless each model
- * reads at least 95 % of pictures kept from training rightly; without, it writes model, manifest and pictures.
+ * Trains the models of the examples from their seeds. With `--check` it writes nothing, and exits 1 unless each model,
+ * and the committed one where its bytes are others, reads at least 95 % of pictures kept from training rightly; without,
+ * it writes model, manifest and pictures.
  */
 import { readFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,6 +16,13 @@ interface Outcome {
   readonly folder: string;
   readonly share: number;
   readonly onnx: Uint8Array;
+  readonly committed: Committed;
+}
+/** How the model in the tree compares with the one just trained. */
+type Committed = 'none' | 'same' | { readonly share: number };
+interface Task {
+  readonly folder: string;
+  readonly committed: Uint8Array | undefined;
 }
 type Message = { readonly progress: string } | { readonly outcome: Outcome };
 
@@ -28,25 +36,38 @@ export async function main(argv: readonly string[], examples: string, self: URL)
     process.stderr.write(`train: there is no example ${unknown}; usage: train.mjs [--check] [EXAMPLE…], of ${known}\n`);
     return 2;
   }
-  const outcomes = await Promise.all(chosen.map(({ folder }) => inWorker(folder, self)));
-  let exitCode = 0;
-  for (const { folder, share, onnx } of outcomes) {
-    const committed = await readFile(join(examples, folder, 'model.onnx')).catch(() => undefined);
-    const same = committed !== undefined && Buffer.compare(committed, onnx) === 0;
-    const reached = share >= DEMANDED;
-    const verdict = reached ? 'enough' : `less than the ${DEMANDED * 100} % demanded`;
-    process.stdout.write(
-      `${folder}: ${(share * 100).toFixed(1)} % of ${PICTURES} pictures kept from training, ${verdict}; ` +
-        `${onnx.length} bytes, ${same ? 'the very model that is committed' : 'other bytes than the committed model'}\n`,
-    );
-    if (!reached) exitCode = 1;
-  }
-  if (exitCode !== 0 || argv.includes('--check')) return exitCode;
+  const check = argv.includes('--check');
+  const outcomes = await Promise.all(
+    chosen.map(async ({ folder }) => {
+      const committed = await readFile(join(examples, folder, 'model.onnx')).catch(() => undefined);
+      return inWorker({ folder, committed }, self);
+    }),
+  );
+  const good = outcomes.map((outcome) => told(outcome, check));
+  if (good.includes(false)) return 1;
+  if (check) return 0;
   for (const { folder, onnx } of outcomes) {
     const example = EXAMPLES.find((one) => one.folder === folder);
     if (example !== undefined) await write(join(examples, folder), example, onnx);
   }
   return 0;
+}
+
+/** Says how it went, and whether that is good enough: to be written, or, for a check, to stay. */
+function told({ folder, share, onnx, committed }: Outcome, check: boolean): boolean {
+  const percent = (part: number): string => `${(part * 100).toFixed(1)} %`;
+  const verdict = share >= DEMANDED ? 'enough' : `less than the ${percent(DEMANDED)} demanded`;
+  const comparison =
+    committed === 'none'
+      ? 'no model is committed'
+      : committed === 'same'
+        ? 'the very model that is committed'
+        : `other bytes than the committed model, which reads ${percent(committed.share)}`;
+  process.stdout.write(
+    `${folder}: ${percent(share)} of ${PICTURES} pictures kept from training, ${verdict}; ${onnx.length} bytes, ${comparison}\n`,
+  );
+  if (!check || committed === 'same') return share >= DEMANDED;
+  return share >= DEMANDED && committed !== 'none' && committed.share >= DEMANDED;
 }
 
 async function write(folder: string, { manifest, inputs }: Example, onnx: Uint8Array): Promise<void> {
@@ -60,11 +81,11 @@ async function write(folder: string, { manifest, inputs }: Example, onnx: Uint8A
   for (const [file, picture] of await inputs(onnx)) await writeFile(join(folder, 'inputs', file), picture);
 }
 
-function inWorker(folder: string, self: URL): Promise<Outcome> {
+function inWorker(task: Task, self: URL): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(self, { workerData: folder });
+    const worker = new Worker(self, { workerData: task });
     worker.on('message', (message: Message) => {
-      if ('progress' in message) process.stderr.write(`${folder}: ${message.progress}\n`);
+      if ('progress' in message) process.stderr.write(`${task.folder}: ${message.progress}\n`);
       else resolve(message.outcome);
     });
     worker.on('error', reject);
@@ -72,14 +93,24 @@ function inWorker(folder: string, self: URL): Promise<Outcome> {
 }
 
 /** What a worker does: one example. */
-async function work(folder: unknown): Promise<void> {
+async function work({ folder, committed }: Task): Promise<void> {
   const example = EXAMPLES.find((one) => one.folder === folder);
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, not a window
   const post = (message: Message): void => parentPort?.postMessage(message);
-  if (example === undefined) throw new Error(`there is no example ${String(folder)}`);
+  if (example === undefined) throw new Error(`there is no example ${folder}`);
   const onnx = example.train((progress) => post({ progress }));
   post({ progress: 'reading pictures kept from training' });
-  post({ outcome: { folder: example.folder, share: await example.measure(onnx, PICTURES), onnx } });
+  const share = await example.measure(onnx, PICTURES);
+  post({ outcome: { folder, share, onnx, committed: await compare(example, onnx, committed) } });
 }
 
-if (!isMainThread) await work(workerData);
+async function compare(example: Example, onnx: Uint8Array, committed: Uint8Array | undefined): Promise<Committed> {
+  if (committed === undefined) return 'none';
+  if (Buffer.compare(committed, onnx) === 0) return 'same';
+  return { share: await example.measure(committed, PICTURES) };
+}
+
+if (!isMainThread) {
+  const task: Task = workerData;
+  await work(task);
+}
