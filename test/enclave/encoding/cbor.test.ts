@@ -4,18 +4,9 @@ import { decodeCbor, encodeCbor, mapReader } from '../../../enclave/encoding/cbo
 import type { CborCode, CborLimits, CborValue } from '../../../enclave/encoding/cbor.ts';
 import { fromHex, toHex } from '../../../enclave/encoding/hex.ts';
 import { Failure } from '../../../policies/failure.ts';
+import { codeOf } from '../code-of.ts';
 
 const LIMITS: CborLimits = { maxBytes: 65_536 };
-
-function codeOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof Failure) return error.code;
-    throw error;
-  }
-  return 'accepted';
-}
 
 /** RFC 8949, appendix A: the examples within the subset, both ways. */
 const EXAMPLES: readonly (readonly [string, CborValue])[] = [

@@ -5,16 +5,7 @@ import { DER, context, der, derOid, derUnsigned, readBits, readBoolean, readDer,
 import type { DerCode, DerElement } from '../../../enclave/encoding/der.ts';
 import { fromHex, toHex } from '../../../enclave/encoding/hex.ts';
 import { Failure } from '../../../policies/failure.ts';
-
-function codeOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof Failure) return error.code;
-    throw error;
-  }
-  return 'accepted';
-}
+import { codeOf } from '../code-of.ts';
 
 const element = (hex: string): DerElement => readDer(fromHex(hex));
 const text = (identifier: number, ascii: string): DerElement =>

@@ -6,7 +6,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { packModel, parseModelPackage } from '../../../enclave/functions/model-package.ts';
 import { functionOf, type ModelManifest } from '../../../enclave/functions/model-manifest.ts';
-import { Failure } from '../../../policies/failure.ts';
+import { codeOf } from '../code-of.ts';
 
 const onnx = Uint8Array.of(1, 2, 3);
 const input = {
@@ -43,15 +43,6 @@ const priors = { levels: [{ columns: 4, rows: 4, sizes: [[0.1, 0.1]] }], varianc
 const pack = (manifest: unknown): Uint8Array => packModel(JSON.stringify(manifest), onnx);
 const parse = (manifest: object, kind: Parameters<typeof parseModelPackage>[1] = 'image-classification') =>
   parseModelPackage(pack({ ...classifier, ...manifest }), kind);
-const codeOf = (work: () => unknown): string => {
-  try {
-    work();
-    return 'none';
-  } catch (error) {
-    return error instanceof Failure ? error.code : String(error);
-  }
-};
-
 describe('a package', () => {
   test('comes apart as it was put together, and is named by one digest', () => {
     fc.assert(
