@@ -1,4 +1,5 @@
 /** The orchestrator's interface as the coordinator's own verbs use it. Parties have a client that believes less. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { problemOf, unreachable } from '../../parties/coordinator/problem.ts';
 import { Failure } from '../../policies/failure.ts';
 import { printable } from '../../parties/session/refusal.ts';
@@ -24,6 +25,8 @@ export interface OrchestratorClient {
 const DEFAULT_URL = 'http://127.0.0.1:7400';
 /** A launch unpacks and starts an enclave, and waits until it serves. */
 const ANSWER_MS = 120_000;
+/** Until one that is opening its database is asked again. */
+const STARTING_MS = 250;
 
 /** `--orchestrator`, else ACCORD_ORCHESTRATOR, else this machine's. */
 export function orchestratorOf(io: Io, option: string | undefined): OrchestratorClient {
@@ -48,8 +51,16 @@ function postOf(body: Answer | undefined): RequestInit {
 
 async function answerOf(url: URL, init: RequestInit, signal: AbortSignal): Promise<Answer> {
   const late = AbortSignal.timeout(ANSWER_MS);
-  const response = await ask(url, { ...init, signal: AbortSignal.any([signal, late]) }, signal, late);
-  return readJson(response, url);
+  for (;;) {
+    try {
+      const response = await ask(url, { ...init, signal: AbortSignal.any([signal, late]) }, signal, late);
+      return await readJson(response, url);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.code !== 'orchestrator/starting' || late.aborted) throw error;
+      await sleep(STARTING_MS);
+      signal.throwIfAborted();
+    }
+  }
 }
 
 async function ask(url: URL, init: RequestInit, signal: AbortSignal, late?: AbortSignal): Promise<Response> {
