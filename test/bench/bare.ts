@@ -2,6 +2,7 @@
  * The reference of a confidential call: the same decoding and the same ONNX run in one process, without any of the
  * checks. One thread, encoded bytes in, candidates out.
  */
+import type Sharp from 'sharp';
 import type { Candidate, OutputTensor } from '../../enclave/functions/candidate.ts';
 import { classify } from '../../enclave/functions/image-classification/compute.ts';
 import { packModel, parseModelPackage } from '../../enclave/functions/model-package.ts';
@@ -12,7 +13,7 @@ import { OUTPUT } from './samples.ts';
 import type { Subject } from './samples.ts';
 
 // Loaded late: a process that measures the memory of others should not have these libraries itself yet.
-export async function loadSharp(): Promise<(typeof import('sharp'))['default']> {
+export async function loadSharp(): Promise<typeof Sharp> {
   const { default: sharp } = await import('sharp');
   sharp.cache(false);
   sharp.concurrency(1);

@@ -81,7 +81,7 @@ async function emitCall(
       ratio: rounded(found.ratio, 3),
       target: target === 'ratio' ? `<= ${RATIO} x bare` : `<= bare + ${DIFFERENCE_MS} ms`,
       met: target === 'ratio' ? found.ratio <= RATIO : found.difference <= DIFFERENCE_MS,
-      note: `${rounded(found.difference)} ms over bare (median of the differences); sealed, relayed, opened, computed in jails, padded, sealed, opened; bare: same decoding and ONNX run in one process; one thread on both sides`,
+      note: `${rounded(found.difference)} ms over bare (median of the differences), quickest rounds ${rounded(found.quickest.value)} and ${rounded(found.quickest.reference)} ms; sealed, relayed, opened, computed in jails, padded, sealed, opened; bare: same decoding and ONNX run in one process; one thread on both sides`,
     });
   });
 }

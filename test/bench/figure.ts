@@ -52,6 +52,8 @@ export interface Compared {
   readonly reference: number;
   readonly ratio: number;
   readonly difference: number;
+  /** The quickest round of each: on a busy machine, the closest to what the work itself takes. */
+  readonly quickest: { readonly value: number; readonly reference: number };
 }
 
 /** Runs two pieces of work in turn, A B B A A B …, so that both see the same machine. */
@@ -78,5 +80,6 @@ export async function interleaved(
     reference: median(b),
     ratio: median(a.map((value, index) => value / (b[index] ?? Number.NaN))),
     difference: median(a.map((value, index) => value - (b[index] ?? Number.NaN))),
+    quickest: { value: Math.min(...a), reference: Math.min(...b) },
   };
 }

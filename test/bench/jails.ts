@@ -65,7 +65,7 @@ export async function benchJails(emit: Emit): Promise<void> {
           ratio: rounded(found.ratio, 3),
           target: 'none: for the reader',
           met: true,
-          note: `${rounded(found.difference)} ms over bare; the part of a call that is not session, relay and sealing`,
+          note: `${rounded(found.difference)} ms over bare, quickest rounds ${rounded(found.quickest.value)} and ${rounded(found.quickest.reference)} ms; the part of a call that is not session, relay and sealing`,
         });
       });
       const starts: number[] = [];
