@@ -11,8 +11,8 @@ import type { Collaboration, EnclaveProcesses, WholePath } from './whole-path.ts
 
 export type CallFigure = 'call' | 'session' | 'memory';
 
-const FAST_ROUNDS = 150;
-const NANO_ROUNDS = 60;
+const FAST_ROUNDS = 60;
+const NANO_ROUNDS = 80;
 const EXAMPLE_ROUNDS = 200;
 const RATIO = 1.1;
 const DIFFERENCE_MS = 5;

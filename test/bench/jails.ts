@@ -13,7 +13,7 @@ import type { Emit } from './figure.ts';
 import { OUTPUT, airShow, detector, vectorsFolder } from './samples.ts';
 import type { Subject } from './samples.ts';
 
-const ROUNDS = 40;
+const ROUNDS = 25;
 const STARTS = 5;
 
 const policy: FunctionPolicy = {
