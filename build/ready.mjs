@@ -180,9 +180,8 @@ export function hand(program, args, env = process.env) {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [program, ...args], { cwd: process.cwd(), stdio: 'inherit', env });
     const pass = (signal) => child.kill(signal);
-    // A terminal sends Ctrl-C to the whole group; we only have to outlive the child to report its exit code.
-    process.on('SIGINT', () => {});
-    process.on('SIGTERM', pass);
+    // We outlive the child, to report its exit code. A terminal sends Ctrl-C to it too, but whoever signals us alone does not.
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, pass);
     child.on('close', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 1)));
   });
 }

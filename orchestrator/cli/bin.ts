@@ -7,10 +7,16 @@ import { dispatch, Interrupted } from './dispatch.ts';
 import { VERBS } from './table.ts';
 import { VERSION } from './version.ts';
 
+/** One Ctrl-C can arrive twice: from the terminal, and from a program (npm, for one) that passes it on. */
+const ECHO_MS = 500;
+
 const interruption = new AbortController();
+let interruptedAt = 0;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
-    if (interruption.signal.aborted && signal === 'SIGINT') process.exit(130); // the second Ctrl-C does not wait
+    if (!interruption.signal.aborted) interruptedAt = performance.now();
+    // The second Ctrl-C does not wait.
+    else if (signal === 'SIGINT' && performance.now() - interruptedAt > ECHO_MS) process.exit(130);
     interruption.abort(new Interrupted());
   });
 }

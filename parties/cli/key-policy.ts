@@ -54,11 +54,11 @@ export const verb: Verb = {
     const aws = { profile: options.profile, region, env: io.env };
     const kms = createKms(aws);
     const offline = !options.apply && !options.add && options.caller !== undefined && options.contributor !== undefined;
-    const identity = offline ? undefined : await callerIdentity(createSts(aws));
+    const identity = offline ? undefined : await callerIdentity(createSts(aws), io.signal);
     if (identity !== undefined) demandOwnAccount(identity, account, options.key);
-    const metadata = offline ? undefined : await describe(kms, options.key);
+    const metadata = offline ? undefined : await describe(kms, options.key, io.signal);
     if (metadata !== undefined) demandUsableKey(metadata);
-    const before = offline ? undefined : await policyInForce(kms, options.key);
+    const before = offline ? undefined : await policyInForce(kms, options.key, io.signal);
     const kept = options.add ? termsToKeep(before, options.key) : undefined;
     const terms: KeyPolicyTerms = {
       keyArn: options.key,
@@ -72,7 +72,7 @@ export const verb: Verb = {
     const policy = keyPolicy(terms);
     const text = keyPolicyText(policy);
     const change = compareKeyPolicies(before, policy, options.key);
-    if (options.apply) await apply(kms, options.key, { before, policy, text });
+    if (options.apply) await apply(kms, options.key, { before, policy, text }, io.signal);
     const outcome = { terms, policy, text, change, applied: options.apply, warnings: warnings(account, metadata) };
     if (options.json) io.out(`${JSON.stringify(asJson(outcome))}\n`);
     else report(outcome, io);
@@ -200,9 +200,9 @@ function demandOwnAccount(identity: CallerIdentity, account: string, keyArn: str
   );
 }
 
-async function describe(kms: KMSClient, keyArn: string): Promise<KeyMetadata | undefined> {
+async function describe(kms: KMSClient, keyArn: string, signal: AbortSignal): Promise<KeyMetadata | undefined> {
   try {
-    return (await kms.send(new DescribeKeyCommand({ KeyId: keyArn }))).KeyMetadata;
+    return (await kms.send(new DescribeKeyCommand({ KeyId: keyArn }), { abortSignal: signal })).KeyMetadata;
   } catch (cause) {
     throw awsFailure(cause, 'describing the key');
   }
@@ -224,9 +224,10 @@ function demandUsableKey({ Arn, KeySpec, KeyUsage, MultiRegion, KeyState }: KeyM
   });
 }
 
-async function policyInForce(kms: KMSClient, keyArn: string): Promise<string> {
+async function policyInForce(kms: KMSClient, keyArn: string, signal: AbortSignal): Promise<string> {
   try {
-    return (await kms.send(new GetKeyPolicyCommand({ KeyId: keyArn, PolicyName: 'default' }))).Policy ?? '';
+    const command = new GetKeyPolicyCommand({ KeyId: keyArn, PolicyName: 'default' });
+    return (await kms.send(command, { abortSignal: signal })).Policy ?? '';
   } catch (cause) {
     throw awsFailure(cause, "reading the key's policy");
   }
@@ -247,11 +248,13 @@ async function apply(
   kms: KMSClient,
   keyArn: string,
   { before, policy, text }: { readonly before: string | undefined; readonly policy: KeyPolicy; readonly text: string },
+  signal: AbortSignal,
 ): Promise<void> {
   if (before !== undefined && isSamePolicy(before, policy)) return;
   try {
     // BypassPolicyLockoutSafetyCheck is left out on purpose, everywhere.
-    await kms.send(new PutKeyPolicyCommand({ KeyId: keyArn, PolicyName: 'default', Policy: text }));
+    const command = new PutKeyPolicyCommand({ KeyId: keyArn, PolicyName: 'default', Policy: text });
+    await kms.send(command, { abortSignal: signal });
   } catch (cause) {
     if (cause instanceof Error && /will not allow you to update/.test(cause.message)) {
       throw new Failure<KeyPolicyVerbCode>(
@@ -267,7 +270,7 @@ async function apply(
     }
     throw awsFailure(cause, "putting the key's policy");
   }
-  if (!isSamePolicy(await policyInForce(kms, keyArn), policy)) {
+  if (!isSamePolicy(await policyInForce(kms, keyArn, signal), policy)) {
     throw new Failure<KeyPolicyVerbCode>(
       'refused',
       'key-policy/not-applied',

@@ -53,9 +53,13 @@ export interface CallerIdentity {
 }
 
 /** Who the credentials belong to. Throws `Failure<KmsClientCode>`. */
-export async function callerIdentity(sts: STSClient): Promise<CallerIdentity> {
+export async function callerIdentity(sts: STSClient, signal?: AbortSignal): Promise<CallerIdentity> {
   try {
-    const { Account: account = '', Arn: arn = '' } = await sts.send(new GetCallerIdentityCommand({}));
+    const answer = await sts.send(
+      new GetCallerIdentityCommand({}),
+      signal === undefined ? {} : { abortSignal: signal },
+    );
+    const { Account: account = '', Arn: arn = '' } = answer;
     return { account, arn, principalArn: principalOf(arn) };
   } catch (cause) {
     throw awsFailure(cause, 'asking AWS who this is');
@@ -108,19 +112,18 @@ interface ClientConfig {
   readonly credentials: ReturnType<typeof fromNodeProviderChain> | SessionCredentials;
   readonly maxAttempts: number;
   readonly endpoint?: string;
-  readonly requestHandler?: NodeHttpHandler;
+  readonly requestHandler: NodeHttpHandler;
 }
 
 function clientConfig(
   { profile, credentials: assumed, region, env }: AwsSettings,
   service: 'KMS' | 'STS',
 ): ClientConfig {
-  const requestHandler = caHandler(env['AWS_CA_BUNDLE']);
+  const requestHandler = patientHandler(env['AWS_CA_BUNDLE']);
   const endpointOf = (name: 'KMS' | 'STS'): { readonly endpoint?: string } => {
     const endpoint = env[`AWS_ENDPOINT_URL_${name}`] ?? env['AWS_ENDPOINT_URL'];
     return endpoint === undefined ? {} : { endpoint };
   };
-  const transport = requestHandler === undefined ? {} : { requestHandler };
   const files = {
     ...(env['AWS_SHARED_CREDENTIALS_FILE'] === undefined ? {} : { filepath: env['AWS_SHARED_CREDENTIALS_FILE'] }),
     ...(env['AWS_CONFIG_FILE'] === undefined ? {} : { configFilepath: env['AWS_CONFIG_FILE'] }),
@@ -131,16 +134,29 @@ function clientConfig(
       ...(named === undefined ? {} : { profile: named }),
       ...files,
       // Profiles that assume a role ask an STS of their own for it.
-      clientConfig: { region, ...transport, ...endpointOf('STS') },
+      clientConfig: { region, requestHandler, ...endpointOf('STS') },
     });
-  return { region, credentials: assumed ?? chain(), maxAttempts: 3, ...transport, ...endpointOf(service) };
+  return { region, credentials: assumed ?? chain(), maxAttempts: MAX_ATTEMPTS, requestHandler, ...endpointOf(service) };
+}
+
+/** Three tries of eight seconds: a KMS that takes a connection and never answers is unreachable, not waited for. */
+const MAX_ATTEMPTS = 3;
+const ANSWER_MS = 8_000;
+
+function patientHandler(bundle: string | undefined): NodeHttpHandler {
+  return new NodeHttpHandler({
+    httpsAgent: new Agent({ keepAlive: true, ...rootsOf(bundle) }),
+    connectionTimeout: ANSWER_MS,
+    requestTimeout: ANSWER_MS,
+    throwOnRequestTimeout: true,
+  });
 }
 
 /** As the `aws` command line takes it: the bundle's roots, and no others. */
-function caHandler(bundle: string | undefined): NodeHttpHandler | undefined {
-  if (bundle === undefined || bundle === '') return undefined;
+function rootsOf(bundle: string | undefined): { readonly ca?: string } {
+  if (bundle === undefined || bundle === '') return {};
   try {
-    return new NodeHttpHandler({ httpsAgent: new Agent({ ca: readFileSync(bundle, 'utf8'), keepAlive: true }) });
+    return { ca: readFileSync(bundle, 'utf8') };
   } catch (cause) {
     throw new Failure<KmsClientCode>('environment', 'aws/ca-bundle', 'AWS_CA_BUNDLE names a file that cannot be read', {
       where: bundle,
