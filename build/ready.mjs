@@ -185,3 +185,6 @@ export function hand(program, args, env = process.env) {
     child.on('close', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 1)));
   });
 }
+
+// `npm run compile`
+if (process.argv[1] === fileURLToPath(import.meta.url)) await ready();

@@ -34,12 +34,12 @@ export function sizeImage(
   eifBytes: number,
   unpackedBytes: number,
 ): Sizing {
-  const callers = new Set(Object.values(policy.functions).flatMap(({ calls }) => Object.keys(calls))).size;
+  const functions = Object.keys(policy.functions).length;
   const terms: readonly SizingTerm[] = [
     { what: 'unpacked ramdisks (Node, enclave, packages)', MiB: Math.ceil(unpackedBytes / MiB) },
     { what: 'kernel, init and page tables', MiB: SYSTEM_MIB },
     { what: 'the gate', MiB: GATE_MIB },
-    { what: `a decoding and a computing process for each of ${callers} calling parties`, MiB: callers * JAIL_MIB },
+    { what: `a decoding and a computing process for ${functionsInWords(functions)}`, MiB: functions * JAIL_MIB },
   ];
   const needed = terms.reduce((sum, term) => sum + term.MiB, 0);
   // nitro-cli refuses to start an enclave with less than four times its EIF.
@@ -61,4 +61,8 @@ export function sizeImage(
     cpus: 2 * Math.ceil(cpus / 2),
     notes,
   };
+}
+
+function functionsInWords(count: number): string {
+  return count === 1 ? 'the function' : `each of ${count} functions`;
 }
