@@ -4,7 +4,7 @@
  * request id, which the enclave answers from the same ticket.
  *
  *     HOME/calls/<request id>.json = { requestId, policyDigest, function, inputSha256, inputBytes, madeAt, outcome,
- *                                       receipt of the last answer }
+ *                                       receipt of the answer }
  *     outcome = "open" | "answered" | "closed"
  *
  * "open" until an answer came. "closed" means that asking again under this id can bring no other answer.
@@ -94,14 +94,19 @@ export async function chooseCall(
   return { record, repeated: false };
 }
 
-/** Notes how a call ended, with the receipt of an answer. */
+/**
+ * Notes how a call ended, with the receipt of an answer. A call ends once: what the disk holds of an answered or closed
+ * one stays as it is, whatever a repetition of it, here or in another process, meets with.
+ */
 export async function settleCall(
   home: Home,
   record: CallRecord,
   outcome: CallOutcome,
   receipt?: Receipt,
 ): Promise<void> {
-  if (record.outcome === outcome && receipt === undefined) return;
+  if (outcome === 'open') return;
+  const stored = await readRecord(recordPath(home, record));
+  if (stored !== undefined && stored.outcome !== 'open') return;
   await save(home, { ...record, outcome }, receipt);
 }
 
@@ -177,7 +182,10 @@ async function readRecord(path: string): Promise<CallRecord | undefined> {
 }
 
 async function save(home: Home, record: CallRecord, receipt?: Receipt): Promise<void> {
-  const folder = join(home.path, 'calls');
-  await makePrivateFolder(folder);
-  await writePrivateFile(join(folder, `${record.requestId}.json`), `${JSON.stringify({ v: 1, ...record, receipt })}\n`);
+  await makePrivateFolder(join(home.path, 'calls'));
+  await writePrivateFile(recordPath(home, record), `${JSON.stringify({ v: 1, ...record, receipt })}\n`);
+}
+
+function recordPath(home: Home, { requestId }: CallRecord): string {
+  return join(home.path, 'calls', `${requestId}.json`);
 }

@@ -74,6 +74,47 @@ describe('the same call again', () => {
   });
 });
 
+describe('a call ends once', () => {
+  const RECEIPT = { answeredAt: NOW.toISOString(), moduleId: 'm', pcr0: 'ab', outputSha256: 'cd' };
+  const stored = async (requestId: string): Promise<unknown> =>
+    JSON.parse(await readFile(join(home.path, 'calls', `${requestId}.json`), 'utf8'));
+
+  test.each(['busy', 'kms-unavailable', 'expired', 'changed'] as const)(
+    'an answered one that is asked again and refused (%s) stays answered, with its receipt',
+    async (refused) => {
+      const { record } = await choose();
+      await settleCall(home, record, 'answered', RECEIPT);
+      const again = await choose(SUBJECT, { retry: record.requestId });
+      await settleCall(home, again.record, outcomeOfRefusal(refused));
+      expect(await stored(record.requestId)).toMatchObject({ outcome: 'answered', receipt: RECEIPT });
+      expect((await choose()).repeated).toBe(false);
+    },
+  );
+
+  test('so does one that another process saw answered meanwhile', async () => {
+    const { record } = await choose();
+    await settleCall(home, record, 'answered', RECEIPT);
+    await settleCall(home, record, 'open');
+    await settleCall(home, record, 'closed');
+    expect(await stored(record.requestId)).toMatchObject({ outcome: 'answered', receipt: RECEIPT });
+  });
+
+  test('the receipt is that of the first answer', async () => {
+    const { record } = await choose();
+    await settleCall(home, record, 'answered', RECEIPT);
+    const again = await choose(SUBJECT, { retry: record.requestId });
+    await settleCall(home, again.record, 'answered', { ...RECEIPT, answeredAt: '2027-01-01T00:00:00.000Z' });
+    expect(await stored(record.requestId)).toMatchObject({ receipt: RECEIPT });
+  });
+
+  test('a closed one is not opened again', async () => {
+    const { record } = await choose();
+    await settleCall(home, record, outcomeOfRefusal('changed'));
+    await settleCall(home, record, outcomeOfRefusal('busy'));
+    expect(await stored(record.requestId)).toMatchObject({ outcome: 'closed' });
+  });
+});
+
 describe('--retry', () => {
   test('takes an answered call, by the first digits of its id', async () => {
     const { record } = await choose();
