@@ -33,8 +33,12 @@ function wantedOf(argv: readonly string[]): ReadonlySet<Name> | undefined {
 
 /** What runs beside this process, and must not outlive it. */
 let running: WholePath | undefined;
+let interrupted = false;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => void (running?.close() ?? Promise.resolve()).finally(() => process.exit(130)));
+  process.once(signal, () => {
+    interrupted = true;
+    void (running?.close() ?? Promise.resolve()).finally(() => process.exit(130));
+  });
 }
 
 async function main(): Promise<number> {
@@ -50,10 +54,11 @@ async function main(): Promise<number> {
   ];
   let exitCode = 0;
   for (const [asked, bench] of benches) {
-    if (!asked) continue;
+    if (!asked || interrupted) continue;
     try {
       await bench();
     } catch (error) {
+      if (interrupted) return 130; // what was being measured was stopped under its hands
       process.stderr.write(`bench: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
       exitCode = 1;
     }
