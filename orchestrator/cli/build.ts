@@ -10,7 +10,7 @@ import { renderPcrs } from '../../parties/cli/measure.ts';
 import { readPolicy } from '../../parties/cli/policy-files.ts';
 import { renderWeakenings, wrap } from '../../parties/cli/render-policy.ts';
 import type { Verb } from '../../parties/cli/verb.ts';
-import { readArguments, usage } from './arguments.ts';
+import { readArguments, usage } from '../../parties/cli/arguments.ts';
 
 const HELP = `usage: accord build POLICY --target local [--trust FILE] -o DIR [--json]
 

@@ -1,6 +1,6 @@
 /** `accord console`: the last lines an enclave printed, and why it ended. */
 import type { Verb } from '../../parties/cli/verb.ts';
-import { readArguments } from './arguments.ts';
+import { readArguments } from '../../parties/cli/arguments.ts';
 import { orchestratorOf, shown } from './client.ts';
 
 export const verb: Verb = {

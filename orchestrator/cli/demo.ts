@@ -1,7 +1,7 @@
 /** `accord demo`: the whole story on one machine, every claim of it checked. */
 import { join } from 'node:path';
 import type { Verb } from '../../parties/cli/verb.ts';
-import { readArguments } from './arguments.ts';
+import { readArguments } from '../../parties/cli/arguments.ts';
 
 export const verb: Verb = {
   name: 'demo',

@@ -5,7 +5,7 @@ import { ENCLAVE_ROLE, HOME_REGION, WELL_KNOWN, keyArn } from '../local/accounts
 import type { LocalAws } from '../local/aws.ts';
 import { startLocalAws } from '../local/aws.ts';
 import { LOG_FILE } from '../local/request-log.ts';
-import { readArguments, readNumber, usage } from './arguments.ts';
+import { readArguments, readNumber, usage } from '../../parties/cli/arguments.ts';
 import { stopped, timeToStop, UNTIL_EOF_HELP } from './service.ts';
 
 const DEFAULT_PORT = 7401;

@@ -2,7 +2,7 @@
 import { readPolicy } from '../../parties/cli/policy-files.ts';
 import type { Io, Verb } from '../../parties/cli/verb.ts';
 import { Failure } from '../../policies/failure.ts';
-import { readArguments, usage } from './arguments.ts';
+import { readArguments, usage } from '../../parties/cli/arguments.ts';
 import { orchestratorOf, shown } from './client.ts';
 import type { Answer, OrchestratorClient } from './client.ts';
 

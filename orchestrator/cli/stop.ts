@@ -1,6 +1,6 @@
 /** `accord stop`: ends an enclave. What was contributed stays; `accord run` starts it again. */
 import type { Verb } from '../../parties/cli/verb.ts';
-import { readArguments } from './arguments.ts';
+import { readArguments } from '../../parties/cli/arguments.ts';
 import { orchestratorOf, shown } from './client.ts';
 
 export const verb: Verb = {

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { Verb } from '../../parties/cli/verb.ts';
 import { Failure } from '../../policies/failure.ts';
 import { isLoopback } from '../guard.ts';
-import { readArguments, readNumber, usage } from './arguments.ts';
+import { readArguments, readNumber, usage } from '../../parties/cli/arguments.ts';
 import { stopped, timeToStop, UNTIL_EOF_HELP } from './service.ts';
 
 const DEFAULT_PORT = '7400';

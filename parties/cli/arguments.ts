@@ -1,21 +1,25 @@
-/** Options as the parties' verbs declare them; what is not declared is a usage error that says where the help is. */
+/** Options as verbs declare them; what is not declared is a usage error that says where the help is. */
 import { parseArgs } from 'node:util';
 import type { ParseArgsConfig } from 'node:util';
-import { usage } from './policy-arguments.ts';
+import { isCalendarDate } from '../../policies/date.ts';
+import { Failure } from '../../policies/failure.ts';
+
+export type ArgumentCode = 'cli/arguments';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 type Parsed<O extends Options> = ReturnType<
   typeof parseArgs<{ options: O; strict: true; allowPositionals: true; args: string[] }>
 >;
 
-/** `accept` names what stands without an option, in order: exactly these are taken. */
+/** `accept` names what stands without an option, in order: `['POLICY']`, exactly these; `any` takes any number. */
 export function readArguments<const O extends Options>(
   verb: string,
   argv: readonly string[],
   options: O,
-  accept: readonly string[] = [],
+  accept: readonly string[] | 'any' = [],
 ): Parsed<O> {
   const parsed = parse(verb, argv, options);
+  if (accept === 'any') return parsed;
   const missing = accept[parsed.positionals.length];
   if (missing !== undefined) throw usage(verb, `${missing} is missing`);
   const extra = parsed.positionals[accept.length];
@@ -31,10 +35,30 @@ function parse<const O extends Options>(verb: string, argv: readonly string[], o
   }
 }
 
+/** A whole number from 0 to `most`. */
+export function readNumber(verb: string, option: string, text: string, most: number): number {
+  const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+  if (value <= most) return value;
+  throw usage(verb, `--${option} takes a whole number from 0 to ${most}, not "${text}"`);
+}
+
 /** An option without which the verb cannot do anything. */
 export function demand(verb: string, option: string, value: string | undefined): string {
   if (value !== undefined && value !== '') return value;
   throw usage(verb, `${option} is missing`);
+}
+
+const ISO_8601 = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d))?$/;
+
+/** A day (its beginning, UTC) or a time of `--at`. Without a zone a time means another thing on each machine: not taken. */
+export function readTime(verb: string, text: string): Date {
+  const time = new Date(text);
+  if (ISO_8601.test(text) && isCalendarDate(text.slice(0, 10)) && !Number.isNaN(time.getTime())) return time;
+  throw usage(verb, `--at takes a time with its zone, like 2027-06-30T12:00:00Z, not "${text}"`);
+}
+
+export function usage(verb: string, message: string): Failure<ArgumentCode> {
+  return new Failure('usage', 'cli/arguments', message, { hint: `see accord ${verb} --help` });
 }
 
 /** The options of every verb that acts for a party. */

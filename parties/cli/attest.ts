@@ -1,4 +1,3 @@
-import { parseArgs } from 'node:util';
 import { fromHex } from '../../enclave/encoding/hex.ts';
 import { EXIT_CODES, Failure } from '../../policies/failure.ts';
 import type { PolicyDigest } from '../../policies/model.ts';
@@ -6,11 +5,11 @@ import { parseDuration } from '../../policies/units.ts';
 import { openExpectations } from '../attestation/compare.ts';
 import { awsRoot, notChecked, parseAttestation, verifyAttestation } from '../attestation/verify.ts';
 import type { AttestationDocument, Expectation, NotChecked, PcrExpectations } from '../attestation/verify.ts';
+import { readArguments, readTime, usage } from './arguments.ts';
 import { readDocument, readRoot } from './attest-input.ts';
 import { fetchLive } from './attest-live.ts';
 import { renderReport, reportFailed, reportValid } from './attest-report.ts';
 import type { AttestReport } from './attest-report.ts';
-import { usage } from './policy-arguments.ts';
 import type { Io, Verb } from './verb.ts';
 
 const HELP = `usage: accord attest --document FILE [--at TIME] [--pcr N=HEX…] [--nonce HEX] [--root aws|FILE]
@@ -48,14 +47,12 @@ export const verb: Verb = {
   summary: 'verify an attestation document',
   help: HELP,
   async run(argv, io) {
-    const options = parse(argv);
+    const options = readArguments('attest', argv, OPTIONS).values;
     if (options.document === undefined) return live(options, io);
     if (isLive(options)) throw usage('attest', '--document is judged by itself: no home or orchestrator is asked');
     return offline({ ...options, document: options.document }, io);
   },
 };
-
-type Options = ReturnType<typeof parse>;
 
 /** Judges a recorded document, without asking anybody. */
 async function offline(options: Options & { readonly document: string }, io: Io): Promise<number> {
@@ -92,11 +89,8 @@ async function live(options: Options, io: Io): Promise<number> {
     throw usage('attest', '--orchestrator and --collaboration go together');
   }
   const named = orchestrator !== undefined && collaboration !== undefined;
-  if (
-    !named &&
-    (options.pcrs.length > 0 ||
-      [options.policyDigest, options.root, options.maxAge].some((option) => option !== undefined))
-  ) {
+  const statable = [options.pcr, options['policy-digest'], options.root, options['max-age']];
+  if (!named && statable.some((option) => option !== undefined)) {
     throw usage(
       'attest',
       'a home has pins of its own: --pcr, --policy-digest, --max-age and --root go with --orchestrator',
@@ -104,7 +98,8 @@ async function live(options: Options, io: Io): Promise<number> {
   }
   const stated = { ...expectationOf(options), roots: [await readRoot(io, options.root ?? 'aws')] };
   const source = named ? { orchestrator, collaboration, expectation: stated } : { choice: options };
-  const found = await fetchLive(source, options, io);
+  const kept = { allowDebug: options['allow-debug'], save: options.save };
+  const found = await fetchLive(source, kept, io);
   const { expectation } = found;
   const root = expectation.roots[0] ?? awsRoot;
   if (found.document === undefined) {
@@ -135,71 +130,33 @@ function isVerdict(error: unknown): error is Failure {
   return error instanceof Failure && (error.kind === 'refused' || error.kind === 'malformed');
 }
 
-function parse(argv: readonly string[]): {
-  readonly document: string | undefined;
-  readonly at: string | undefined;
-  readonly pcrs: readonly string[];
-  readonly nonce: string | undefined;
-  readonly policyDigest: string | undefined;
-  readonly maxAge: string | undefined;
-  readonly root: string | undefined;
-  readonly allowDebug: boolean;
-  readonly home: string | undefined;
-  readonly party: string | undefined;
-  readonly orchestrator: string | undefined;
-  readonly collaboration: string | undefined;
-  readonly save: string | undefined;
-  readonly json: boolean;
-} {
-  try {
-    const { values } = parseArgs({
-      args: [...argv],
-      options: {
-        document: { type: 'string' },
-        at: { type: 'string' },
-        pcr: { type: 'string', multiple: true },
-        nonce: { type: 'string' },
-        'policy-digest': { type: 'string' },
-        'max-age': { type: 'string' },
-        root: { type: 'string' },
-        'allow-debug': { type: 'boolean' },
-        home: { type: 'string' },
-        party: { type: 'string' },
-        orchestrator: { type: 'string' },
-        collaboration: { type: 'string' },
-        save: { type: 'string' },
-        json: { type: 'boolean' },
-      },
-    });
-    const {
-      document,
-      at,
-      pcr = [],
-      nonce,
-      root,
-      home,
-      party,
-      orchestrator,
-      collaboration,
-      save,
-      json = false,
-    } = values;
-    const { 'policy-digest': policyDigest, 'max-age': maxAge, 'allow-debug': allowDebug = false } = values;
-    const live = { home, party, orchestrator, collaboration, save };
-    return { document, at, pcrs: pcr, nonce, policyDigest, maxAge, root, allowDebug, ...live, json };
-  } catch (error) {
-    throw usage('attest', (error instanceof Error ? error.message : String(error)).split('. ')[0] ?? '');
-  }
-}
+const OPTIONS = {
+  document: { type: 'string' },
+  at: { type: 'string' },
+  pcr: { type: 'string', multiple: true },
+  nonce: { type: 'string' },
+  'policy-digest': { type: 'string' },
+  'max-age': { type: 'string' },
+  root: { type: 'string' },
+  'allow-debug': { type: 'boolean', default: false },
+  home: { type: 'string' },
+  party: { type: 'string' },
+  orchestrator: { type: 'string' },
+  collaboration: { type: 'string' },
+  save: { type: 'string' },
+  json: { type: 'boolean', default: false },
+} as const;
+
+type Options = ReturnType<typeof readArguments<typeof OPTIONS>>['values'];
 
 function expectationOf(options: Options): Omit<Expectation, 'at' | 'roots'> {
   return {
-    pcrs: pcrsOf(options.pcrs),
+    pcrs: pcrsOf(options.pcr ?? []),
     nonce: options.nonce === undefined ? notChecked('no --nonce') : bytesOf('nonce', options.nonce),
     policyDigest:
-      options.policyDigest === undefined ? notChecked('no --policy-digest') : digestOf(options.policyDigest),
-    maxAgeMs: options.maxAge === undefined ? notChecked('no --max-age') : durationOf(options.maxAge),
-    allowDebug: options.allowDebug,
+      options['policy-digest'] === undefined ? notChecked('no --policy-digest') : digestOf(options['policy-digest']),
+    maxAgeMs: options['max-age'] === undefined ? notChecked('no --max-age') : durationOf(options['max-age']),
+    allowDebug: options['allow-debug'],
   };
 }
 
@@ -239,13 +196,7 @@ function durationOf(text: string): number {
   throw usage('attest', `--max-age takes a duration like 30s, 5m or 2h, not "${text}"`);
 }
 
-const ISO_8601 = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d))?$/;
-
-/** Without a time zone a time means another thing on each machine, so it is not taken. */
 function timeOf(text: string | undefined): Date | 'document' {
   if (text === undefined || text === 'now') return new Date();
-  if (text === 'document') return text;
-  const time = new Date(text);
-  if (ISO_8601.test(text) && !Number.isNaN(time.getTime())) return time;
-  throw usage('attest', `--at takes a time like 2025-12-25T13:15:37Z, or "document", not "${text}"`);
+  return text === 'document' ? text : readTime('attest', text);
 }

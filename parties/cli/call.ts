@@ -9,10 +9,9 @@ import { chooseCall, outcomeOfRefusal, settleCall } from '../calls.ts';
 import type { CallRecord } from '../calls.ts';
 import { parseJson } from '../json-fields.ts';
 import { Refused } from '../session/refusal.ts';
-import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments } from './arguments.ts';
+import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments, usage } from './arguments.ts';
 import { fileFailure, functionOf, partyContext, startSession, systemRandom, tellingRefusals } from './party.ts';
 import type { PartyContext } from './party.ts';
-import { usage } from './policy-arguments.ts';
 import { stepProgress } from './step-progress.ts';
 import type { Io, Verb } from './verb.ts';
 

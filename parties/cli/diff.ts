@@ -1,5 +1,6 @@
 import { diffPolicies, type PolicyDiff } from '../../policies/diff.ts';
-import { readPolicyArguments, usage } from './policy-arguments.ts';
+import { usage } from './arguments.ts';
+import { readPolicyArguments } from './policy-arguments.ts';
 import { readAgreement } from './policy-files.ts';
 import { wrap } from './render-policy.ts';
 import type { Verb } from './verb.ts';

@@ -6,9 +6,8 @@ import { inputContext, modelContext } from '../../enclave/protocol/context.ts';
 import { createKms } from '../kms/client.ts';
 import { kmsDataKeys } from '../kms/data-keys.ts';
 import { encryptFile } from '../kms/envelope.ts';
-import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments } from './arguments.ts';
+import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments, usage } from './arguments.ts';
 import { fileFailure, functionOf, partyContext, systemRandom } from './party.ts';
-import { usage } from './policy-arguments.ts';
 import { stepProgress } from './step-progress.ts';
 import type { Verb } from './verb.ts';
 

@@ -1,5 +1,6 @@
 import { explain } from '../../policies/explain.ts';
-import { readPolicyArguments, usage } from './policy-arguments.ts';
+import { usage } from './arguments.ts';
+import { readPolicyArguments } from './policy-arguments.ts';
 import { readAgreement } from './policy-files.ts';
 import { renderWeakenings, wrap } from './render-policy.ts';
 import type { Verb } from './verb.ts';

@@ -14,10 +14,9 @@ import { HEX_384, asPolicyDigest, homePath, openHome, writeHome } from '../home.
 import type { HomeConfig, Pins } from '../home.ts';
 import { jsonFields, parseJson } from '../json-fields.ts';
 import { defaultEnclaveRole } from '../session/aws.ts';
-import { demand, readArguments } from './arguments.ts';
+import { demand, readArguments, usage } from './arguments.ts';
 import { readRoot } from './attest-input.ts';
 import { fileFailure } from './party.ts';
-import { usage } from './policy-arguments.ts';
 import { renderWeakenings } from './render-policy.ts';
 import { stepProgress } from './step-progress.ts';
 import type { Io, Verb } from './verb.ts';

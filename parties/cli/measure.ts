@@ -1,9 +1,8 @@
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { measureEif } from '../../build/measure/pcr.ts';
 import type { Pcrs } from '../../build/measure/pcr.ts';
+import { readArguments } from './arguments.ts';
 import { byteProgress } from './byte-progress.ts';
-import { usage } from './policy-arguments.ts';
 import type { Verb } from './verb.ts';
 
 const HELP = `usage: accord measure FILE.eif [--json]
@@ -26,7 +25,9 @@ export const verb: Verb = {
   summary: "compute an image's PCRs from its bytes",
   help: HELP,
   async run(argv, io) {
-    const { file, json } = readArguments(argv);
+    const options = { json: { type: 'boolean', default: false } } as const;
+    const { values, positionals } = readArguments('measure', argv, options, ['FILE.eif']);
+    const [file = ''] = positionals;
     const progress = byteProgress(io);
     try {
       const pcrs = await measureEif(resolve(io.cwd, file), {
@@ -34,7 +35,7 @@ export const verb: Verb = {
         onProgress: (done, total) => progress.update(`measuring ${file}`, done, total),
       });
       progress.end();
-      io.out(json ? `${JSON.stringify(pcrs)}\n` : renderPcrs(pcrs));
+      io.out(values.json ? `${JSON.stringify(pcrs)}\n` : renderPcrs(pcrs));
       return 0;
     } finally {
       progress.end();
@@ -46,21 +47,4 @@ export const verb: Verb = {
 export function renderPcrs({ PCR0, PCR1, PCR2, PCR8 }: Pcrs): string {
   const signer = PCR8 === undefined ? '' : `PCR8  ${PCR8}\n`;
   return `PCR0  ${PCR0}\nPCR1  ${PCR1}\nPCR2  ${PCR2}\n${signer}`;
-}
-
-function readArguments(argv: readonly string[]): { readonly file: string; readonly json: boolean } {
-  const { values, positionals } = parse(argv);
-  const [file, extra] = positionals;
-  if (file === undefined) throw usage('measure', 'FILE.eif is missing');
-  if (extra !== undefined) throw usage('measure', `"${extra}" is one argument too many`);
-  return { file, json: values.json ?? false };
-}
-
-function parse(argv: readonly string[]): { values: { json?: boolean }; positionals: readonly string[] } {
-  try {
-    const options = { json: { type: 'boolean' } } as const;
-    return parseArgs({ args: [...argv], options, strict: true, allowPositionals: true });
-  } catch (error) {
-    throw usage('measure', (error instanceof Error ? error.message : String(error)).split('. ')[0] ?? '');
-  }
 }

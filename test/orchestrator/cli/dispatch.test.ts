@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { dispatch, Interrupted } from '../../../orchestrator/cli/dispatch.ts';
 import type { Program } from '../../../orchestrator/cli/dispatch.ts';
-import { readArguments, readNumber } from '../../../orchestrator/cli/arguments.ts';
 import type { Io, Verb } from '../../../parties/cli/verb.ts';
 import { Failure } from '../../../policies/failure.ts';
 import type { FailureKind } from '../../../policies/failure.ts';
@@ -141,38 +140,6 @@ describe('dispatch', () => {
         out: '',
         err: 'accord: interrupted\n',
       });
-    }
-  });
-});
-
-describe('arguments', () => {
-  const OPTIONS = { trust: { type: 'string' }, json: { type: 'boolean', default: false } } as const;
-
-  it('are what the verb declared', () => {
-    const { values, positionals } = readArguments('v', ['P', '--trust', 'F', '--json'], OPTIONS, ['POLICY']);
-    expect({ ...values, positionals }).toEqual({ trust: 'F', json: true, positionals: ['P'] });
-    expect(readArguments('v', ['a', 'b', 'c'], OPTIONS, 'any').positionals).toEqual(['a', 'b', 'c']);
-  });
-
-  it('that are not are usage errors, in one sentence', () => {
-    for (const [argv, accept, message] of [
-      [['--what'], [], /Unknown option '--what'/],
-      [['--trust'], [], /--trust/],
-      [[], ['POLICY'], /POLICY is missing/],
-      [['a', 'b'], ['POLICY'], /"b" is one argument too many/],
-      [['--json=1'], [], /--json/],
-    ] as const) {
-      expect(() => readArguments('v', argv, OPTIONS, accept)).toThrow(
-        expect.objectContaining({ kind: 'usage', code: 'cli/arguments', message: expect.stringMatching(message) }),
-      );
-    }
-  });
-
-  it('read numbers as numbers and nothing else', () => {
-    expect(readNumber('v', 'port', '0', 65_535)).toBe(0);
-    expect(readNumber('v', 'port', '65535', 65_535)).toBe(65_535);
-    for (const text of ['', '-1', '1.5', '0x10', '65536', '1e3', ' 1', '99999999999']) {
-      expect(() => readNumber('v', 'port', text, 65_535), text).toThrow('--port takes a whole number');
     }
   });
 });

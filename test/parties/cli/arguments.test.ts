@@ -1,0 +1,41 @@
+import { expect, it } from 'vitest';
+import { readArguments, readNumber, readTime } from '../../../parties/cli/arguments.ts';
+
+const OPTIONS = { trust: { type: 'string' }, json: { type: 'boolean', default: false } } as const;
+
+it('are what the verb declared', () => {
+  const { values, positionals } = readArguments('v', ['P', '--trust', 'F', '--json'], OPTIONS, ['POLICY']);
+  expect({ ...values, positionals }).toEqual({ trust: 'F', json: true, positionals: ['P'] });
+  expect(readArguments('v', ['a', 'b', 'c'], OPTIONS, 'any').positionals).toEqual(['a', 'b', 'c']);
+});
+
+it('that are not are usage errors, in one sentence', () => {
+  for (const [argv, accept, message] of [
+    [['--what'], [], /Unknown option '--what'/],
+    [['--trust'], [], /--trust/],
+    [[], ['POLICY'], /POLICY is missing/],
+    [['a', 'b'], ['POLICY'], /"b" is one argument too many/],
+    [['--json=1'], [], /--json/],
+  ] as const) {
+    expect(() => readArguments('v', argv, OPTIONS, accept)).toThrow(
+      expect.objectContaining({ kind: 'usage', code: 'cli/arguments', message: expect.stringMatching(message) }),
+    );
+  }
+});
+
+it('read numbers as numbers and nothing else', () => {
+  expect(readNumber('v', 'port', '0', 65_535)).toBe(0);
+  expect(readNumber('v', 'port', '65535', 65_535)).toBe(65_535);
+  for (const text of ['', '-1', '1.5', '0x10', '65536', '1e3', ' 1', '99999999999']) {
+    expect(() => readNumber('v', 'port', text, 65_535), text).toThrow('--port takes a whole number');
+  }
+});
+
+it('read times that mean the same on each machine, and nothing else', () => {
+  expect(readTime('v', '2027-06-30').toISOString()).toBe('2027-06-30T00:00:00.000Z');
+  expect(readTime('v', '2027-06-30T12:00+02:00').toISOString()).toBe('2027-06-30T10:00:00.000Z');
+  expect(readTime('v', '2027-06-30T12:00:00.5Z').toISOString()).toBe('2027-06-30T12:00:00.500Z');
+  for (const text of ['', '2027-06-30T12:00:00', '2027-06-30 12:00Z', '2027-02-30', '2027-13-01', 'tomorrow', '0']) {
+    expect(() => readTime('v', text), text).toThrow('--at takes a time with its zone');
+  }
+});
