@@ -1,9 +1,9 @@
 /** One enclave that runs, with the sessions relayed to it and the notebook of what the host saw of them. */
 import type { WebSocket } from 'ws';
 import { LIMITS } from '../enclave/protocol/limits.ts';
+import { PORTS } from '../enclave/vsock/socket.ts';
 import { Failure } from '../policies/failure.ts';
 import type { EnclaveDescription, RunningEnclave } from './hosts/host.ts';
-import { GUEST_PORTS } from './relay/host-services.ts';
 import type { Notebook } from './relay/observations.ts';
 import { relaySession } from './relay/session.ts';
 import type { RelayedSession } from './relay/session.ts';
@@ -41,7 +41,7 @@ export function createRunning(enclave: RunningEnclave, notebook: Notebook): Runn
       }
       opening += 1;
       try {
-        const connection = await enclave.connect(GUEST_PORTS.sessions);
+        const connection = await enclave.connect(PORTS.sessions);
         connection.on('error', () => {});
         const party = await accept().catch((error: unknown) => {
           connection.destroy();

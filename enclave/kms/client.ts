@@ -10,6 +10,7 @@ import { Failure } from '../../policies/failure.ts';
 import type { Trust } from '../../policies/model.ts';
 import type { EncryptionContext } from '../protocol/context.ts';
 import type { EnclaveCredentials } from '../protocol/request.ts';
+import { kmsEndpoint } from './endpoint.ts';
 
 export type KmsCode =
   | 'kms/refused' // KMS answered and said no
@@ -48,18 +49,6 @@ export interface KmsSettings {
 /** One try and one more: Decrypt changes nothing, and a session waits for it. */
 const MAX_ATTEMPTS = 2;
 const TIMEOUT_MS = 8_000;
-const DNS_SUFFIXES: Readonly<Record<string, string>> = {
-  aws: 'amazonaws.com',
-  'aws-us-gov': 'amazonaws.com',
-  'aws-cn': 'amazonaws.com.cn',
-};
-
-/** `https://kms.eu-west-1.amazonaws.com`, or what the policy's template says for a local trust. */
-export function kmsEndpoint(trust: Trust, keyArn: string): string {
-  const { partition, region } = parseKmsKeyArn(keyArn);
-  if (trust !== 'aws') return trust.endpoints.kms.replaceAll('{region}', region);
-  return `https://kms.${region}.${DNS_SUFFIXES[partition] ?? 'amazonaws.com'}`;
-}
 
 export function createKms(settings: KmsSettings): Kms {
   const requestHandler = new NodeHttpHandler({
@@ -70,10 +59,11 @@ export function createKms(settings: KmsSettings): Kms {
   });
   return {
     async decrypt(request, signal) {
+      const { region } = parseKmsKeyArn(request.keyArn);
       // A client for each request: credentials stay with the session that brought them.
       const client = new KMSClient({
-        region: parseKmsKeyArn(request.keyArn).region,
-        endpoint: kmsEndpoint(settings.trust, request.keyArn),
+        region,
+        endpoint: kmsEndpoint(settings.trust, region),
         credentials: { ...request.credentials },
         requestHandler,
         maxAttempts: MAX_ATTEMPTS,

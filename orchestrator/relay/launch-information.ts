@@ -6,13 +6,9 @@
  *     host -> enclave   frame { t: "launch", keyArns: [text], roots: [DER bytes] }
  */
 import type { Duplex } from 'node:stream';
+import type { LaunchInformation } from '../../enclave/vsock/host.ts';
 import { finish, readQuestion, writeReply } from './ask.ts';
 import type { Notebook } from './observations.ts';
-
-export interface LaunchInformation {
-  readonly keyArns: readonly string[];
-  readonly roots: readonly Uint8Array[];
-}
 
 /** The handler of host port 8001. */
 export function launchInformationService(

@@ -6,7 +6,7 @@ import type { CanonicalPolicy, Trust } from '../../../policies/model.ts';
 const LOCAL: Trust = {
   attestationRoot: 'a'.repeat(64),
   tlsRoots: ['b'.repeat(64)],
-  endpoints: { kms: 'https://kms.{region}.accord.test', sts: 'https://sts.{region}.accord.test:8443' },
+  endpoints: { kms: 'https://kms.{region}.accord.test:8443', sts: 'https://sts.{region}.accord.test' },
 };
 
 function policyOf(trust: Trust, ...regions: readonly string[]): CanonicalPolicy {
@@ -27,22 +27,16 @@ function policyOf(trust: Trust, ...regions: readonly string[]): CanonicalPolicy 
 }
 
 describe('the allow-list', () => {
-  it("is AWS's KMS and STS in the parties' Regions, each once", () => {
+  it("is AWS's KMS in the parties' Regions, each once", () => {
     expect(allowList(policyOf('aws', 'us-east-1', 'eu-west-1', 'eu-west-1', 'cn-north-1'))).toEqual([
       { host: 'kms.cn-north-1.amazonaws.com.cn', port: 443 },
       { host: 'kms.eu-west-1.amazonaws.com', port: 443 },
       { host: 'kms.us-east-1.amazonaws.com', port: 443 },
-      { host: 'sts.cn-north-1.amazonaws.com.cn', port: 443 },
-      { host: 'sts.eu-west-1.amazonaws.com', port: 443 },
-      { host: 'sts.us-east-1.amazonaws.com', port: 443 },
     ]);
   });
 
   it('is what the policy says of its local endpoints, and nothing of AWS', () => {
-    expect(allowList(policyOf(LOCAL, 'eu-west-1'))).toEqual([
-      { host: 'kms.eu-west-1.accord.test', port: 443 },
-      { host: 'sts.eu-west-1.accord.test', port: 8443 },
-    ]);
+    expect(allowList(policyOf(LOCAL, 'eu-west-1'))).toEqual([{ host: 'kms.eu-west-1.accord.test', port: 8443 }]);
   });
 
   it('takes nothing that only resembles an entry', () => {
@@ -55,6 +49,7 @@ describe('the allow-list', () => {
       'x.kms.eu-west-1.amazonaws.com',
       'kms.eu-west-2.amazonaws.com',
       's3.eu-west-1.amazonaws.com',
+      'sts.eu-west-1.amazonaws.com',
       '127.0.0.1',
       '169.254.169.254',
       'localhost',

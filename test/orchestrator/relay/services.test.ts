@@ -2,10 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createHost } from '../../../enclave/vsock/host.ts';
-import { PORTS } from '../../../enclave/vsock/socket.ts';
 import { contributionService } from '../../../orchestrator/relay/contributions.ts';
 import type { FindContribution } from '../../../orchestrator/relay/contributions.ts';
-import { GUEST_PORTS, HOST_PORTS } from '../../../orchestrator/relay/host-services.ts';
 import { launchInformationService } from '../../../orchestrator/relay/launch-information.ts';
 import { createNotebook } from '../../../orchestrator/relay/observations.ts';
 import { listening } from './pair.ts';
@@ -35,17 +33,6 @@ const find =
 function* cut(bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 50_000) yield bytes.subarray(at, at + 50_000);
 }
-
-describe('ports', () => {
-  it("are the enclave's", () => {
-    expect({ ...GUEST_PORTS }).toEqual({ sessions: PORTS.sessions });
-    expect(HOST_PORTS).toEqual({
-      outbound: PORTS.outbound,
-      launchInformation: PORTS.launch,
-      contributions: PORTS.blobs,
-    });
-  });
-});
 
 describe('launch information', () => {
   it('reaches the enclave as it is', async () => {
