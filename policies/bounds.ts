@@ -1,4 +1,4 @@
-/** What a policy may ask for at most and at least. The gate's own limits are the same or wider; a test compares them. */
+/** What a policy may ask for at most and at least. The gate's own limits are made of these. */
 export const BOUNDS = {
   /** 256 KiB. Text of one file, before anything is parsed. */
   textBytes: 262_144,

@@ -1,5 +1,19 @@
+import { BOUNDS } from '../../policies/bounds.ts';
+
+type Limit =
+  | 'frameBytes'
+  | 'chunkBytes'
+  | 'attestationBytes'
+  | 'inputBytes'
+  | 'contributionBytes'
+  | 'padToBytes'
+  | 'policyBytes'
+  | 'sessionMs'
+  | 'connections'
+  | 'handshakeMs';
+
 /** Every length that comes from outside is compared with one of these before anything is allocated for it. */
-export const LIMITS = {
+export const LIMITS: Readonly<Record<Limit, number>> = {
   /** 320 KiB. CBOR body of one frame: one chunk of input (256 KiB) plus its sealing and map keys, with room to spare. */
   frameBytes: 327_680,
   /** 256 KiB. Input bytes in one chunk of a streamed request or contribution. */
@@ -7,17 +21,17 @@ export const LIMITS = {
   /** 20 KiB. An attestation document as AWS publishes its limits (payload 16 KiB + COSE). */
   attestationBytes: 20_480,
   /** 64 MiB. Largest input any policy may allow. */
-  inputBytes: 67_108_864,
+  inputBytes: BOUNDS.inputBytes,
   /** 512 MiB. Largest contribution (an encrypted model with its manifest). */
   contributionBytes: 536_870_912,
   /** 256 KiB. Largest padded answer any policy may ask for; it must fit one frame. */
-  padToBytes: 262_144,
+  padToBytes: BOUNDS.padToMost,
   /** 128 KiB - 64. A canonical policy, as one environment string of the kernel's 128 KiB limit. */
-  policyBytes: 131_008,
+  policyBytes: BOUNDS.canonicalBytes,
   /** One hour. A session's life by the NSM's clock. */
   sessionMs: 3_600_000,
   /** Open connections the gate holds at once. */
   connections: 256,
   /** Time a connection may take from accept to authenticated. */
   handshakeMs: 30_000,
-} as const;
+};
