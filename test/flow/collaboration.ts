@@ -1,0 +1,219 @@
+/**
+ * A whole collaboration on this machine: AWS in miniature and the orchestrator as processes, and what the parties do at
+ * their command lines. The picture classifier of the examples is what is agreed on, unless a test brings another policy.
+ */
+import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { HOME_REGION, WELL_KNOWN, keyArn } from '../../orchestrator/local/accounts.ts';
+import { processesOf } from '../../orchestrator/hosts/processes.ts';
+import { CLEAN, ROOT, compiled, startAccord } from './processes.ts';
+import type { Outcome, Started } from './processes.ts';
+
+export type Person = 'alice' | 'bob' | 'charlie';
+
+export const EXAMPLE: string = join(ROOT, 'policies', 'examples', 'skin-lesion-screening');
+export const MODEL: readonly string[] = [
+  '--model',
+  join(EXAMPLE, 'model.onnx'),
+  '--manifest',
+  join(EXAMPLE, 'manifest.json'),
+];
+export const picture = (name: string): string => join(EXAMPLE, 'inputs', `${name}.jpg`);
+
+export function keyOf(person: Person): string {
+  const { account, keyId } = WELL_KNOWN[person];
+  return keyArn(HOME_REGION, account, keyId);
+}
+
+export interface Agreement {
+  readonly id: string;
+  readonly PCR0: string;
+  readonly policyDigest: string;
+  readonly policyFile: string;
+  readonly measurementsFile: string;
+}
+
+/** Where people sit who use a collaboration. */
+export interface Seat {
+  /** Everything is below this folder; a real path. */
+  readonly folder: string;
+  readonly awsFolder: string;
+  readonly dataFolder: string;
+  /** Of the orchestrator. */
+  readonly url: string;
+  start(...argv: readonly string[]): Started;
+}
+
+/** AWS in miniature and the orchestrator as processes of their own, which can be killed and started again. */
+export interface Place extends Seat {
+  aws: Started;
+  orchestrator: Started;
+  url: string;
+  /** On the same folder and port as before. */
+  startAws(): Promise<void>;
+  startOrchestrator(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export type Json = Readonly<Record<string, unknown>>;
+
+/** Local AWS and orchestrator run when this resolves. */
+export async function openPlace(): Promise<Place> {
+  await compiled();
+  const folder = await realpath(await mkdtemp(join(tmpdir(), 'accord-flow-')));
+  const awsFolder = join(folder, 'aws');
+  const dataFolder = join(folder, 'data');
+  const started: Started[] = [];
+  let env = CLEAN;
+  let awsPort = '0';
+  let orchestratorPort = '0';
+  const start = (...argv: readonly string[]): Started => {
+    const one = startAccord({ cwd: folder, env }, ...argv);
+    started.push(one);
+    return one;
+  };
+  const startAws = async (): Promise<Started> => {
+    const aws = start('local-aws', '--data', awsFolder, '--port', awsPort, '--json');
+    const { url, environment } = parsed(await aws.firstLine);
+    awsPort = new URL(String(url)).port;
+    env = { ...CLEAN, ...Object.fromEntries(Object.entries(Object(environment)).map(([n, v]) => [n, String(v)])) };
+    return aws;
+  };
+  const startOrchestrator = async (): Promise<readonly [Started, string]> => {
+    const up = start('up', '--data', dataFolder, '--local-aws', awsFolder, '--port', orchestratorPort, '--json');
+    const url = String(parsed(await up.firstLine)['url']);
+    orchestratorPort = new URL(url).port;
+    return [up, url];
+  };
+  const close = async (): Promise<void> => {
+    // The orchestrator first, and gently: it ends its enclaves.
+    for (const { child } of started.toReversed()) {
+      child.kill('SIGCONT');
+      child.kill('SIGTERM');
+    }
+    const late = setTimeout(() => {
+      for (const { child } of started) child.kill('SIGKILL');
+    }, 10_000);
+    await Promise.all(started.map(({ outcome }) => outcome));
+    clearTimeout(late);
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    await mkdir(awsFolder);
+    const aws = await startAws();
+    const [orchestrator, url] = await startOrchestrator();
+    const place: Place = {
+      folder,
+      awsFolder,
+      dataFolder,
+      aws,
+      orchestrator,
+      url,
+      start,
+      async startAws() {
+        place.aws = await startAws();
+      },
+      async startOrchestrator() {
+        [place.orchestrator, place.url] = await startOrchestrator();
+      },
+      close,
+    };
+    return place;
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+export const trustOf = ({ awsFolder }: Seat): readonly string[] => ['--trust', join(awsFolder, 'trust.json')];
+
+/** Runs a verb to its end. */
+export const accord = (seat: Seat, ...argv: readonly string[]): Promise<Outcome> => seat.start(...argv).outcome;
+
+/** What a verb that must succeed printed with `--json`. */
+export async function must(seat: Seat, ...argv: readonly string[]): Promise<Json> {
+  const { code, out, err } = await accord(seat, ...argv, '--json');
+  if (code !== 0) throw new Error(`accord ${argv.join(' ')} ended with ${String(code)}: ${out}${err}`);
+  return parsed(out);
+}
+
+export function parsed(text: string): Json {
+  const value: unknown = JSON.parse(text);
+  return Object(value);
+}
+
+/** The coordinator's part: the enclave of the policy runs when this resolves. */
+export async function agree(seat: Seat, policyFile: string = join(EXAMPLE, 'policy.yaml')): Promise<Agreement> {
+  const ran = await must(seat, 'run', policyFile, ...trustOf(seat), '--orchestrator', seat.url);
+  const id = String(ran['id']);
+  const { PCR0, PCR1, PCR2 } = Object(ran['measurements']);
+  const policyDigest = String(ran['policyDigest']);
+  const measurementsFile = join(seat.folder, `${id}.json`);
+  await writeFile(measurementsFile, JSON.stringify({ PCR0, PCR1, PCR2, policyDigest }));
+  return { id, PCR0: String(PCR0), policyDigest, policyFile, measurementsFile };
+}
+
+export const homeOf = (seat: Seat, person: Person): string => join(seat.folder, `home-${person}`);
+export const at = (seat: Seat, person: Person): readonly string[] => ['--home', homeOf(seat, person)];
+
+/** The key opens to the agreed image, and the home pins it. */
+export async function takePart(seat: Seat, agreement: Agreement, ...people: readonly Person[]): Promise<void> {
+  for (const person of people) {
+    await pin(seat, agreement, person);
+    await makeHome(seat, agreement, person);
+  }
+}
+
+export function pin(seat: Seat, agreement: Agreement, person: Person, ...more: readonly string[]): Promise<Json> {
+  const pinned = ['--key', keyOf(person), '--measurements', agreement.measurementsFile];
+  return must(seat, 'key-policy', ...pinned, '--profile', person, '--apply', ...more);
+}
+
+export function makeHome(seat: Seat, { id, measurementsFile }: Agreement, person: Person): Promise<Json> {
+  const where = ['--orchestrator', seat.url, '--collaboration', id, '--measurements', measurementsFile];
+  const who = ['--party', person, '--key', keyOf(person), '--profile', person, ...at(seat, person)];
+  return must(seat, 'init', ...who, ...where, '--repin');
+}
+
+export function contribute(seat: Seat, functionName = 'classify', model: readonly string[] = MODEL): Promise<Json> {
+  return must(seat, 'contribute', functionName, ...model, ...at(seat, 'bob'));
+}
+
+/** `accord call classify` of a person's picture. */
+export const callOf = (seat: Seat, person: Person, name: string): readonly string[] => [
+  'call',
+  'classify',
+  '--input',
+  picture(name),
+  ...at(seat, person),
+];
+
+export async function callsLeft(seat: Seat, person: Person): Promise<unknown> {
+  const { functions } = await must(seat, 'quota', ...at(seat, person));
+  return Object(Object(functions).classify).calls?.left;
+}
+
+/** The enclave's own processes whose command line names one of its programs: `gate.mjs`, `decode.mjs`, `compute.mjs`. */
+export async function enclaveProcesses(seat: Seat, program: string): Promise<readonly number[]> {
+  const pids = await processesOf(seat.dataFolder);
+  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
+  return pids.filter((_, index) => lines[index]?.includes(program) === true);
+}
+
+/** Holds every computation of the enclave until the result is called. */
+export async function holdComputing(seat: Seat): Promise<() => void> {
+  const pids = await enclaveProcesses(seat, 'compute.mjs');
+  if (pids.length === 0) throw new Error('no computing process runs');
+  const signal = (name: NodeJS.Signals) => (): void => {
+    for (const pid of pids) {
+      try {
+        process.kill(pid, name);
+      } catch {
+        // gone, with its gate
+      }
+    }
+  };
+  signal('SIGSTOP')();
+  return signal('SIGCONT');
+}
