@@ -12,7 +12,7 @@
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseCanonicalPolicy } from '../policies/canonical.ts';
-import { policyDigest as digestOf } from '../policies/digest.ts';
+import { policyDigest as digestOf, parsePolicyDigest } from '../policies/digest.ts';
 import { Failure } from '../policies/failure.ts';
 import type { CanonicalPolicy, PolicyDigest } from '../policies/model.ts';
 import { awsRoot, localRoot } from './attestation/verify.ts';
@@ -204,7 +204,7 @@ function readPins(fields: ReturnType<typeof jsonFields>): Pins {
   const pcrs = fields.fields('pcrs');
   const root = fields.fields('root');
   return {
-    policyDigest: asPolicyDigest(fields.text('policyDigest', HEX_384)),
+    policyDigest: parsePolicyDigest(fields.text('policyDigest', HEX_384)),
     pcrs: {
       PCR0: pcrs.text('PCR0', HEX_384),
       PCR1: pcrs.text('PCR1', HEX_384),
@@ -212,10 +212,4 @@ function readPins(fields: ReturnType<typeof jsonFields>): Pins {
     },
     root: root.text('kind', /^(aws|local)$/) === 'aws' ? awsRoot : localRoot(root.text('sha256', /^[0-9a-f]{64}$/)),
   };
-}
-
-/** What a party wrote down as the digest that it agrees to is one. */
-export function asPolicyDigest(hex: string): PolicyDigest {
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand of a pinned digest is made here
-  return hex as PolicyDigest;
 }

@@ -1,4 +1,7 @@
+import { Failure } from './failure.ts';
 import type { PolicyDigest } from './model.ts';
+
+export type DigestCode = 'policy/bad-digest';
 
 /**
  * SHA-384 of the canonical policy's UTF-8 bytes, lower-case hex: what is attested.
@@ -6,8 +9,19 @@ import type { PolicyDigest } from './model.ts';
  */
 export async function policyDigest(canonicalText: string): Promise<PolicyDigest> {
   const hash = await crypto.subtle.digest('SHA-384', new TextEncoder().encode(canonicalText));
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand is made here
-  return toHex(hash) as PolicyDigest;
+  return parsePolicyDigest(toHex(hash));
+}
+
+/** A digest that was written down or attested: 48 bytes in lower-case hex. @throws Failure `malformed` */
+export function parsePolicyDigest(hex: string): PolicyDigest {
+  if (!isPolicyDigest(hex)) {
+    throw new Failure<DigestCode>('malformed', 'policy/bad-digest', 'a policy digest is 48 bytes in lower-case hex');
+  }
+  return hex;
+}
+
+function isPolicyDigest(text: string): text is PolicyDigest {
+  return /^[0-9a-f]{96}$/.test(text);
 }
 
 /**

@@ -4,6 +4,7 @@
  *
  *     user_data = { policy: bytes[48], v: 1 }      // deterministic CBOR, 61 bytes; SHA-384 of the canonical policy
  */
+import { parsePolicyDigest } from '../../policies/digest.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { PolicyDigest } from '../../policies/model.ts';
 import { decodeCbor, encodeCbor, mapReader } from '../encoding/cbor.ts';
@@ -37,8 +38,7 @@ export function decodeUserData(bytes: Uint8Array): UserData {
     'user-data/malformed',
     'user_data',
   );
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand is made here
-  const policyDigest = toHex(map.bytes('policy', { exact: DIGEST_BYTES })) as PolicyDigest;
+  const policyDigest = parsePolicyDigest(toHex(map.bytes('policy', { exact: DIGEST_BYTES })));
   map.uint('v', { min: USER_DATA_VERSION, max: USER_DATA_VERSION });
   map.done();
   // One text for one meaning: the entries stand in the one order.

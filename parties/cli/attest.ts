@@ -1,4 +1,5 @@
 import { fromHex } from '../../enclave/encoding/hex.ts';
+import { parsePolicyDigest } from '../../policies/digest.ts';
 import { EXIT_CODES, Failure } from '../../policies/failure.ts';
 import type { PolicyDigest } from '../../policies/model.ts';
 import { parseDuration } from '../../policies/units.ts';
@@ -186,8 +187,7 @@ function bytesOf(option: string, text: string): Uint8Array {
 
 function digestOf(text: string): PolicyDigest {
   if (!/^[0-9a-f]{96}$/i.test(text)) throw usage('attest', '--policy-digest takes 96 hexadecimal digits');
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what the caller names as a policy digest is one
-  return text.toLowerCase() as PolicyDigest;
+  return parsePolicyDigest(text.toLowerCase());
 }
 
 function durationOf(text: string): number {

@@ -1,7 +1,7 @@
 /** `accord init`: makes a party's home, and pins in it what an enclave must prove. */
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { kmsKeyArnHash, policyDigest } from '../../policies/digest.ts';
+import { kmsKeyArnHash, parsePolicyDigest, policyDigest } from '../../policies/digest.ts';
 import { parseCanonicalPolicy } from '../../policies/canonical.ts';
 import { parseKmsKeyArn } from '../../policies/arn.ts';
 import { Failure } from '../../policies/failure.ts';
@@ -10,7 +10,7 @@ import { weakenings } from '../../policies/weakenings.ts';
 import { awsRoot, localRoot } from '../attestation/verify.ts';
 import type { Root } from '../attestation/verify.ts';
 import { createCoordinator } from '../coordinator/client.ts';
-import { HEX_384, asPolicyDigest, homePath, openHome, writeHome } from '../home.ts';
+import { HEX_384, homePath, openHome, writeHome } from '../home.ts';
 import type { HomeConfig, Pins } from '../home.ts';
 import { jsonFields, parseJson } from '../json-fields.ts';
 import { defaultEnclaveRole } from '../session/aws.ts';
@@ -144,7 +144,7 @@ async function readMeasurements(path: string): Promise<Omit<Pins, 'root'>> {
   const code: InitCode = 'init/measurements';
   const fields = jsonFields(parseJson(text, code, path), code, path);
   return {
-    policyDigest: asPolicyDigest(fields.text('policyDigest', HEX_384)),
+    policyDigest: parsePolicyDigest(fields.text('policyDigest', HEX_384)),
     pcrs: {
       PCR0: fields.text('PCR0', HEX_384),
       PCR1: fields.text('PCR1', HEX_384),
