@@ -40,8 +40,8 @@ const HANDSHAKE_FRAME_BYTES = 24_576;
 const SEAL_BYTES = 16;
 /** How long a frame of a call under way may take to arrive, and an answer to be taken. */
 const FRAME_MS = 30_000;
-/** How long a contribution may take from the request to the loaded model. */
-const CONTRIBUTION_MS = 900_000;
+/** How long a request may take from its first frame to its answer. A contribution takes longest: it ends in a loaded model. */
+const REQUEST_MS = 900_000;
 const GOODBYE_MS = 2_000;
 
 export interface ConnectionEvents {
@@ -149,7 +149,7 @@ async function serveSession(gate: Gate, stream: Duplex, session: Session, signal
       if (frame === undefined) return;
       const reply = await within(
         gate.timers,
-        CONTRIBUTION_MS,
+        REQUEST_MS,
         'a request',
         (limit) => answer(gate, session, frame, next, limit),
         signal,

@@ -12,7 +12,8 @@
  *     gate -> decoder   input       the picture as the caller sent it
  *     decoder -> gate   pixels      struct { uint32 width, height; uint8 mediaType; uint8 pixels[H * W * C]; }
  *                                   width and height of the oriented picture; pixels by row, RGB or gray
- *     decoder -> gate   unreadable  struct { uint8 reason; uint32 a, b; }
+ *     decoder -> gate   unreadable  struct { uint8 reason; uint32 width, height; }
+ *                                   of the oriented picture, where the reason is one of sizes; else zero
  *
  *     gate -> computer  model       struct { uint32 length; opaque setup[length]; opaque onnx[]; }; once
  *     computer -> gate  ready       empty

@@ -1,4 +1,4 @@
-/** From a command line to a verb and from its outcome to an exit code (DESIGN: 0, 1, 2, 10, 20, 30, 40, 130). */
+/** From a command line to a verb and from its outcome to an exit code (the README lists them). */
 import { EXIT_CODES, Failure } from '../../policies/failure.ts';
 import { nearest } from '../../policies/reading/suggest.ts';
 import type { Io, Verb } from '../../parties/cli/verb.ts';

@@ -77,7 +77,7 @@ export function demandPossible(expectation: Expectation): void {
     if (!/^(?:\d|[12]\d|3[01])$/.test(index))
       throw impossible(`PCR${index}`, `there is no PCR${index}; they run from 0 to 31`);
     if (typeof expected === 'string' && !PCR_HEX.test(expected)) {
-      throw impossible(`PCR${index}`, `the expected PCR${index} is not 48 bytes of hexadecimal`);
+      throw impossible(`PCR${index}`, `the expected PCR${index} is not a digest of 32, 48 or 64 bytes in hexadecimal`);
     }
   }
 }

@@ -23,7 +23,7 @@ export interface Shape<T> {
   readonly read: (source: Source, path: Path, reading: Reading) => T | undefined;
 }
 
-/** Something wrong with a value that has the right form; `path` is below the value, for faults of its parts. */
+/** What is wrong with a value. Where it stands is added by whoever reports it. */
 export interface Objection {
   readonly code: PolicyCode;
   readonly message: string;
