@@ -7,7 +7,7 @@ import * as x509 from '@peculiar/x509';
 import { X509Certificate, createPrivateKey, randomBytes, webcrypto } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DER, context, der } from '../../enclave/encoding/der.ts';
+import { DER, context, der } from '../../parties/attestation/der.ts';
 import { writeAtomically } from './files.ts';
 import { serverNames } from './regions.ts';
 

@@ -5,8 +5,8 @@
  *     tbs         = { [0] version 3, serial, signature, issuer, validity, subject, spki, [3] extensions }
  *     read        = basicConstraints, keyUsage; other extensions must not be critical
  */
-import { DER, context, readBits, readBoolean, readDer, readOid, readSmall, readTime, readUnsigned, within } from '../../enclave/encoding/der.ts'; // prettier-ignore
-import type { DerElement } from '../../enclave/encoding/der.ts';
+import { DER, context, readBits, readBoolean, readDer, readOid, readSmall, readTime, readUnsigned, within } from './der.ts'; // prettier-ignore
+import type { DerElement } from './der.ts';
 import { Failure } from '../../policies/failure.ts';
 import { malformed, refused } from './codes.ts';
 

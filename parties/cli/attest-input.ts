@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { fromBase64, fromBase64url } from '../../enclave/encoding/base64url.ts';
-import { DER, readDer } from '../../enclave/encoding/der.ts';
+import { DER, readDer } from '../attestation/der.ts';
 import { Failure } from '../../policies/failure.ts';
 import { awsRoot, localRootOf } from '../attestation/verify.ts';
 import type { Root } from '../attestation/verify.ts';

@@ -53,6 +53,15 @@ describe('law 2: what is shared stands in the lowest room that runs it', () => {
     );
     expect(drawers).toEqual([]);
   });
+
+  test('what stands in the enclave is in the image: one of its processes reaches it', () => {
+    const reached = new Set(ENCLAVE_ROOTS.flatMap((root) => reach(root, all)).map(({ path }) => path));
+    expect(
+      inRoom('enclave')
+        .map(({ path }) => path)
+        .filter((path) => !reached.has(path)),
+    ).toEqual([]);
+  });
 });
 
 describe('law 3: YAML stops at the build', () => {

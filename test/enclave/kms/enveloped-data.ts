@@ -1,7 +1,7 @@
 /** Writes CMS EnvelopedData as KMS does, and in the other forms that a reader must take or refuse. */
 import { createCipheriv, createPublicKey, publicEncrypt, randomBytes, constants } from 'node:crypto';
 import { concat, sha256 } from '../../../enclave/crypto/digest.ts';
-import { der, derOid, derUnsigned } from '../../../enclave/encoding/der.ts';
+import { der, derOid, derUnsigned } from '../../../parties/attestation/der.ts';
 
 export const OIDS = {
   envelopedData: '1.2.840.113549.1.7.3',

@@ -1,11 +1,11 @@
 import { generateKeyPairSync } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { DER, context, der, derOid, derUnsigned, readBits, readBoolean, readDer, readOid, readSmall, readTime, readUnsigned, within } from '../../../enclave/encoding/der.ts'; // prettier-ignore
-import type { DerCode, DerElement } from '../../../enclave/encoding/der.ts';
+import { DER, context, der, derOid, derUnsigned, readBits, readBoolean, readDer, readOid, readSmall, readTime, readUnsigned, within } from '../../../parties/attestation/der.ts'; // prettier-ignore
+import type { DerCode, DerElement } from '../../../parties/attestation/der.ts';
 import { fromHex, toHex } from '../../../enclave/encoding/hex.ts';
 import { Failure } from '../../../policies/failure.ts';
-import { codeOf } from '../code-of.ts';
+import { codeOf } from '../../enclave/code-of.ts';
 
 const element = (hex: string): DerElement => readDer(fromHex(hex));
 const text = (identifier: number, ascii: string): DerElement =>
