@@ -18,10 +18,10 @@ export interface Fields {
   entries(): readonly (readonly [string, unknown])[];
 }
 
-/** `where` names the whole in messages. Every fault is a `Failure` of kind `malformed` with this code. */
-export function jsonFields(value: unknown, code: string, where: string): Fields {
+/** `where` names the whole in messages. Every fault is a `Failure` of kind `malformed` with this code and hint. */
+export function jsonFields(value: unknown, code: string, where: string, hint?: string): Fields {
   const fail = (place: string, what: string): Failure =>
-    new Failure('malformed', code, `${place} ${what}`, { where: place });
+    new Failure('malformed', code, `${place} ${what}`, { where: place, ...(hint === undefined ? {} : { hint }) });
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw fail(where, 'is not a JSON object');
   const members = new Map<string, unknown>(Object.entries(value));
   const place = (name: string): string => `${where}: ${name}`;
@@ -32,7 +32,7 @@ export function jsonFields(value: unknown, code: string, where: string): Fields 
     return found;
   };
   const isAbsent = (name: string): boolean => members.get(name) === undefined || members.get(name) === null;
-  const fields = (name: string): Fields => jsonFields(members.get(name), code, place(name));
+  const fields = (name: string): Fields => jsonFields(members.get(name), code, place(name), hint);
   return {
     text,
     optionalText: (name) => (isAbsent(name) ? undefined : text(name)),
@@ -46,7 +46,7 @@ export function jsonFields(value: unknown, code: string, where: string): Fields 
     list(name) {
       const found = members.get(name);
       if (!Array.isArray(found)) throw fail(place(name), 'is not a list');
-      return found.map((entry: unknown, index) => jsonFields(entry, code, `${place(name)}[${index}]`));
+      return found.map((entry: unknown, index) => jsonFields(entry, code, `${place(name)}[${index}]`, hint));
     },
     has: (name) => !isAbsent(name),
     entries: () => [...members],
@@ -54,10 +54,14 @@ export function jsonFields(value: unknown, code: string, where: string): Fields 
 }
 
 /** Throws `code` where the text is not JSON; the text itself is never quoted. */
-export function parseJson(text: string, code: string, where: string): unknown {
+export function parseJson(text: string, code: string, where: string, hint?: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new Failure('malformed', code, `${where} is not JSON`, { where, cause });
+    throw new Failure('malformed', code, `${where} is not JSON`, {
+      where,
+      ...(hint === undefined ? {} : { hint }),
+      cause,
+    });
   }
 }

@@ -4,6 +4,7 @@
  */
 import { open, mkdir, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { describeError, errorCode } from '../build/disk.ts';
 import { Failure } from '../policies/failure.ts';
 
 export type PrivateFileCode =
@@ -99,11 +100,11 @@ async function syncFolder(path: string): Promise<void> {
 
 function failed(cause: unknown, code: PrivateFileCode, path: string, what: string): Failure {
   if (cause instanceof Failure) return cause;
-  const reason = errorCode(cause);
-  const hint = reason === 'ENOSPC' ? 'free some space on the disk, then try again' : 'check its owner and its mode';
-  return new Failure<PrivateFileCode>('environment', code, `${path} ${what} (${reason})`, { where: path, hint, cause });
-}
-
-function errorCode(cause: unknown): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : 'unexpected error';
+  const hint =
+    errorCode(cause) === 'ENOSPC' ? 'free some space on the disk, then try again' : 'check its owner and its mode';
+  return new Failure<PrivateFileCode>('environment', code, `${path} ${what}: ${describeError(cause)}`, {
+    where: path,
+    hint,
+    cause,
+  });
 }

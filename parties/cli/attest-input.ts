@@ -1,14 +1,13 @@
 /** What `accord attest` reads: a document, raw or base64, and a root certificate, PEM or DER. */
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { fromBase64, fromBase64url } from '../../enclave/encoding/base64url.ts';
 import { DER, readDer } from '../attestation/der.ts';
 import { Failure } from '../../policies/failure.ts';
 import { awsRoot, localRootOf } from '../attestation/verify.ts';
 import type { Root } from '../attestation/verify.ts';
+import { readBytes } from './files.ts';
 import type { Io } from './verb.ts';
 
-export type AttestInputCode = 'cli/no-such-file' | 'cli/unreadable' | 'attestation/too-large' | 'attestation/root-file';
+export type AttestInputCode = 'attestation/too-large' | 'attestation/root-file';
 
 /** Far above the largest document in base64 with line ends; what is longer is not looked at. */
 const MAX_FILE_BYTES = 262_144;
@@ -59,23 +58,8 @@ function asciiOf(bytes: Uint8Array): string | undefined {
 }
 
 async function readInput(io: Io, file: string): Promise<Uint8Array> {
-  const bytes = file === '-' ? await io.stdin() : await readBytes(io, file);
+  const bytes = await readBytes(io, file);
   if (bytes.length <= MAX_FILE_BYTES) return bytes;
   const message = `${file === '-' ? 'the input' : file} has ${bytes.length} bytes, far more than an attestation document`;
   throw new Failure<AttestInputCode>('malformed', 'attestation/too-large', message, { where: file });
-}
-
-async function readBytes(io: Io, file: string): Promise<Uint8Array> {
-  try {
-    return await readFile(resolve(io.cwd, file), { signal: io.signal });
-  } catch (cause) {
-    if (io.signal.aborted) throw cause;
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
-    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') {
-      const message = code === 'EISDIR' ? `${file} is a folder` : `there is no file ${file}`;
-      throw new Failure<AttestInputCode>('usage', 'cli/no-such-file', message, { where: file, cause });
-    }
-    const message = `${file} cannot be read (${code})`;
-    throw new Failure<AttestInputCode>('environment', 'cli/unreadable', message, { where: file, cause });
-  }
 }

@@ -5,12 +5,13 @@ import { parseAttestation } from '../attestation/verify.ts';
 import type { AttestationDocument, Expectation } from '../attestation/verify.ts';
 import { createCoordinator } from '../coordinator/client.ts';
 import { Failure } from '../../policies/failure.ts';
+import { fileFailure } from '../files.ts';
 import { homePath, openHome } from '../home.ts';
 import type { HomeChoice } from '../home.ts';
 import { pinnedExpectation } from '../session/expectation.ts';
 import type { EnclaveExpectation } from '../session/handshake.ts';
 import { fetchLiveDocument } from '../session/live-attestation.ts';
-import { fileFailure, systemRandom } from './party.ts';
+import { systemRandom } from './party.ts';
 import { stepProgress } from './step-progress.ts';
 import type { Io } from './verb.ts';
 

@@ -4,13 +4,13 @@ import { resolve } from 'node:path';
 import { sha256 } from '../../enclave/crypto/digest.ts';
 import { fromHex, toHex } from '../../enclave/encoding/hex.ts';
 import type { FunctionPolicy } from '../../policies/model.ts';
-import { Failure } from '../../policies/failure.ts';
 import { chooseCall, outcomeOfRefusal, settleCall } from '../calls.ts';
 import type { CallRecord } from '../calls.ts';
+import { fileFailure } from '../files.ts';
 import { parseJson } from '../json-fields.ts';
 import { Refused } from '../session/refusal.ts';
 import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments, usage } from './arguments.ts';
-import { fileFailure, functionOf, partyContext, startSession, systemRandom, tellingRefusals } from './party.ts';
+import { functionOf, partyContext, startSession, systemRandom, tellingRefusals } from './party.ts';
 import type { PartyContext } from './party.ts';
 import { stepProgress } from './step-progress.ts';
 import type { Io, Verb } from './verb.ts';
@@ -135,7 +135,6 @@ async function readAtMost(path: string, maxBytes: number): Promise<Uint8Array> {
       await file.close();
     }
   } catch (cause) {
-    if (cause instanceof Failure) throw cause;
     throw fileFailure(cause, path, 'read');
   }
 }

@@ -1,14 +1,13 @@
 /** `accord contribute`: a model, to the enclave alone. */
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { contributeModel, prepareModel } from '../contribute/contribute.ts';
 import { createKms } from '../kms/client.ts';
 import { kmsDataKeys } from '../kms/data-keys.ts';
 import { Refused } from '../session/refusal.ts';
 import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments } from './arguments.ts';
-import { fileFailure, functionOf, partyContext, startSession, systemRandom, tellingRefusals } from './party.ts';
+import { readBytes } from './files.ts';
+import { functionOf, partyContext, startSession, systemRandom, tellingRefusals } from './party.ts';
 import { stepProgress } from './step-progress.ts';
-import type { Io, Verb } from './verb.ts';
+import type { Verb } from './verb.ts';
 
 const HELP = `usage: accord contribute FUNCTION --model FILE.onnx --manifest FILE.json [options]
 
@@ -32,8 +31,8 @@ export const verb: Verb = {
     const options = { ...PARTY_OPTIONS, model: { type: 'string' }, manifest: { type: 'string' } } as const;
     const { values, positionals } = readArguments('contribute', argv, options, ['FUNCTION']);
     const functionName = positionals[0] ?? '';
-    const modelFile = resolve(io.cwd, demand('contribute', '--model', values.model));
-    const manifestFile = resolve(io.cwd, demand('contribute', '--manifest', values.manifest));
+    const modelFile = demand('contribute', '--model', values.model);
+    const manifestFile = demand('contribute', '--manifest', values.manifest);
     return tellingRefusals(values.json, io, async () => {
       const context = await partyContext(values, io);
       const policy = functionOf(context, functionName);
@@ -41,7 +40,7 @@ export const verb: Verb = {
       if (policy.model.from !== home.config.party) {
         throw new Refused({ refused: 'not-permitted', detail: `the model is ${policy.model.from}'s to give` }, 'here');
       }
-      const [manifest, onnx] = await Promise.all([readWhole(manifestFile, io), readWhole(modelFile, io)]);
+      const [manifest, onnx] = await Promise.all([readBytes(io, manifestFile), readBytes(io, modelFile)]);
       const prepared = prepareModel(new TextDecoder().decode(manifest), onnx, policy);
       const kms = createKms(aws);
       const progress = stepProgress(io);
@@ -68,12 +67,3 @@ export const verb: Verb = {
     });
   },
 };
-
-async function readWhole(path: string, io: Io): Promise<Uint8Array> {
-  try {
-    return new Uint8Array(await readFile(path, { signal: io.signal }));
-  } catch (cause) {
-    io.signal.throwIfAborted();
-    throw fileFailure(cause, path, 'read');
-  }
-}

@@ -1,13 +1,15 @@
 /** `accord encrypt`: a file under the party's own KMS key, for one purpose in one collaboration. */
 import { createReadStream } from 'node:fs';
-import { link, open, rename, rm, stat } from 'node:fs/promises';
+import { link, open, rename, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { inputContext, modelContext } from '../../enclave/protocol/context.ts';
+import { fileFailure } from '../files.ts';
 import { createKms } from '../kms/client.ts';
 import { kmsDataKeys } from '../kms/data-keys.ts';
 import { encryptFile } from '../kms/envelope.ts';
 import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments, usage } from './arguments.ts';
-import { fileFailure, functionOf, partyContext, systemRandom } from './party.ts';
+import { sizeOf } from './files.ts';
+import { functionOf, partyContext, systemRandom } from './party.ts';
 import { stepProgress } from './step-progress.ts';
 import type { Verb } from './verb.ts';
 
@@ -59,7 +61,7 @@ export const verb: Verb = {
     const kms = createKms(aws);
     const progress = stepProgress(io);
     try {
-      const plaintextBytes = await sizeOf(source);
+      const plaintextBytes = await sizeOf(io, source);
       progress.update('asking KMS for a data key');
       const encrypted = await encryptFile({
         dataKeys: kmsDataKeys(kms),
@@ -84,16 +86,6 @@ export const verb: Verb = {
     }
   },
 };
-
-async function sizeOf(path: string): Promise<number> {
-  try {
-    const found = await stat(path);
-    if (found.isDirectory()) throw Object.assign(new Error('a folder'), { code: 'EISDIR' });
-    return found.size;
-  } catch (cause) {
-    throw fileFailure(cause, path, 'read');
-  }
-}
 
 async function* contentOf(path: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
   const stream: AsyncIterable<Uint8Array> = createReadStream(path, { signal, highWaterMark: 262_144 });

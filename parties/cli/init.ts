@@ -1,7 +1,5 @@
 /** `accord init`: makes a party's home, and pins in it what an enclave must prove. */
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { kmsKeyArnHash, parsePolicyDigest, policyDigest } from '../../policies/digest.ts';
+import { kmsKeyArnHash, policyDigest } from '../../policies/digest.ts';
 import { parseCanonicalPolicy } from '../../policies/canonical.ts';
 import { parseKmsKeyArn } from '../../policies/arn.ts';
 import { Failure } from '../../policies/failure.ts';
@@ -10,19 +8,18 @@ import { weakenings } from '../../policies/weakenings.ts';
 import { awsRoot, localRoot } from '../attestation/verify.ts';
 import type { Root } from '../attestation/verify.ts';
 import { createCoordinator } from '../coordinator/client.ts';
-import { HEX_384, homePath, openHome, writeHome } from '../home.ts';
+import { homePath, openHome, writeHome } from '../home.ts';
 import type { HomeConfig, Pins } from '../home.ts';
-import { jsonFields, parseJson } from '../json-fields.ts';
+import { parseMeasurements } from '../measurements.ts';
 import { defaultEnclaveRole } from '../session/aws.ts';
 import { demand, readArguments, usage } from './arguments.ts';
 import { readRoot } from './attest-input.ts';
-import { fileFailure } from './party.ts';
+import { readText } from './files.ts';
 import { renderWeakenings } from './render-policy.ts';
 import { stepProgress } from './step-progress.ts';
 import type { Io, Verb } from './verb.ts';
 
 export type InitCode =
-  | 'init/measurements' // not the measurements of a build
   | 'init/other-collaboration' // the orchestrator's id is of another policy than the measurements
   | 'init/other-policy' // the orchestrator offers another policy than the measurements name
   | 'init/unknown-party'
@@ -58,7 +55,7 @@ export const verb: Verb = {
   async run(argv, io) {
     const options = readOptions(argv);
     const path = await homePath(options, io.env, io.cwd);
-    const measured = await readMeasurements(resolve(io.cwd, options.measurements));
+    const measured = await readMeasurements(io, options.measurements);
     const { text, policy } = await fetchPolicy(options, measured, io);
     await demandParty(policy, options);
     const root = await rootOf(policy, options.root, io);
@@ -137,20 +134,9 @@ function readOptions(argv: readonly string[]): Options {
 }
 
 /** PCRs and policy digest as the party's own build wrote them. */
-async function readMeasurements(path: string): Promise<Omit<Pins, 'root'>> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw fileFailure(cause, path, 'read');
-  });
-  const code: InitCode = 'init/measurements';
-  const fields = jsonFields(parseJson(text, code, path), code, path);
-  return {
-    policyDigest: parsePolicyDigest(fields.text('policyDigest', HEX_384)),
-    pcrs: {
-      PCR0: fields.text('PCR0', HEX_384),
-      PCR1: fields.text('PCR1', HEX_384),
-      PCR2: fields.text('PCR2', HEX_384),
-    },
-  };
+async function readMeasurements(io: Io, file: string): Promise<Omit<Pins, 'root'>> {
+  const { policyDigest, ...pcrs } = parseMeasurements(await readText(io, file), file);
+  return { policyDigest, pcrs };
 }
 
 /** The text is the orchestrator's, its digest the party's own: only together are they taken. */

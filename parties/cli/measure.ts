@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { measureEif } from '../../build/measure/pcr.ts';
 import type { Pcrs } from '../../build/measure/pcr.ts';
 import { readArguments } from './arguments.ts';
+import { sizeOf } from './files.ts';
 import { byteProgress } from './byte-progress.ts';
 import type { Verb } from './verb.ts';
 
@@ -17,7 +18,7 @@ file says about itself is believed, and no cache is read.
 
   --json  {"PCR0": HEX, "PCR1": HEX, "PCR2": HEX[, "PCR8": HEX]}
 
-Exit codes: 0 measured, 30 not a sound EIF (with the offset and the reason), 40 the file cannot be read.
+Exit codes: 0 measured, 30 not a sound EIF (with the offset and the reason), 2 there is no such file, 40 it cannot be read.
 `;
 
 export const verb: Verb = {
@@ -28,6 +29,7 @@ export const verb: Verb = {
     const options = { json: { type: 'boolean', default: false } } as const;
     const { values, positionals } = readArguments('measure', argv, options, ['FILE.eif']);
     const [file = ''] = positionals;
+    await sizeOf(io, file); // a slip in the name is told before the work begins
     const progress = byteProgress(io);
     try {
       const pcrs = await measureEif(resolve(io.cwd, file), {

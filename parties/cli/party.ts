@@ -1,7 +1,7 @@
 /** What a verb needs to act for a party: the home, the orchestrator, and a session with the enclave that it pins. */
 import type { RandomSource } from '../../enclave/crypto/random.ts';
 import { parseKmsKeyArn } from '../../policies/arn.ts';
-import { Failure } from '../../policies/failure.ts';
+import { EXIT_CODES } from '../../policies/failure.ts';
 import type { FunctionPolicy } from '../../policies/model.ts';
 import { createCoordinator } from '../coordinator/client.ts';
 import type { Coordinator } from '../coordinator/client.ts';
@@ -93,31 +93,6 @@ export async function tellingRefusals(json: boolean, io: Io, run: () => Promise<
     if (!json || !(error instanceof Refused)) throw error;
     const { refused, detail } = error.refusal;
     io.out(`${JSON.stringify({ refused, ...(detail === undefined ? {} : { detail }) })}\n`);
-    return error.kind === 'environment' ? EXIT_RETRY : EXIT_REFUSED;
+    return EXIT_CODES[error.kind];
   }
-}
-
-const EXIT_REFUSED = 10;
-const EXIT_RETRY = 40;
-
-export type PartyFileCode = 'cli/no-such-file' | 'cli/unreadable' | 'cli/exists' | 'cli/unwritable';
-
-/** What the system said about a file, in words. */
-export function fileFailure(cause: unknown, path: string, doing: 'read' | 'written'): Failure<PartyFileCode> {
-  const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unexpected error';
-  const where = path;
-  if (doing === 'read' && (reason === 'ENOENT' || reason === 'ENOTDIR')) {
-    return new Failure('usage', 'cli/no-such-file', `there is no file ${path}`, { where, cause });
-  }
-  if (reason === 'EISDIR') return new Failure('usage', 'cli/no-such-file', `${path} is a folder`, { where, cause });
-  if (reason === 'EEXIST') {
-    return new Failure('usage', 'cli/exists', `${path} exists already`, {
-      where,
-      hint: 'name another file, or remove this one',
-      cause,
-    });
-  }
-  const hint = reason === 'ENOSPC' ? 'free some space on the disk, then try again' : 'check its owner and its mode';
-  const code = doing === 'read' ? 'cli/unreadable' : 'cli/unwritable';
-  return new Failure('environment', code, `${path} cannot be ${doing} (${reason})`, { where, hint, cause });
 }

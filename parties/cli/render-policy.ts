@@ -1,4 +1,4 @@
-import type { Weakening } from '../../policies/explain.ts';
+import type { Weakening } from '../../policies/weakenings.ts';
 
 const WIDTH = 100;
 

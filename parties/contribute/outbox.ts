@@ -6,11 +6,9 @@ import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Failure } from '../../policies/failure.ts';
+import { fileFailure } from '../files.ts';
 import type { Home } from '../home.ts';
 import { makePrivateFolder } from '../private-files.ts';
-
-export type OutboxCode = 'contribute/outbox';
 
 export interface Outgoing {
   readonly bytes: number;
@@ -45,7 +43,7 @@ export async function spool(
     }
   } catch (cause) {
     await rm(path, { force: true });
-    throw spoolFailure(cause, path);
+    throw fileFailure(cause, path, 'written');
   }
   return {
     bytes,
@@ -53,14 +51,4 @@ export async function spool(
     content: () => createReadStream(path, { highWaterMark: 262_144 }),
     discard: () => rm(path, { force: true }),
   };
-}
-
-function spoolFailure(cause: unknown, path: string): unknown {
-  const reason = cause instanceof Error && 'code' in cause && !(cause instanceof Failure) ? String(cause.code) : '';
-  if (!/^E[A-Z]+$/.test(reason)) return cause;
-  return new Failure<OutboxCode>('environment', 'contribute/outbox', `the envelope cannot be written (${reason})`, {
-    where: path,
-    hint: reason === 'ENOSPC' ? 'free some space on the disk, then try again' : 'check the owner and mode of the home',
-    cause,
-  });
 }

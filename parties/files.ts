@@ -1,0 +1,28 @@
+/** Files that a person named, and what the system answered about them. */
+import { describeError, errorCode } from '../build/disk.ts';
+import { Failure } from '../policies/failure.ts';
+
+export type FileCode =
+  | 'file/absent' // no such file, or a folder: a slip in the command
+  | 'file/exists'
+  | 'file/unreadable'
+  | 'file/unwritable';
+
+/** What the system said about a file, as a failure in words. What is no answer of the system passes through unchanged. */
+export function fileFailure(cause: unknown, path: string, doing: 'read' | 'written'): unknown {
+  const reason = errorCode(cause);
+  if (cause instanceof Failure || reason === undefined || !/^E[A-Z0-9]+$/.test(reason)) return cause;
+  const fail = (kind: 'usage' | 'environment', code: FileCode, message: string, hint?: string): Failure<FileCode> =>
+    new Failure(kind, code, message, { where: path, ...(hint === undefined ? {} : { hint }), cause });
+  if (doing === 'read' && (reason === 'ENOENT' || reason === 'ENOTDIR')) {
+    return fail('usage', 'file/absent', `there is no file ${path}`);
+  }
+  if (reason === 'EISDIR') return fail('usage', 'file/absent', `${path} is a folder`);
+  if (reason === 'EEXIST') {
+    return fail('usage', 'file/exists', `${path} exists already`, 'name another file, or remove this one');
+  }
+  const isFull = reason === 'ENOSPC' || reason === 'EDQUOT';
+  const hint = isFull ? 'free some space on the disk, then try again' : 'check its owner and its mode';
+  const code = doing === 'read' ? 'file/unreadable' : 'file/unwritable';
+  return fail('environment', code, `${path} cannot be ${doing}: ${describeError(cause)}`, hint);
+}
