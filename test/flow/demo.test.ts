@@ -1,0 +1,129 @@
+/** `npm run demo` as a stranger runs it: whole, twice at once, stopped in the middle, and killed. */
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CLEAN, ROOT, compiled, processesWith, startNode } from './processes.ts';
+import type { Started } from './processes.ts';
+
+const DEMO = join(ROOT, 'orchestrator', 'demo.mjs');
+
+let folder: string;
+const started: Started[] = [];
+
+beforeAll(async () => {
+  await compiled();
+  folder = await mkdtemp(join(tmpdir(), 'accord-flow-demo-'));
+}, 120_000);
+afterAll(async () => {
+  for (const { pid, child } of started)
+    if (child.exitCode === null && child.signalCode === null) sendToGroup(pid, 'SIGKILL');
+  await rm(folder, { recursive: true, force: true });
+}, 30_000);
+
+/** Its own temporary folder, so that what it leaves there can be seen; a group of its own, as a terminal gives it. */
+function startDemo(temporary: string): Started {
+  const env = { ...CLEAN, TMPDIR: temporary };
+  const demo = startNode({ cwd: folder, env }, [DEMO, '--json'], { detached: true });
+  started.push(demo);
+  return demo;
+}
+
+const temporaryFolder = (name: string): Promise<string> => mkdtemp(join(folder, `${name}-`));
+
+function sendToGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // gone
+  }
+}
+
+interface Told {
+  readonly ok: boolean;
+  readonly chapters: readonly {
+    readonly title: string;
+    readonly checks: readonly { readonly claim: string; readonly shown: string }[];
+  }[];
+}
+
+/** What every telling must have checked, chapter by chapter. */
+const CHAPTERS: readonly (readonly [RegExp, readonly RegExp[]])[] = [
+  [/^The policy/, [/no faults/]],
+  [/^The image/, [/have the same measurements/]],
+  [/^The keys/, [/host's Decrypt/, /host's ReEncrypt/, /host's CreateGrant/, /Bob's own Decrypt/]],
+  [/^Bob's weights/, [/the enclave opened Bob's weights/]],
+  [/^Alice/, [/is the image she built/, /alice-1/, /alice-2/, /alice-3/, /same answer, for free/, /fourth call is refused/]],
+  [/^Bob: two calls/, [/bob-1/, /bob-2/, /third call is refused/]],
+  [/^Charlie/, [/other measurements/, /Bob's ciphertext, and refuses it/, /Bob's KMS refuses/, /Alice's third call here is refused/, /Charlie's fifth is refused/]],
+  [/^One byte/, [/its PCR0 is another/, /verification says no/, /before anything is sent/, /alice's KMS refuses/, /bob's KMS refuses/]],
+  [/^What the host saw/, [/one size/, /no picture, no weights and no label/]],
+]; // prettier-ignore
+
+function demandWhole(out: string): void {
+  const { ok, chapters }: Told = JSON.parse(out);
+  expect(ok).toBe(true);
+  expect(chapters).toHaveLength(CHAPTERS.length);
+  for (const [index, [title, claims]] of CHAPTERS.entries()) {
+    const chapter = chapters[index];
+    expect(chapter?.title).toMatch(title);
+    const made = chapter?.checks.map(({ claim }) => claim) ?? [];
+    for (const claim of claims) expect(made.filter((text) => claim.test(text))).toHaveLength(1);
+  }
+}
+
+/** Until the demo's enclaves run: its services, and theirs, are all there. */
+async function inTheMiddle(temporary: string): Promise<void> {
+  await expect
+    .poll(async () => (await processesWith(temporary)).filter(({ commandLine }) => commandLine.includes('gate.mjs')), {
+      timeout: 60_000,
+      interval: 200,
+    })
+    .not.toEqual([]);
+}
+
+/** Nothing that the demo started; enclaves are run from below its folder, services have it in their command line. */
+const nothingRuns = (temporary: string, timeout: number): Promise<void> =>
+  expect.poll(() => processesWith(temporary), { timeout, interval: 200 }).toEqual([]);
+
+describe('the demo', () => {
+  it('tells the whole story, also where two are told at once, and leaves nothing', { timeout: 300_000 }, async () => {
+    const temporary = await temporaryFolder('two');
+    const outcomes = await Promise.all([startDemo(temporary).outcome, startDemo(temporary).outcome]);
+    for (const { code, out, err } of outcomes) {
+      expect(code, err).toBe(0);
+      demandWhole(out);
+    }
+    await nothingRuns(temporary, 5_000);
+    expect(await readdir(temporary)).toEqual([]);
+  });
+
+  it.each([
+    ['Ctrl-C at the terminal', ({ pid }: Started): void => sendToGroup(pid, 'SIGINT')],
+    ['SIGINT to the command alone', ({ child }: Started): void => void child.kill('SIGINT')],
+    ['SIGTERM to the command alone', ({ child }: Started): void => void child.kill('SIGTERM')],
+  ])('%s ends all of it, in order, and removes its folder', { timeout: 120_000 }, async (_, stop) => {
+    const temporary = await temporaryFolder('stopped');
+    const demo = startDemo(temporary);
+    await inTheMiddle(temporary);
+    stop(demo);
+    const { code, out, err } = await demo.outcome;
+    expect({ code, out }).toEqual({ code: 130, out: '' });
+    expect(err).toContain('interrupted');
+    await nothingRuns(temporary, 5_000);
+    expect(await readdir(temporary)).toEqual([]);
+  });
+
+  it('is killed: its services see that they are alone, and stop by themselves', { timeout: 120_000 }, async () => {
+    const temporary = await temporaryFolder('killed');
+    const demo = startDemo(temporary);
+    await inTheMiddle(temporary);
+    const services = await processesWith(temporary);
+    expect(services.map(({ commandLine }) => /bin\.js (local-aws|up) /.exec(commandLine)?.[1])).toEqual(
+      expect.arrayContaining(['local-aws', 'up']),
+    );
+    sendToGroup(demo.pid, 'SIGKILL');
+    expect(await demo.outcome).toMatchObject({ code: null, signal: 'SIGKILL' });
+    await nothingRuns(temporary, 20_000);
+  });
+});
