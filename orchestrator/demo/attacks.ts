@@ -9,12 +9,12 @@ import { join } from 'node:path';
 import { fromHex } from '../../enclave/encoding/hex.ts';
 import type { EnvelopeHeader } from '../../enclave/protocol/envelope.ts';
 import { readEnvelope } from '../../enclave/protocol/envelope.ts';
-import { createKms, createSts } from '../../parties/kms/client.ts';
+import { createKms, createSts, defaultEnclaveRole } from '../../parties/kms/client.ts';
 import type { AwsSettings } from '../../parties/kms/client.ts';
-import { defaultEnclaveRole, enclaveCredentials } from '../../parties/session/aws.ts';
+import { enclaveCredentials } from '../../parties/session/aws.ts';
 import { parseKmsKeyArn } from '../../policies/arn.ts';
 import type { Measurements } from '../hosts/host.ts';
-import { createAttestationIssuer } from '../local/nsm.ts';
+import { createAttestationIssuer } from '../local/attestation-issuer.ts';
 
 export interface Attempt {
   readonly operation: string;

@@ -122,8 +122,8 @@ async function readAtMost(path: string, maxBytes: number): Promise<Uint8Array> {
   try {
     const file = await open(path, 'r');
     try {
-      const { size } = await file.stat();
-      const buffer = new Uint8Array(Math.min(size, maxBytes) + 1);
+      // The size that a file tells is not asked for: of a pipe it is zero.
+      const buffer = new Uint8Array(maxBytes + 1);
       let length = 0;
       while (length < buffer.length) {
         const { bytesRead } = await file.read(buffer, length, buffer.length - length);

@@ -11,7 +11,7 @@ import { createCoordinator } from '../coordinator/client.ts';
 import { homePath, openHome, writeHome } from '../home.ts';
 import type { HomeConfig, Pins } from '../home.ts';
 import { parseMeasurements } from '../measurements.ts';
-import { defaultEnclaveRole } from '../session/aws.ts';
+import { defaultEnclaveRole } from '../kms/client.ts';
 import { demand, readArguments, usage } from './arguments.ts';
 import { readRoot } from './attest-input.ts';
 import { readText } from './files.ts';

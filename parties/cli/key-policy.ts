@@ -1,25 +1,21 @@
 /** `accord key-policy`: writes the policy of a party's key, and puts it. */
-import { DescribeKeyCommand, GetKeyPolicyCommand, PutKeyPolicyCommand } from '@aws-sdk/client-kms';
-import type { KeyMetadata, KMSClient } from '@aws-sdk/client-kms';
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import type { KeyMetadata } from '@aws-sdk/client-kms';
 import { parseKmsKeyArn } from '../../policies/arn.ts';
 import { Failure } from '../../policies/failure.ts';
+import { applyKeyPolicy, demandOwnAccount, describeUsableKey, policyInForce } from '../kms/apply-key-policy.ts';
 import type { CallerIdentity } from '../kms/client.ts';
-import { awsFailure, callerIdentity, createKms, createSts } from '../kms/client.ts';
+import { callerIdentity, createKms, createSts, defaultEnclaveRole } from '../kms/client.ts';
 import type { KeyPolicy, KeyPolicyTerms, Pin } from '../kms/key-policy.ts';
 import { keyPolicy, keyPolicyText } from '../kms/key-policy.ts';
 import type { KeyPolicyChange } from '../kms/key-policy-read.ts';
-import { compareKeyPolicies, isSamePolicy, termsOf } from '../kms/key-policy-read.ts';
+import { compareKeyPolicies, termsOf } from '../kms/key-policy-read.ts';
+import { parseMeasurements } from '../measurements.ts';
+import { demand, readArguments, usage } from './arguments.ts';
+import { readText } from './files.ts';
 import type { Io, Verb } from './verb.ts';
 
-export type KeyPolicyVerbCode =
-  | 'key-policy/measurements' // the file says neither PCR0 nor digest
-  | 'key-policy/add' // --add, and the policy in force is not one of ours
-  | 'key-policy/lockout' // the caller could not put the next policy
-  | 'key-policy/key' // not a single-Region symmetric key for encryption
-  | 'key-policy/not-applied'; // AWS said yes, and reads back something else
+/** `--add`, and the policy in force is not one of ours. */
+export type KeyPolicyVerbCode = 'key-policy/add';
 
 const HELP = `usage: accord key-policy --key ARN --measurements FILE… [--profile NAME] [--apply] [--json]
        accord key-policy --key ARN --pcr0 HEX --policy-digest HEX … [options]
@@ -50,35 +46,27 @@ export const verb: Verb = {
   help: HELP,
   async run(argv, io) {
     const options = readOptions(argv);
-    const { region, account, partition } = parseKmsKeyArn(options.key);
-    const aws = { profile: options.profile, region, env: io.env };
-    const kms = createKms(aws);
-    const offline = !options.apply && !options.add && options.caller !== undefined && options.contributor !== undefined;
-    const identity = offline ? undefined : await callerIdentity(createSts(aws), io.signal);
-    if (identity !== undefined) demandOwnAccount(identity, account, options.key);
-    const metadata = offline ? undefined : await describe(kms, options.key, io.signal);
-    if (metadata !== undefined) demandUsableKey(metadata);
-    const before = offline ? undefined : await policyInForce(kms, options.key, io.signal);
-    const kept = options.add ? termsToKeep(before, options.key) : undefined;
-    const terms: KeyPolicyTerms = {
-      keyArn: options.key,
-      account,
-      pins: [...(kept?.pins ?? []), ...options.pins, ...(await pinsFromFiles(options.measurements, io))],
-      callerArn: options.caller ?? kept?.callerArn ?? identity?.principalArn ?? '',
-      contributorArn: options.contributor ?? kept?.contributorArn ?? identity?.principalArn ?? '',
-      enclaveRoleArn:
-        options.enclaveRole ?? kept?.enclaveRoleArn ?? `arn:${partition}:iam::${account}:role/accord-enclave`,
-    };
-    const policy = keyPolicy(terms);
-    const text = keyPolicyText(policy);
-    const change = compareKeyPolicies(before, policy, options.key);
-    if (options.apply) await apply(kms, options.key, { before, policy, text }, io.signal);
-    const outcome = { terms, policy, text, change, applied: options.apply, warnings: warnings(account, metadata) };
+    const pins = [...options.pins, ...(await pinsFromFiles(options.measurements, io))];
+    const outcome = isOffline(options) ? written(termsFor(options, pins), undefined) : await withAws(options, pins, io);
     if (options.json) io.out(`${JSON.stringify(asJson(outcome))}\n`);
     else report(outcome, io);
     return 0;
   },
 };
+
+const OPTIONS = {
+  key: { type: 'string' },
+  pcr0: { type: 'string', multiple: true },
+  'policy-digest': { type: 'string', multiple: true },
+  measurements: { type: 'string', multiple: true },
+  add: { type: 'boolean', default: false },
+  caller: { type: 'string' },
+  contributor: { type: 'string' },
+  'enclave-role': { type: 'string' },
+  profile: { type: 'string' },
+  apply: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+} as const;
 
 interface Options {
   readonly key: string;
@@ -94,147 +82,83 @@ interface Options {
 }
 
 function readOptions(argv: readonly string[]): Options {
-  const values = parse(argv);
-  if (values.key === undefined) throw usage('--key ARN is missing');
-  const pcr0s = values.pcr0 ?? [];
-  const digests = values['policy-digest'] ?? [];
-  if (pcr0s.length !== digests.length) {
-    throw usage('--pcr0 and --policy-digest come in pairs: an image opens the key under its own agreement alone');
+  const { values } = readArguments('key-policy', argv, OPTIONS);
+  const { pcr0 = [], 'policy-digest': digests = [], measurements = [], ...rest } = values;
+  const pins = pcr0.flatMap((value, index) => {
+    const policyDigest = digests[index];
+    return policyDigest === undefined ? [] : [{ pcr0: value, policyDigest }];
+  });
+  if (pins.length < Math.max(pcr0.length, digests.length)) {
+    throw usage(
+      'key-policy',
+      '--pcr0 and --policy-digest come in pairs: an image opens the key under its own agreement alone',
+    );
   }
-  const add = values.add ?? false;
-  if (pcr0s.length === 0 && (values.measurements ?? []).length === 0 && !add) {
-    throw usage('--measurements FILE is missing (or --pcr0 with --policy-digest)');
+  if (pins.length === 0 && measurements.length === 0 && !rest.add) {
+    throw usage('key-policy', '--measurements FILE is missing (or --pcr0 with --policy-digest)');
   }
-  return {
-    key: values.key,
-    pins: pcr0s.map((pcr0, index) => ({ pcr0, policyDigest: digests[index] ?? '' })),
-    measurements: values.measurements ?? [],
-    add,
-    caller: values.caller,
-    contributor: values.contributor,
-    enclaveRole: values['enclave-role'],
-    profile: values.profile,
-    apply: values.apply ?? false,
-    json: values.json ?? false,
-  };
-}
-
-const OPTIONS = {
-  key: { type: 'string' },
-  pcr0: { type: 'string', multiple: true },
-  'policy-digest': { type: 'string', multiple: true },
-  measurements: { type: 'string', multiple: true },
-  add: { type: 'boolean' },
-  caller: { type: 'string' },
-  contributor: { type: 'string' },
-  'enclave-role': { type: 'string' },
-  profile: { type: 'string' },
-  home: { type: 'string' },
-  apply: { type: 'boolean' },
-  json: { type: 'boolean' },
-} as const;
-
-function parse(argv: readonly string[]): ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'] {
-  try {
-    return parseArgs({ args: [...argv], options: OPTIONS, strict: true, allowPositionals: false }).values;
-  } catch (error) {
-    throw usage((error instanceof Error ? error.message : String(error)).split('. ')[0] ?? '');
-  }
-}
-
-function usage(message: string): Failure<'cli/arguments'> {
-  return new Failure('usage', 'cli/arguments', message, { hint: 'see accord key-policy --help' });
+  const { caller, contributor, 'enclave-role': enclaveRole, profile, add, apply, json } = rest;
+  const key = demand('key-policy', '--key ARN', rest.key);
+  return { key, pins, measurements, enclaveRole, caller, contributor, profile, add, apply, json };
 }
 
 async function pinsFromFiles(files: readonly string[], io: Io): Promise<readonly Pin[]> {
-  return await Promise.all(
+  return Promise.all(
     files.map(async (file) => {
-      const wrong = (why: string, cause?: unknown): Failure<KeyPolicyVerbCode> =>
-        new Failure('malformed', 'key-policy/measurements', `not a measurements file: ${why}`, {
-          where: file,
-          hint: 'accord build writes measurements.json beside the image',
-          cause,
-        });
-      const text = file === '-' ? new TextDecoder().decode(await io.stdin()) : await readText(resolve(io.cwd, file));
-      let found: unknown;
-      try {
-        found = JSON.parse(text);
-      } catch (cause) {
-        throw wrong('it is no JSON', cause);
-      }
-      const pcr0 = textAt(found, 'PCR0');
-      const policyDigest = textAt(found, 'policyDigest');
-      if (pcr0 === undefined) throw wrong('it has no PCR0');
-      if (policyDigest === undefined) throw wrong('it has no policyDigest');
+      const { PCR0: pcr0, policyDigest } = parseMeasurements(await readText(io, file), file);
       return { pcr0, policyDigest };
     }),
   );
 }
 
-async function readText(path: string): Promise<string> {
+/** All that the policy needs is named, and nothing is to be put: AWS is not asked. */
+function isOffline({ apply, add, caller, contributor }: Options): boolean {
+  return !apply && !add && caller !== undefined && contributor !== undefined;
+}
+
+/** By the key and the policy in force; applied where that is asked for. */
+async function withAws(options: Options, pins: readonly Pin[], io: Io): Promise<Outcome> {
+  const { key, profile } = options;
+  const { region, account } = parseKmsKeyArn(key);
+  const aws = { profile, region, env: io.env };
+  const kms = createKms(aws);
+  const sts = createSts(aws);
   try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new Failure<KeyPolicyVerbCode>('malformed', 'key-policy/measurements', 'the file cannot be read', {
-      where: path,
-      hint: 'give the measurements.json that accord build wrote',
-      cause,
-    });
+    const identity = await callerIdentity(sts, io.signal);
+    demandOwnAccount(identity, account, key);
+    const metadata = await describeUsableKey(kms, key, io.signal);
+    const before = await policyInForce(kms, key, io.signal);
+    const kept = options.add ? termsToKeep(before, key) : undefined;
+    const outcome = written(termsFor(options, pins, kept, identity), before, metadata);
+    if (!options.apply) return outcome;
+    await applyKeyPolicy(kms, key, { before, policy: outcome.policy }, io.signal);
+    return { ...outcome, applied: true };
+  } finally {
+    kms.destroy();
+    sts.destroy();
   }
 }
 
-function textAt(value: unknown, key: string): string | undefined {
-  if (typeof value !== 'object' || value === null) return undefined;
-  const found: unknown = Object.entries(value).find(([name]) => name === key)?.[1];
-  return typeof found === 'string' ? found : undefined;
+/** What is named here goes before what the policy in force has, and that before whom the profile belongs to. */
+function termsFor(
+  { key, caller, contributor, enclaveRole }: Options,
+  pins: readonly Pin[],
+  kept?: KeyPolicyTerms,
+  identity?: CallerIdentity,
+): KeyPolicyTerms {
+  const owner = identity?.principalArn;
+  return {
+    keyArn: key,
+    account: parseKmsKeyArn(key).account,
+    pins: [...(kept?.pins ?? []), ...pins],
+    callerArn: demand('key-policy', '--caller', caller ?? kept?.callerArn ?? owner),
+    contributorArn: demand('key-policy', '--contributor', contributor ?? kept?.contributorArn ?? owner),
+    enclaveRoleArn: enclaveRole ?? kept?.enclaveRoleArn ?? defaultEnclaveRole(key),
+  };
 }
 
-/** Another account's principal could never put the next policy: PutKeyPolicy does not work across accounts. */
-function demandOwnAccount(identity: CallerIdentity, account: string, keyArn: string): void {
-  if (identity.account === account) return;
-  throw new Failure<KeyPolicyVerbCode>(
-    'refused',
-    'key-policy/lockout',
-    `these credentials belong to account ${identity.account}, the key to ${account}: they could not put its policy again`,
-    { where: keyArn, hint: 'use a profile of the account that owns the key' },
-  );
-}
-
-async function describe(kms: KMSClient, keyArn: string, signal: AbortSignal): Promise<KeyMetadata | undefined> {
-  try {
-    return (await kms.send(new DescribeKeyCommand({ KeyId: keyArn }), { abortSignal: signal })).KeyMetadata;
-  } catch (cause) {
-    throw awsFailure(cause, 'describing the key');
-  }
-}
-
-function demandUsableKey({ Arn, KeySpec, KeyUsage, MultiRegion, KeyState }: KeyMetadata): void {
-  const wrong =
-    KeySpec !== 'SYMMETRIC_DEFAULT' || KeyUsage !== 'ENCRYPT_DECRYPT'
-      ? 'it is asymmetric or for signing: anybody can encrypt to a public key'
-      : MultiRegion === true
-        ? 'it is multi-Region: a replica has a policy of its own'
-        : KeyState === 'PendingDeletion'
-          ? 'it waits for its deletion'
-          : undefined;
-  if (wrong === undefined) return;
-  throw new Failure<KeyPolicyVerbCode>('refused', 'key-policy/key', `this key cannot be used: ${wrong}`, {
-    where: Arn ?? '',
-    hint: 'make one with `aws kms create-key` (symmetric, single-Region), for Accord alone',
-  });
-}
-
-async function policyInForce(kms: KMSClient, keyArn: string, signal: AbortSignal): Promise<string> {
-  try {
-    const command = new GetKeyPolicyCommand({ KeyId: keyArn, PolicyName: 'default' });
-    return (await kms.send(command, { abortSignal: signal })).Policy ?? '';
-  } catch (cause) {
-    throw awsFailure(cause, "reading the key's policy");
-  }
-}
-
-function termsToKeep(before: string | undefined, keyArn: string): KeyPolicyTerms {
-  const terms = before === undefined ? undefined : termsOf(before, keyArn);
+function termsToKeep(before: string, keyArn: string): KeyPolicyTerms {
+  const terms = termsOf(before, keyArn);
   if (terms !== undefined) return terms;
   throw new Failure<KeyPolicyVerbCode>(
     'refused',
@@ -244,40 +168,26 @@ function termsToKeep(before: string | undefined, keyArn: string): KeyPolicyTerms
   );
 }
 
-async function apply(
-  kms: KMSClient,
-  keyArn: string,
-  { before, policy, text }: { readonly before: string | undefined; readonly policy: KeyPolicy; readonly text: string },
-  signal: AbortSignal,
-): Promise<void> {
-  if (before !== undefined && isSamePolicy(before, policy)) return;
-  try {
-    // BypassPolicyLockoutSafetyCheck is left out on purpose, everywhere.
-    const command = new PutKeyPolicyCommand({ KeyId: keyArn, PolicyName: 'default', Policy: text });
-    await kms.send(command, { abortSignal: signal });
-  } catch (cause) {
-    if (cause instanceof Error && /will not allow you to update/.test(cause.message)) {
-      throw new Failure<KeyPolicyVerbCode>(
-        'refused',
-        'key-policy/lockout',
-        'KMS refuses the policy because these credentials could not put the next one',
-        {
-          where: keyArn,
-          hint: 'allow them kms:PutKeyPolicy on this key in IAM first: the policy leaves it to IAM',
-          cause,
-        },
-      );
-    }
-    throw awsFailure(cause, "putting the key's policy");
-  }
-  if (!isSamePolicy(await policyInForce(kms, keyArn, signal), policy)) {
-    throw new Failure<KeyPolicyVerbCode>(
-      'refused',
-      'key-policy/not-applied',
-      'the policy reads back differently from what was put: somebody else changed it meanwhile',
-      { where: keyArn, hint: 'look at it with `aws kms get-key-policy`, then apply again' },
-    );
-  }
+interface Outcome {
+  readonly terms: KeyPolicyTerms;
+  readonly policy: KeyPolicy;
+  readonly text: string;
+  readonly change: KeyPolicyChange;
+  readonly applied: boolean;
+  readonly warnings: readonly string[];
+}
+
+/** The policy for these terms, and what it changes about the one in force. Nothing is put yet. */
+function written(terms: KeyPolicyTerms, before: string | undefined, metadata?: KeyMetadata): Outcome {
+  const policy = keyPolicy(terms);
+  return {
+    terms,
+    policy,
+    text: keyPolicyText(policy),
+    change: compareKeyPolicies(before, policy, terms.keyArn),
+    applied: false,
+    warnings: warnings(terms.account, metadata),
+  };
 }
 
 /** What the policy cannot close, in words. */
@@ -288,16 +198,8 @@ function warnings(account: string, metadata: KeyMetadata | undefined): readonly 
     ...(origin === undefined || origin === 'AWS_KMS'
       ? []
       : [`the key's material comes from outside of KMS (${origin}): whoever holds it there can open the key`]),
+    ...(metadata?.KeyState === 'Disabled' ? ['the key is disabled: until it is enabled again no session opens'] : []),
   ];
-}
-
-interface Outcome {
-  readonly terms: KeyPolicyTerms;
-  readonly policy: KeyPolicy;
-  readonly text: string;
-  readonly change: KeyPolicyChange;
-  readonly applied: boolean;
-  readonly warnings: readonly string[];
 }
 
 function asJson({ terms, policy, text, change, applied, warnings }: Outcome): Readonly<Record<string, unknown>> {

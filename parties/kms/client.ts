@@ -8,6 +8,8 @@ import { fromNodeProviderChain } from '@aws-sdk/credential-providers';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { readFileSync } from 'node:fs';
 import { Agent } from 'node:https';
+import type { EnclaveCredentials } from '../../enclave/protocol/request.ts';
+import { parseKmsKeyArn } from '../../policies/arn.ts';
 import { Failure } from '../../policies/failure.ts';
 
 export type KmsClientCode =
@@ -16,19 +18,15 @@ export type KmsClientCode =
   | 'aws/denied' // AWS answered: not authorised
   | 'aws/not-found'
   | 'aws/refused' // AWS answered: no, for a reason of its own
+  | 'aws/other-key' // KMS answered for another key than it was asked about
+  | 'aws/incomplete' // an answer without what it must have
   | 'aws/unreachable'; // no answer, or a server's fault: a retry may help
-
-export interface SessionCredentials {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken: string;
-}
 
 export interface AwsSettings {
   /** A profile of the AWS configuration; without one, the SDK's credential chain. */
   readonly profile?: string | undefined;
   /** Those of a role that was assumed, in place of a profile's. */
-  readonly credentials?: SessionCredentials;
+  readonly credentials?: EnclaveCredentials;
   readonly region: string;
   /** AWS_ENDPOINT_URL(_KMS, _STS), AWS_CA_BUNDLE, AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE are read from here. */
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -59,7 +57,8 @@ export async function callerIdentity(sts: STSClient, signal?: AbortSignal): Prom
       new GetCallerIdentityCommand({}),
       signal === undefined ? {} : { abortSignal: signal },
     );
-    const { Account: account = '', Arn: arn = '' } = answer;
+    const { Account: account, Arn: arn } = answer;
+    if (account === undefined || arn === undefined) throw incomplete('STS', 'Account and Arn');
     return { account, arn, principalArn: principalOf(arn) };
   } catch (cause) {
     throw awsFailure(cause, 'asking AWS who this is');
@@ -75,6 +74,24 @@ export function principalOf(arn: string): string {
   if (session === null) return arn;
   const [, partition, account, role = ''] = session;
   return `arn:${partition}:iam::${account}:role/${role}`;
+}
+
+/** `arn:aws:iam::ACCOUNT:role/accord-enclave` of the account that owns the key. */
+export function defaultEnclaveRole(keyArn: string): string {
+  const { partition, account } = parseKmsKeyArn(keyArn);
+  return `arn:${partition}:iam::${account}:role/accord-enclave`;
+}
+
+/** KMS resolves aliases and more: what it used must be what was named. */
+export function demandKey(used: string | undefined, named: string): void {
+  if (used === named) return;
+  throw new Failure<KmsClientCode>('refused', 'aws/other-key', 'KMS used another key than the one that was named', {
+    where: used ?? 'KeyId',
+  });
+}
+
+export function incomplete(service: 'KMS' | 'STS', what: string): Failure<KmsClientCode> {
+  return new Failure('environment', 'aws/incomplete', `${service} answered without ${what}`, { hint: 'try again' });
 }
 
 /** What AWS or the way there answered, as a failure that says what to do. */
@@ -109,7 +126,7 @@ export function awsFailure(cause: unknown, doing: string): Failure {
 
 interface ClientConfig {
   readonly region: string;
-  readonly credentials: ReturnType<typeof fromNodeProviderChain> | SessionCredentials;
+  readonly credentials: ReturnType<typeof fromNodeProviderChain> | EnclaveCredentials;
   readonly maxAttempts: number;
   readonly endpoint?: string;
   readonly requestHandler: NodeHttpHandler;

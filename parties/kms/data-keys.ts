@@ -2,10 +2,7 @@
 import { DecryptCommand, GenerateDataKeyCommand } from '@aws-sdk/client-kms';
 import type { KMSClient } from '@aws-sdk/client-kms';
 import type { EncryptionContext } from '../../enclave/protocol/context.ts';
-import { Failure } from '../../policies/failure.ts';
-import { awsFailure } from './client.ts';
-
-export type DataKeysCode = 'aws/other-key' | 'aws/incomplete';
+import { awsFailure, demandKey, incomplete } from './client.ts';
 
 export interface DataKey {
   /** 32 bytes; overwrite them when they have been used. */
@@ -25,7 +22,7 @@ export interface DataKeys {
   ): Promise<Uint8Array>;
 }
 
-/** Through the SDK. Throws `Failure<KmsClientCode | DataKeysCode>`. */
+/** Through the SDK. Throws `Failure<KmsClientCode>`. */
 export function kmsDataKeys(kms: KMSClient): DataKeys {
   return {
     async generate(keyArn, context, signal) {
@@ -39,7 +36,8 @@ export function kmsDataKeys(kms: KMSClient): DataKeys {
         throw awsFailure(cause, 'asking KMS for a data key');
       });
       demandKey(answer.KeyId, keyArn);
-      if (answer.Plaintext?.length !== 32 || answer.CiphertextBlob === undefined) throw incomplete();
+      if (answer.Plaintext?.length !== 32 || answer.CiphertextBlob === undefined)
+        throw incomplete('KMS', 'a key of 32 bytes');
       return { plaintext: answer.Plaintext, ciphertext: answer.CiphertextBlob };
     },
     async decrypt(keyArn, ciphertext, context, signal) {
@@ -53,7 +51,7 @@ export function kmsDataKeys(kms: KMSClient): DataKeys {
         throw awsFailure(cause, 'asking KMS to open the data key');
       });
       demandKey(answer.KeyId, keyArn);
-      if (answer.Plaintext?.length !== 32) throw incomplete();
+      if (answer.Plaintext?.length !== 32) throw incomplete('KMS', 'a key of 32 bytes');
       return answer.Plaintext;
     },
   };
@@ -61,15 +59,4 @@ export function kmsDataKeys(kms: KMSClient): DataKeys {
 
 function abortWith(signal: AbortSignal | undefined): { readonly abortSignal?: AbortSignal } {
   return signal === undefined ? {} : { abortSignal: signal };
-}
-
-function demandKey(used: string | undefined, named: string): void {
-  if (used === named) return;
-  throw new Failure<DataKeysCode>('refused', 'aws/other-key', 'KMS used another key than the one that was named', {
-    where: used ?? 'KeyId',
-  });
-}
-
-function incomplete(): Failure<DataKeysCode> {
-  return new Failure('environment', 'aws/incomplete', 'KMS answered without a key of 32 bytes', { hint: 'try again' });
 }

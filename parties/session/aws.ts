@@ -8,11 +8,7 @@ import { AssumeRoleCommand } from '@aws-sdk/client-sts';
 import type { STSClient } from '@aws-sdk/client-sts';
 import type { EncryptionContext } from '../../enclave/protocol/context.ts';
 import type { EnclaveCredentials } from '../../enclave/protocol/request.ts';
-import { parseKmsKeyArn } from '../../policies/arn.ts';
-import { Failure } from '../../policies/failure.ts';
-import { awsFailure } from '../kms/client.ts';
-
-export type SessionAwsCode = 'aws/other-key' | 'aws/incomplete';
+import { awsFailure, demandKey, incomplete } from '../kms/client.ts';
 
 /** The shortest life that STS gives a role's session. */
 const CREDENTIALS_SECONDS = 900;
@@ -28,16 +24,7 @@ export function challengeEncryption(
       signal.throwIfAborted();
       throw awsFailure(cause, 'asking KMS to encrypt the challenge');
     });
-    if (KeyId !== keyArn) {
-      throw new Failure<SessionAwsCode>(
-        'refused',
-        'aws/other-key',
-        'KMS used another key than the one that was named',
-        {
-          where: KeyId ?? 'KeyId',
-        },
-      );
-    }
+    demandKey(KeyId, keyArn);
     if (CiphertextBlob === undefined) throw incomplete('KMS', 'CiphertextBlob');
     return CiphertextBlob;
   };
@@ -83,14 +70,4 @@ export function sessionPolicy(keyArn: string): object {
     Version: '2012-10-17',
     Statement: [{ Effect: 'Allow', Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: keyArn }],
   };
-}
-
-/** `arn:aws:iam::ACCOUNT:role/accord-enclave` of the account that owns the key. */
-export function defaultEnclaveRole(keyArn: string): string {
-  const { partition, account } = parseKmsKeyArn(keyArn);
-  return `arn:${partition}:iam::${account}:role/accord-enclave`;
-}
-
-function incomplete(service: string, field: string): Failure<SessionAwsCode> {
-  return new Failure('environment', 'aws/incomplete', `${service} answered without ${field}`, { hint: 'try again' });
 }

@@ -1,5 +1,5 @@
 /** A home for tests: alice (3 calls), and bob whose model it is. */
-import { defaultEnclaveRole } from '../../../parties/session/aws.ts';
+import { defaultEnclaveRole } from '../../../parties/kms/client.ts';
 import { localRoot } from '../../../parties/attestation/verify.ts';
 import type { NewHome } from '../../../parties/home.ts';
 import { canonicalPolicyText, toCanonicalPolicy } from '../../../policies/canonical.ts';
