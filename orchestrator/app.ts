@@ -108,7 +108,7 @@ function onlyWithBody(parse: RequestHandler): RequestHandler {
       next();
       return;
     }
-    const slow = new Failure<HttpCode>('usage', 'http/slow', 'the request did not arrive in time');
+    const slow = new Failure<HttpCode>('environment', 'http/slow', 'the request did not arrive in time');
     const timer = setTimeout(() => {
       sendProblem(response, toProblem(slow));
       request.destroy();

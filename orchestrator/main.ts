@@ -20,7 +20,7 @@ import { openContributions } from './contributions.ts';
 import { createLocalHost } from './hosts/local.ts';
 import { nodeModulesAbove } from './hosts/run-folder.ts';
 import { findLocalAws } from './local-aws-place.ts';
-import { createAttestationIssuer } from './local/nsm.ts';
+import { createAttestationIssuer } from './local/attestation-issuer.ts';
 import { toProblem, sendProblem } from './problem.ts';
 import { listen, stopServer, urlOf } from './server.ts';
 import { openBlobs } from './store/blobs.ts';

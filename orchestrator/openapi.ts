@@ -2,12 +2,11 @@
  * The orchestrator's HTTP interface, as the OpenAPI 3.1 document that is served at `/openapi.json` and that every
  * request is checked against before a route sees it.
  */
+import { BOUNDS } from '../policies/bounds.ts';
 import type { JsonObject } from './store/store.ts';
 
 const ID_PATTERN = '^[a-z][a-z0-9-]{0,62}-[0-9a-f]{12}$';
 const NAME_PATTERN = '^[a-z][a-z0-9-]{0,62}$';
-/** A policy with everything written in it: 1 MiB of text is far more than an image carries. */
-export const POLICY_TEXT_BYTES = 1_048_576;
 
 const hex = (characters: number): JsonObject => ({ type: 'string', pattern: `^[0-9a-f]{${characters}}$` });
 const ref = (name: string): JsonObject => ({ $ref: `#/components/schemas/${name}` });
@@ -53,7 +52,7 @@ const schemas = {
     policy: {
       type: 'string',
       minLength: 1,
-      maxLength: POLICY_TEXT_BYTES,
+      maxLength: BOUNDS.textBytes,
       description: 'The policy as YAML or JSON text, composed: with every party and, off AWS, with `trust`.',
     },
   }),

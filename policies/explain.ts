@@ -5,8 +5,6 @@ import { formatSize } from './units.ts';
 import { weakenings, type AppraisalOptions, type Weakening } from './weakenings.ts';
 import { count, digits, enumerate, times } from './words.ts';
 
-export { weakenings, type Weakening, type WeakeningCode } from './weakenings.ts';
-
 export interface Explanation {
   readonly title: string;
   readonly sections: readonly Section[];

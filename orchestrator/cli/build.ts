@@ -3,7 +3,7 @@ import { defaultCacheDir } from '../../build/cache.ts';
 import { buildLocalImage } from '../../build/pipeline.ts';
 import type { BuildResult } from '../../build/pipeline.ts';
 import type { Sizing } from '../../build/sizing.ts';
-import { weakenings } from '../../policies/explain.ts';
+import { weakenings } from '../../policies/weakenings.ts';
 import { Failure } from '../../policies/failure.ts';
 import { byteProgress } from '../../parties/cli/byte-progress.ts';
 import { renderPcrs } from '../../parties/cli/measure.ts';

@@ -22,7 +22,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { unpackEif } from '../../build/image/unpack.ts';
 import { Failure } from '../../policies/failure.ts';
 import { startLocalNsm } from '../local/nsm.ts';
-import type { AttestationIssuer } from '../local/nsm.ts';
+import type { AttestationIssuer } from '../local/attestation-issuer.ts';
 import { createConsoleRing, lifeCycle } from './console-ring.ts';
 import type { ConsoleRing } from './console-ring.ts';
 import { dialGuest, serveHostPorts } from './local-sockets.ts';

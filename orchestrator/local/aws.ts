@@ -17,8 +17,8 @@ import { clientEnvironment, configurationPaths, trustOf, writeConfiguration } fr
 import type { Place } from './configuration.ts';
 import { liveKeys } from './kms/key-ids.ts';
 import { recipientVerifier } from './kms/recipient.ts';
-import type { AttestationIssuer } from './nsm.ts';
-import { createAttestationIssuer } from './nsm.ts';
+import type { AttestationIssuer } from './attestation-issuer.ts';
+import { createAttestationIssuer } from './attestation-issuer.ts';
 import type { LoggedRequest } from './request-log.ts';
 import { openRequestLog } from './request-log.ts';
 import type { StoreCode } from './store.ts';

@@ -19,9 +19,6 @@ import { frameReader, writeFrame } from '../../enclave/protocol/frame.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { AttestationIssuer } from './attestation-issuer.ts';
 
-export { createAttestationIssuer } from './attestation-issuer.ts';
-export type { AttestationIssuer } from './attestation-issuer.ts';
-
 /** The module's own error names. */
 export type NsmError = 'InvalidArgument' | 'InvalidIndex' | 'ReadOnlyIndex' | 'InputTooLarge' | 'InternalError';
 

@@ -2,9 +2,9 @@
 /* oxlint-disable oxc/no-async-endpoint-handlers -- express 5 treats a rejection as an error */
 import express from 'express';
 import type { Router } from 'express';
+import { BOUNDS } from '../../policies/bounds.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { CollaborationCode, Collaborations } from '../collaborations.ts';
-import { POLICY_TEXT_BYTES } from '../openapi.ts';
 import { detailsOf, summaryOf } from '../presentation.ts';
 import type { Collaboration, JsonObject } from '../store/store.ts';
 
@@ -50,7 +50,7 @@ export function collaborationRoutes(collaborations: Collaborations): Router {
 }
 
 /** JSON escapes a character in at most six. */
-export const jsonBody: express.RequestHandler = express.json({ limit: 6 * POLICY_TEXT_BYTES, inflate: false });
+export const jsonBody: express.RequestHandler = express.json({ limit: 6 * BOUNDS.textBytes, inflate: false });
 
 export function notRunning(id: string): Failure<CollaborationCode> {
   return new Failure('refused', 'orchestrator/not-running', 'its enclave does not run', {

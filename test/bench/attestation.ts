@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeUserData } from '../../enclave/protocol/user-data.ts';
-import { createAttestationIssuer } from '../../orchestrator/local/nsm.ts';
+import { createAttestationIssuer } from '../../orchestrator/local/attestation-issuer.ts';
 import { createChainCache, localRoot, parseAttestation, verifyAttestation } from '../../parties/attestation/verify.ts';
 import type { ChainCache, Expectation } from '../../parties/attestation/verify.ts';
 import { toHex } from '../../enclave/encoding/hex.ts';

@@ -125,7 +125,7 @@ describe('the interface', () => {
       ['POST', '/v1/collaborations', {}, 400, 'http/request-invalid'],
       ['POST', '/v1/collaborations', { policy: '' }, 400, 'http/request-invalid'],
       ['POST', '/v1/collaborations', { policy: 'a: b', more: 1 }, 400, 'http/request-invalid'],
-      ['POST', '/v1/collaborations', { policy: 'x'.repeat(1_048_577) }, 400, 'http/request-invalid'],
+      ['POST', '/v1/collaborations', { policy: 'x'.repeat(262_145) }, 400, 'http/request-invalid'],
       ['POST', '/v1/collaborations', { policy: 'x'.repeat(7_000_000) }, 413, 'http/too-large'],
       ['GET', `/v1/collaborations/${id}/contributions/unknown`, undefined, 404, 'orchestrator/unknown-function'],
       ['GET', `/v1/collaborations/${id}/contributions/classify`, undefined, 404, 'orchestrator/no-contribution'],

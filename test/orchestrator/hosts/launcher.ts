@@ -1,6 +1,6 @@
 /** Launches an image on the local host and waits to be killed. Arguments: run folder, NSM folder, image. */
 import { createLocalHost } from '../../../orchestrator/hosts/local.ts';
-import { createAttestationIssuer } from '../../../orchestrator/local/nsm.ts';
+import { createAttestationIssuer } from '../../../orchestrator/local/attestation-issuer.ts';
 
 const [runFolder = '', nsmFolder = '', eifPath = ''] = process.argv.slice(2);
 const host = createLocalHost({

@@ -18,7 +18,7 @@ import { toHex } from '../../../enclave/encoding/hex.ts';
 import { openForRecipient, readEnvelopedData } from '../../../enclave/kms/recipient.ts';
 import type { RecipientKey } from '../../../enclave/kms/recipient.ts';
 import { envelopeFor } from '../../../orchestrator/local/kms/envelope.ts';
-import { createAttestationIssuer } from '../../../orchestrator/local/nsm.ts';
+import { createAttestationIssuer } from '../../../orchestrator/local/attestation-issuer.ts';
 import { describeWithVectors } from '../../vectors.ts';
 import { ALICE, localAws, outcome } from './fixture.ts';
 
