@@ -1,7 +1,10 @@
 /** What is said no to, by whom, and what is said: strangers, policies that are over or changed, documents that do not fit. */
-import { cp, readFile, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { cp, readFile, readdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { accord, agree, at, callOf, callsLeft, contribute, homeOf, keyOf, makeHome, must, openPlace, parsed, picture, pin, takePart, trustOf } from './collaboration.ts'; // prettier-ignore
 import type { Agreement, Place } from './collaboration.ts';
@@ -151,6 +154,39 @@ describe('a document that does not prove what is asked', () => {
     }
   });
 });
+
+describe('an input', () => {
+  it('is the same from a pipe; one that is too large or absent costs nothing', { timeout: 60_000 }, async () => {
+    const input = await readFile(picture('alice-2'));
+    const call = ['call', 'classify', ...at(place, 'alice')];
+    const left = Number(await callsLeft(place, 'alice'));
+    const file = await must(place, ...call, '--input', picture('alice-2'));
+    await promisify(execFile)('mkfifo', [join(place.folder, 'pipe')]);
+    const piped = accord(place, ...call, '--input', 'pipe', '--retry', await lastCall());
+    await writeFile(join(place.folder, 'pipe'), input);
+    expect(await piped).toMatchObject({ code: 0, err: expect.stringContaining('asking again for call') });
+    expect(parsed((await piped).out)).toEqual(file);
+
+    await writeFile(join(place.folder, 'large'), new Uint8Array(4_194_305));
+    const large = await accord(place, ...call, '--input', 'large');
+    expect(large).toMatchObject({ code: 10, out: '', err: expect.stringContaining('(call/input-too-large)') });
+    expect(large.err).toContain('no call is spent');
+    const absent = await accord(place, ...call, '--input', 'nowhere');
+    expect(absent).toMatchObject({ out: '', err: expect.stringContaining('nowhere') });
+    expect([2, 30, 40]).toContain(absent.code);
+    expect(await callsLeft(place, 'alice')).toBe(left - 1);
+  });
+});
+
+/** The id of the only call that Alice made with an answer. */
+async function lastCall(): Promise<string> {
+  const folder = join(homeOf(place, 'alice'), 'calls');
+  const records = await Promise.all((await readdir(folder)).map(async (name) => parsed(await readFile(join(folder, name), 'utf8')))); // prettier-ignore
+  const inputSha256 = createHash('sha256')
+    .update(await readFile(picture('alice-2')))
+    .digest('hex');
+  return String(records.find((record) => record['inputSha256'] === inputSha256)?.['requestId']);
+}
 
 describe('a place that is taken', () => {
   it('names the port, and how to take another', { timeout: 30_000 }, async () => {
