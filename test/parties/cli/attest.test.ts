@@ -4,36 +4,16 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { toHex } from '../../../enclave/encoding/hex.ts';
 import { encodeUserData } from '../../../enclave/protocol/user-data.ts';
-import { dispatch } from '../../../orchestrator/cli/dispatch.ts';
 import { verb } from '../../../parties/cli/attest.ts';
-import type { Io } from '../../../parties/cli/verb.ts';
 import type { PolicyDigest } from '../../../policies/model.ts';
 import { describeWithVectors } from '../../vectors.ts';
 import { CLAIMS, NOW, flipByte, makeChain, makeDocument, readVectors, rootOf } from '../attestation/testkit.ts';
 import type { Chain } from '../attestation/testkit.ts';
+import { runVerb } from './run-verb.ts';
+import type { Outcome } from './run-verb.ts';
 
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** The verb as the command line runs it, with its failures told and its exit code. */
-async function attest(cwd: string, argv: readonly string[], stdin: Uint8Array = new Uint8Array()): Promise<Outcome> {
-  let out = '';
-  let err = '';
-  const io: Io = {
-    out: (text) => void (out += text),
-    err: (text) => void (err += text),
-    env: {},
-    cwd,
-    signal: new AbortController().signal,
-    interactive: false,
-    stdin: async () => stdin,
-  };
-  const program = { version: '0', verbs: [{ name: 'attest', summary: '', load: async () => verb }] };
-  return { code: await dispatch(['attest', ...argv], io, program), out, err };
-}
+const attest = (cwd: string, argv: readonly string[], stdin?: Uint8Array): Promise<Outcome> =>
+  runVerb('attest', verb, argv, { cwd, ...(stdin === undefined ? {} : { stdin }) });
 
 async function asJson(cwd: string, argv: readonly string[], stdin?: Uint8Array): Promise<Record<string, unknown>> {
   const { code, out } = await attest(cwd, [...argv, '--json'], stdin);

@@ -1,0 +1,181 @@
+import { DisableKeyCommand, EnableKeyCommand, GetKeyPolicyCommand } from '@aws-sdk/client-kms';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { verb } from '../../../parties/cli/key-policy.ts';
+import { isSamePolicy } from '../../../parties/kms/key-policy-read.ts';
+import {
+  ALICE,
+  ALICE_ARN,
+  ALICE_ENCLAVE_ROLE,
+  ALICE_KEY,
+  BOB_KEY,
+  localAws,
+} from '../../orchestrator/local/fixture.ts';
+import { runVerb } from './run-verb.ts';
+import type { Outcome } from './run-verb.ts';
+
+const fixture = localAws();
+const hex = (pair: string): string => pair.repeat(48);
+const measurements = (pair: string): object => ({ PCR0: hex(pair), PCR1: hex('01'), PCR2: hex('02'), policyDigest: hex('dd') }); // prettier-ignore
+
+let cwd: string;
+beforeAll(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'accord-key-policy-'));
+  for (const pair of ['a1', 'a2']) await writeFile(join(cwd, `${pair}.json`), JSON.stringify(measurements(pair)));
+  await writeFile(join(cwd, 'no-digest.json'), JSON.stringify({ ...measurements('a1'), policyDigest: undefined }));
+  await writeFile(join(cwd, 'half.json'), JSON.stringify({ ...measurements('a1'), PCR0: 'a1' }));
+});
+afterAll(() => rm(cwd, { recursive: true, force: true }));
+
+const keyPolicy = (argv: readonly string[], env: Readonly<Record<string, string>> = fixture.env): Promise<Outcome> =>
+  runVerb('key-policy', verb, argv, { cwd, env });
+const asAlice = (...argv: readonly string[]): Promise<Outcome> =>
+  keyPolicy(['--key', ALICE_KEY, '--profile', 'alice', ...argv]);
+
+async function inForce(): Promise<string> {
+  const command = new GetKeyPolicyCommand({ KeyId: ALICE_KEY, PolicyName: 'default' });
+  return (await fixture.kms('alice').send(command)).Policy ?? '';
+}
+
+describe('accord key-policy', () => {
+  test('prints the policy for whom the profile belongs to, and changes nothing', async () => {
+    const before = await inForce();
+    const { code, out, err } = await asAlice('--measurements', 'a1.json', '--json');
+    expect([code, err]).toEqual([0, '']);
+    expect(JSON.parse(out)).toMatchObject({
+      pins: [{ pcr0: hex('a1'), policyDigest: hex('dd') }],
+      callerArn: ALICE_ARN,
+      contributorArn: ALICE_ARN,
+      enclaveRoleArn: ALICE_ENCLAVE_ROLE,
+      applied: false,
+    });
+    expect(await inForce()).toBe(before);
+  });
+
+  test('puts it, says so once, and keeps what was pinned with --add', async () => {
+    const first = await asAlice('--measurements', 'a1.json', '--apply', '--json');
+    expect(JSON.parse(first.out)).toMatchObject({ applied: true, change: { pinsAdded: [{ pcr0: hex('a1') }] } });
+    expect(isSamePolicy(await inForce(), JSON.parse(first.out).policy)).toBe(true);
+    expect((await asAlice('--measurements', 'a1.json', '--apply')).out).toContain('nothing changed');
+    const added = JSON.parse((await asAlice('--measurements', 'a2.json', '--add', '--apply', '--json')).out);
+    expect(added.pins.map(({ pcr0 }: { pcr0: string }) => pcr0)).toEqual([hex('a1'), hex('a2')]);
+    expect(isSamePolicy(await inForce(), added.policy)).toBe(true);
+  });
+
+  test("says no to a key of another account, and to keeping a policy that is not Accord's", async () => {
+    const foreign = await keyPolicy(['--key', BOB_KEY, '--profile', 'alice', '--measurements', 'a1.json', '--apply']);
+    expect(foreign).toMatchObject({ code: 10, err: expect.stringContaining('key-policy/lockout') });
+    const unknown = await keyPolicy(['--key', BOB_KEY, '--profile', 'bob', '--measurements', 'a1.json', '--add']);
+    expect(unknown).toMatchObject({ code: 10, err: expect.stringContaining('key-policy/add') });
+  });
+
+  test('warns of a disabled key', async () => {
+    await fixture.kms('alice').send(new DisableKeyCommand({ KeyId: ALICE_KEY }));
+    const { code, err } = await asAlice('--measurements', 'a1.json');
+    await fixture.kms('alice').send(new EnableKeyCommand({ KeyId: ALICE_KEY }));
+    expect(code).toBe(0);
+    expect(err).toContain('the key is disabled');
+    expect((await asAlice('--measurements', 'a1.json')).err).not.toContain('disabled');
+  });
+
+  test('asks nobody where everything is named', async () => {
+    const named = ['--caller', ALICE_ARN, '--contributor', ALICE_ARN, '--measurements', 'a1.json', '--json'];
+    const { code, out } = await keyPolicy(['--key', ALICE_KEY, ...named], { AWS_ENDPOINT_URL: 'http://127.0.0.1:1' });
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ enclaveRoleArn: ALICE_ENCLAVE_ROLE, applied: false });
+  });
+
+  test.each([
+    ['no key', ['--measurements', 'a1.json']],
+    ['nothing to pin', ['--key', ALICE_KEY]],
+    ['a PCR0 without its digest', ['--key', ALICE_KEY, '--pcr0', hex('a1')]],
+    ['a digest without its PCR0', ['--key', ALICE_KEY, '--measurements', 'a1.json', '--policy-digest', hex('dd')]],
+    ['an option that it does not have', ['--key', ALICE_KEY, '--measurements', 'a1.json', '--home', '.']],
+  ])('takes %s for a wrong call', async (_, argv) => {
+    expect(await keyPolicy(argv)).toMatchObject({ code: 2, out: '', err: expect.stringContaining('cli/arguments') });
+  });
+
+  test.each([
+    ['no-digest.json', /policyDigest is missing/],
+    ['half.json', /PCR0 is not of the form/],
+  ])('takes no measurements from %s', async (file, message) => {
+    const { code, err } = await asAlice('--measurements', file, '--apply');
+    expect(code).toBe(30);
+    expect(err).toMatch(message);
+    expect(err).toContain('accord build writes measurements.json');
+  });
+});
+
+describe('a key that cannot carry the policy', () => {
+  const USABLE = { KeySpec: 'SYMMETRIC_DEFAULT', KeyUsage: 'ENCRYPT_DECRYPT', MultiRegion: false, KeyState: 'Enabled' };
+  const IDENTITY =
+    '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>' +
+    `<Arn>${ALICE_ARN}</Arn><UserId>A</UserId><Account>${ALICE}</Account>` +
+    '</GetCallerIdentityResult></GetCallerIdentityResponse>';
+  let server: Server;
+  let env: Readonly<Record<string, string>>;
+  let metadata: object | undefined;
+  const asked: string[] = [];
+
+  /** An AWS that says of Alice's key whatever a test wants. */
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await text(request);
+    const action = /\.(\w+)$/.exec(String(request.headers['x-amz-target']))?.[1] ?? /Action=(\w+)/.exec(body)?.[1];
+    asked.push(String(action));
+    response.setHeader('content-type', action === 'GetCallerIdentity' ? 'text/xml' : 'application/x-amz-json-1.1');
+    if (action === 'GetCallerIdentity') response.end(IDENTITY);
+    else if (action === 'DescribeKey') response.end(JSON.stringify({ KeyMetadata: metadata }));
+    else if (action === 'GetKeyPolicy') response.end(JSON.stringify({ Policy: '{}' }));
+    else response.writeHead(400).end('{"__type":"UnsupportedOperationException"}');
+  }
+
+  beforeAll(async () => {
+    server = createServer((request, response) => void answer(request, response));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    if (address === null || typeof address === 'string') throw new Error('no port');
+    const credentials = join(cwd, 'credentials');
+    await writeFile(credentials, '[alice]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = example\n');
+    env = { AWS_ENDPOINT_URL: `http://127.0.0.1:${address.port}`, AWS_SHARED_CREDENTIALS_FILE: credentials };
+  });
+  afterAll(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  const apply = async (said: object | undefined): Promise<Outcome> => {
+    metadata = said;
+    asked.length = 0;
+    return keyPolicy(['--key', ALICE_KEY, '--profile', 'alice', '--measurements', 'a1.json', '--apply'], env);
+  };
+
+  test.each([
+    ['asymmetric', { KeySpec: 'RSA_2048' }, /asymmetric/],
+    ['for signing', { KeySpec: 'ECC_NIST_P256', KeyUsage: 'SIGN_VERIFY' }, /for signing/],
+    ['for MACs', { KeySpec: 'HMAC_256', KeyUsage: 'GENERATE_VERIFY_MAC' }, /asymmetric or for signing/],
+    ['of a kind that is not told', { KeySpec: undefined }, /cannot be used/],
+    ['multi-Region', { MultiRegion: true }, /multi-Region/],
+    ['about to be deleted', { KeyState: 'PendingDeletion' }, /waits for its deletion/],
+  ])('%s: refused before anything is put', async (_, change, message) => {
+    const { code, out, err } = await apply({ Arn: ALICE_KEY, KeyId: 'a', ...USABLE, ...change });
+    expect([code, out]).toEqual([10, '']);
+    expect(err).toContain('key-policy/key');
+    expect(err).toMatch(message);
+    expect(asked).toEqual(['GetCallerIdentity', 'DescribeKey']);
+  });
+
+  test('one of which nothing is said: told, and nothing is put', async () => {
+    expect(await apply(undefined)).toMatchObject({ code: 40, err: expect.stringContaining('aws/incomplete') });
+    expect(asked).not.toContain('PutKeyPolicy');
+  });
+
+  test('the same key without a fault is put: it is the fault that is refused', async () => {
+    await apply({ Arn: ALICE_KEY, KeyId: 'a', ...USABLE });
+    expect(asked).toContain('PutKeyPolicy');
+  });
+});
