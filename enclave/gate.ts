@@ -19,7 +19,7 @@ import type { Host } from './vsock/host.ts';
 
 export type GateCode = 'launch/key-unknown' | 'launch/key-missing';
 
-/** `startComputer` of the jail, its paths already given. */
+/** `startComputer` of the jail, its paths and timers already given. */
 export type StartComputer = (options: {
   readonly kind: FunctionKind;
   readonly model: ModelPackage;

@@ -65,7 +65,7 @@ function openWorld(): World {
         wallClock: () => Date.now(),
         timers,
       }),
-    startComputer: (options) => startComputer({ ...options, paths }),
+    startComputer: (options) => startComputer({ ...options, paths, timers }),
     report,
   };
 }

@@ -8,7 +8,7 @@ import { FRAME, PICTURE_HEADER_BYTES, PLAN_BYTES, UNREADABLE_BYTES } from './fra
 import { place, type Frame, type Placement } from './geometry.ts';
 import { pngFault, sniff } from './picture.ts';
 import { readFrame, writeFrame } from './pipe.ts';
-import { volunteerForTheOomKiller, whileTethered } from './tether.ts';
+import { volunteerForTheOomKiller, whileTethered, type Ticks } from './tether.ts';
 import { UNREADABLE, type Unreadable } from './unreadable.ts';
 
 /** What the gate wants of every picture. */
@@ -137,6 +137,11 @@ function answer(result: Decoded | Refused): void {
   writeFrame(FRAME.pixels, [header, result.pixels]);
 }
 
+const ticks: Ticks = (milliseconds, run) => {
+  const timer = setInterval(run, milliseconds);
+  return () => clearInterval(timer);
+};
+
 async function main(): Promise<void> {
   volunteerForTheOomKiller();
   const first = readFrame({ [FRAME.plan]: PLAN_BYTES });
@@ -147,7 +152,7 @@ async function main(): Promise<void> {
   for (;;) {
     const frame = readFrame({ [FRAME.input]: plan.maxBytes });
     if (frame === undefined) return;
-    answer(await whileTethered(() => decode(frame.body, plan)));
+    answer(await whileTethered(ticks, () => decode(frame.body, plan)));
   }
 }
 

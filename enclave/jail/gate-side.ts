@@ -6,15 +6,14 @@ import { dirname } from 'node:path';
 import { Failure } from '../../policies/failure.ts';
 import type { FunctionKind, FunctionPolicy } from '../../policies/model.ts';
 import type { Candidate } from '../functions/candidate.ts';
-import { rebuildLabels } from '../functions/image-classification/answer.ts';
-import type { ClassificationAnswer } from '../functions/image-classification/manifest.ts';
+import type { Timers } from '../deadline.ts';
+import { rebuildLabels, type ClassificationAnswer } from '../functions/image-classification/answer.ts';
 import { channelsOf } from '../functions/model-manifest.ts';
 import type { ModelPackage } from '../functions/model-package.ts';
 import { MODEL_CODES, modelFailure } from '../functions/model-refusal.ts';
-import { rebuildObjects } from '../functions/object-detection/answer.ts';
-import type { DetectionAnswer } from '../functions/object-detection/manifest.ts';
+import { rebuildObjects, type DetectionAnswer } from '../functions/object-detection/answer.ts';
 import { MEDIA_TYPES, type Picture } from '../functions/picture.ts';
-import { validateInput, validateOutput } from '../functions/validators.ts';
+import { validateInput } from '../functions/validators.ts';
 import { candidateBytes, decodeCandidates } from './candidates.ts';
 import { FRAME, PICTURE_HEADER_BYTES, REFUSAL_BYTES, UNREADABLE_BYTES } from './frames.ts';
 import { place, toPicture } from './geometry.ts';
@@ -39,21 +38,22 @@ export interface ComputerOptions {
   readonly model: ModelPackage;
   readonly policy: FunctionPolicy;
   readonly paths: JailPaths;
+  readonly timers: Timers;
   /** Aborting it while the computer starts ends what was started. */
   readonly signal?: AbortSignal;
   /** Time that loading the model and trying it may take. Default 60 s. */
   readonly loadTimeoutMs?: number;
 }
 
-/** An answer as the gate wrote it: labels from the manifest, numbers rounded, valid by the function's output schema. */
-export type RawOutput = ClassificationAnswer | DetectionAnswer;
+/** An answer as the gate wrote it: labels from the manifest, numbers rounded. Its schema is for the caller to hold it to. */
+export type FunctionAnswer = ClassificationAnswer | DetectionAnswer;
 
 export interface Computer {
   /**
    * One call. `input` must not change until it is done. Rejects with `Failure<JailCode>`; the message is for the caller.
    * `timeoutMs` counts from now, waiting for another party's call included; a jail at work is then killed.
    */
-  run(input: Uint8Array, options: { readonly timeoutMs: number }): Promise<RawOutput>;
+  run(input: Uint8Array, options: { readonly timeoutMs: number }): Promise<FunctionAnswer>;
   /** Processes alive now. */
   pids(): readonly number[];
   /** Resolves when no process is left. */
@@ -71,7 +71,7 @@ const LOAD_MS = 60_000;
  * the model is refused, `Failure<JailCode>` where the processes do not start, and the signal's reason.
  */
 export async function startComputer(options: ComputerOptions): Promise<Computer> {
-  const { kind, model, policy, signal } = options;
+  const { kind, model, policy, timers, signal } = options;
   const decoders = createSupply({ ...LIFE, ...decoder(options) });
   const computers = createSupply({ ...LIFE, ...computer(options) });
   const close = async (): Promise<void> => {
@@ -99,7 +99,7 @@ export async function startComputer(options: ComputerOptions): Promise<Computer>
       }
       const late = new AbortController();
       const why = jailFailure('jail/compute-timeout', `the computation was not done in ${timeoutMs} ms`);
-      const timer = setTimeout(() => late.abort(why), timeoutMs);
+      const stop = timers(timeoutMs, () => late.abort(why));
       try {
         const decoded = await decoders.use((jail) => decodeIn(jail, input, model), late.signal);
         const fault = validateInput(kind, decoded.picture);
@@ -109,7 +109,7 @@ export async function startComputer(options: ComputerOptions): Promise<Computer>
       } catch (error) {
         throw forCaller(error);
       } finally {
-        clearTimeout(timer);
+        stop();
       }
     },
     pids: () => [...decoders.pids(), ...computers.pids()],
@@ -138,7 +138,7 @@ const spec = (paths: JailPaths, entry: string, env: Readonly<Record<string, stri
 const pixelBytes = ({ manifest: { input } }: ModelPackage): number =>
   input.width * input.height * channelsOf(input.colour);
 
-function decoder({ paths, policy, model }: ComputerOptions): Kind {
+function decoder({ paths, policy, model, timers }: ComputerOptions): Kind {
   const { width, height, resize, colour } = model.manifest.input;
   const plan = { width, height, resize, channels: channelsOf(colour), maxBytes: policy.input.maxBytes };
   return {
@@ -149,12 +149,12 @@ function decoder({ paths, policy, model }: ComputerOptions): Kind {
         `the decoding process did not start (${paths.node} ${paths.decode})`,
       );
       const asked = jail.ask(FRAME.plan, [json(plan)], { [FRAME.ready]: 0 }).catch(() => Promise.reject(failed));
-      await inTime(asked, jail, START_MS, failed);
+      await inTime(timers, asked, jail, START_MS, failed);
     },
   };
 }
 
-function computer({ paths, policy, model, loadTimeoutMs = LOAD_MS }: ComputerOptions): Kind {
+function computer({ paths, policy, model, timers, loadTimeoutMs = LOAD_MS }: ComputerOptions): Kind {
   const setup = json({ manifest: model.manifest, topK: policy.output.topK });
   const length = new Uint8Array(4);
   new DataView(length.buffer).setUint32(0, setup.length);
@@ -166,7 +166,7 @@ function computer({ paths, policy, model, loadTimeoutMs = LOAD_MS }: ComputerOpt
       const late = modelFailure('model/too-slow', `loading and one run took longer than ${loadTimeoutMs} ms`);
       const crashed = modelFailure('model/crashed', 'the computing process ended while it loaded the model');
       const asked = jail.ask(FRAME.model, [length, setup, model.onnx], limits).catch(() => Promise.reject(crashed));
-      const reply = await inTime(asked, jail, loadTimeoutMs, late);
+      const reply = await inTime(timers, asked, jail, loadTimeoutMs, late);
       if (reply.type === FRAME.refused) {
         await jail.kill();
         throw refusal(reply.body);
@@ -176,13 +176,13 @@ function computer({ paths, policy, model, loadTimeoutMs = LOAD_MS }: ComputerOpt
 }
 
 /** The outcome, or `late` after `ms`, with the jail killed. */
-async function inTime<T>(outcome: Promise<T>, jail: Jail, ms: number, late: Error): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
+async function inTime<T>(timers: Timers, outcome: Promise<T>, jail: Jail, ms: number, late: Error): Promise<T> {
+  let stop = (): void => {};
   const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
+    stop = timers(ms, () => {
       reject(late);
       void jail.kill();
-    }, ms);
+    });
   });
   try {
     return await Promise.race([outcome, timeout]);
@@ -190,7 +190,7 @@ async function inTime<T>(outcome: Promise<T>, jail: Jail, ms: number, late: Erro
     await jail.kill();
     throw error;
   } finally {
-    clearTimeout(timer);
+    stop();
   }
 }
 
@@ -239,15 +239,19 @@ async function brokeProtocol(jail: Jail): Promise<never> {
   throw jailFailure('jail/compute-failed', 'the process broke the protocol');
 }
 
-/** Writes the answer from indexes and numbers, and holds it against the function's schema. */
-function answer(found: readonly Candidate[], picture: Picture, { kind, model, policy }: ComputerOptions): RawOutput {
+/** Writes the answer from indexes and numbers. */
+function answer(
+  found: readonly Candidate[],
+  picture: Picture,
+  { kind, model, policy }: ComputerOptions,
+): FunctionAnswer {
   const { labels, input } = model.manifest;
   const back = place(input, picture.width, picture.height);
   const output =
     kind === 'image-classification'
       ? rebuildLabels(found, labels, policy.output)
       : rebuildObjects(found, labels, policy.output, (x, y) => toPicture(input, back, x, y));
-  if (output === undefined || validateOutput(kind, output) !== undefined) {
+  if (output === undefined) {
     throw jailFailure('jail/output-invalid', "the model's output for this input is no answer of the function");
   }
   return output;

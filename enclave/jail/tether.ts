@@ -16,16 +16,19 @@ export function volunteerForTheOomKiller(): void {
   }
 }
 
+/** Runs `run` again and again, after so many milliseconds each, until the returned function is called. */
+export type Ticks = (milliseconds: number, run: () => void) => () => void;
+
 /** For native code that leaves the event loop running. */
-export async function whileTethered<T>(work: () => Promise<T>): Promise<T> {
+export async function whileTethered<T>(ticks: Ticks, work: () => Promise<T>): Promise<T> {
   const parent = process.ppid;
-  const watch = setInterval(() => {
+  const stop = ticks(PERIOD_MS, () => {
     if (process.ppid !== parent) process.exit(0);
-  }, PERIOD_MS);
+  });
   try {
     return await work();
   } finally {
-    clearInterval(watch);
+    stop();
   }
 }
 

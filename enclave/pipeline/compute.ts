@@ -1,7 +1,8 @@
-/** Stage 5. ValidInput -> RawOutput: the jails compute; the answer they gave is judged by the function's own schema. */
+/** Stage 5. ValidInput -> RawOutput: the jails compute; the answer that follows is held to the function's own schema. */
 import { Failure } from '../../policies/failure.ts';
 import type { JailCode } from '../jail/jail-failure.ts';
 import { validateOutput } from '../functions/validators.ts';
+import type { FunctionAnswer } from '../jail/gate-side.ts';
 import type { RefusalCode } from '../protocol/refusal.ts';
 import { Refused } from './refused.ts';
 import type { ValidInput } from './validate.ts';
@@ -18,7 +19,7 @@ export interface RawOutput {
 export const COMPUTE_MS = 30_000;
 
 export async function compute({ function: policy, model, bytes }: ValidInput): Promise<RawOutput> {
-  let output: unknown;
+  let output: FunctionAnswer;
   try {
     output = await model.computer.run(bytes, { timeoutMs: COMPUTE_MS });
   } catch (error) {

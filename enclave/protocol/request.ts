@@ -8,13 +8,14 @@
  *     chunk        = { t: "chunk", position: uint, last: bool, data: bytes[0..262,144] }
  *     contribute   = { t: "contribute", function: name, envelopeSha256: bytes[32], bytes: uint[1..512 MiB] }
  *     status       = { t: "status" }
- *     name         = text matching ^[a-z][a-z0-9-]{0,62}$
+ *     name         = text matching NAME of policies/name.ts
  *
  * A call is followed by its input in chunks: `position` is the offset of `data`, every chunk but the last is full, the
  * last has `last` set and ends at `inputBytes`; an input of no bytes is one empty last chunk. The enclave takes all chunks
  * whatever it will answer, so that a refusal looks on the wire like everything else; the answer follows the last one.
  */
 import { Failure } from '../../policies/failure.ts';
+import { NAME } from '../../policies/name.ts';
 import { concat } from '../crypto/digest.ts';
 import type { CborValue, MapReader } from '../encoding/cbor.ts';
 import { decodeCbor, encodeCbor, mapReader } from '../encoding/cbor.ts';
@@ -29,7 +30,6 @@ export const REQUEST_ID_BYTES = 32;
 const SHA256_BYTES = 32;
 /** KMS Encrypt gives at most 6,144 bytes (for 4,096 bytes of plaintext). */
 const CIPHERTEXT_BYTES = 6_144;
-const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 
 /** Short-lived STS credentials, limited to the party's own key. */
 export interface EnclaveCredentials {

@@ -141,6 +141,11 @@ describe('law 5: only the step that earns a brand makes it', () => {
 describe('law 6: time, randomness, the NSM, KMS and storage are arguments', () => {
   const TOUCHES: readonly (readonly [string, RegExp])[] = [
     ['the clock', /\b(?:Date|performance)\s*\.\s*now\b|\bnew\s+Date\s*(?:\(\s*\)|;)|\bprocess\s*\.\s*hrtime\b/g],
+    // Of the language itself; a socket has a method of this name.
+    [
+      'the clock',
+      /(?:\bglobalThis\s*\.\s*|(?<![\w.]))set(?:Timeout|Interval|Immediate)\s*\(|\bAbortSignal\s*\.\s*timeout\b/g,
+    ],
     ['randomness', /\bMath\s*\.\s*random\b|\b(?:getRandomValues|randomUUID)\b/g],
     // Called, or taken from an object; a constant may be named so.
     ['randomness', /\b(?:randomBytes|randomInt|randomFill|randomFillSync)\s*\(|\bcrypto\s*\.\s*random\w+/g],
@@ -171,6 +176,8 @@ describe('law 6: time, randomness, the NSM, KMS and storage are arguments', () =
     'const t = Date.now();',
     'const t = new Date();',
     'const clock = performance.now;',
+    'const timer = setTimeout(run, 500);',
+    'setInterval(() => look(), PERIOD_MS);',
     'const x = Math.random();',
     'crypto.getRandomValues(bytes);',
     'const { getRandomValues } = globalThis.crypto;',
@@ -186,6 +193,7 @@ describe('law 6: time, randomness, the NSM, KMS and storage are arguments', () =
   test.each([
     'const LIMITS = { randomBytes: 256 } as const; check(LIMITS.randomBytes);',
     'const at = new Date(milliseconds);',
+    'socket.setTimeout(0);',
     "import { createHash } from 'node:crypto';",
   ])('does not take for one: %s', (code) => {
     expect(touches(code)).toEqual([]);

@@ -7,6 +7,7 @@ import type { Computer } from '../../enclave/jail/gate-side.ts';
 import type { FunctionPolicy } from '../../policies/model.ts';
 import { jailEntries } from '../enclave/jail/entries.ts';
 import type { Entries } from '../enclave/jail/entries.ts';
+import { realTimers } from '../enclave/real-timers.ts';
 import { bareOf } from './bare.ts';
 import { interleaved, median, rounded, timed } from './figure.ts';
 import type { Emit } from './figure.ts';
@@ -31,7 +32,7 @@ async function withComputer(
   work: (computer: Computer) => Promise<void>,
 ): Promise<void> {
   const model = parseModelPackage(packModel(manifest, onnx), policy.uses);
-  const computer = await startComputer({ kind: policy.uses, model, policy, paths: entries.paths });
+  const computer = await startComputer({ kind: policy.uses, model, policy, paths: entries.paths, timers: realTimers });
   try {
     await work(computer);
   } finally {

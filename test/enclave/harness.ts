@@ -40,6 +40,7 @@ import type { ScriptedComputers } from './scripted-computer.ts';
 import { createScriptedComputers } from './scripted-computer.ts';
 import type { ScriptedKms } from './scripted-kms.ts';
 import { createScriptedKms } from './scripted-kms.ts';
+import { realTimers } from './real-timers.ts';
 
 export const KEY_ARNS = {
   alice: 'arn:aws:kms:eu-west-1:111122223333:key/a11ce000-0000-4000-8000-000000000001',
@@ -129,11 +130,6 @@ export interface TestGate {
   peer(party: keyof typeof KEY_ARNS, options?: Partial<PeerOptions>): Promise<Peer>;
   stop(): Promise<void>;
 }
-
-export const realTimers: Timers = (milliseconds, run) => {
-  const timer = setTimeout(run, milliseconds);
-  return () => clearTimeout(timer);
-};
 
 /** One for all gates of a test file: making it is most of a gate's start. */
 let recipientKey: Promise<RecipientKey> | undefined;

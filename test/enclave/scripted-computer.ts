@@ -1,5 +1,5 @@
 /** Jails as an argument: answers that follow from the first byte of the input, and every way of not answering. */
-import type { Computer, RawOutput } from '../../enclave/jail/gate-side.ts';
+import type { Computer, FunctionAnswer } from '../../enclave/jail/gate-side.ts';
 import type { StartComputer } from '../../enclave/gate.ts';
 import { jailFailure } from '../../enclave/jail/jail-failure.ts';
 import type { ModelManifest } from '../../enclave/functions/model-manifest.ts';
@@ -59,7 +59,7 @@ export function createScriptedComputers(): ScriptedComputers {
     },
   });
 
-  const outcome = async (first: number, model: ModelPackage): Promise<RawOutput> => {
+  const outcome = async (first: number, model: ModelPackage): Promise<FunctionAnswer> => {
     const label = model.manifest.labels[first % model.manifest.labels.length] ?? '';
     const answer = { labels: [{ label, score: 0.5 }] };
     switch (first) {

@@ -1,11 +1,20 @@
-/** The gate's own writing of the answer: labels by index into the manifest, boxes and numbers clipped and rounded here. */
+/**
+ * object-detection: a picture in, what was found out (`../picture.schema.json`, `output.schema.json`). Here is the gate's own
+ * writing of the answer: labels by index into the manifest, boxes clipped, numbers rounded.
+ */
+import type { FunctionPolicy } from '../../../policies/model.ts';
 import type { Box, Candidate } from '../candidate.ts';
 import { clip, round } from '../round.ts';
-import type { DetectionAnswer } from './manifest.ts';
 
-export interface AnswerLimits {
-  readonly topK: number;
-  readonly decimals: number;
+export interface DetectedObject {
+  readonly label: string;
+  readonly score: number;
+  /** [ymin, xmin, ymax, xmax], relative to the picture as its EXIF orientation shows it. */
+  readonly box: readonly [number, number, number, number];
+}
+
+export interface DetectionAnswer {
+  readonly objects: readonly DetectedObject[];
 }
 
 /**
@@ -15,11 +24,11 @@ export interface AnswerLimits {
 export function rebuildObjects(
   candidates: readonly Candidate[],
   labels: readonly string[],
-  limits: AnswerLimits,
+  limits: FunctionPolicy['output'],
   toPicture: (x: number, y: number) => readonly [x: number, y: number],
 ): DetectionAnswer | undefined {
   if (candidates.length > limits.topK) return undefined;
-  const objects: DetectionAnswer['objects'][number][] = [];
+  const objects: DetectedObject[] = [];
   for (const { label, score, box } of candidates) {
     const name = labels[label];
     if (name === undefined || box === undefined || !(box[0] <= box[2] && box[1] <= box[3])) return undefined;

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startComputer } from '../../../enclave/jail/gate-side.ts';
 import { ONNX_LIMITS } from '../../../enclave/jail/onnx/inspect.ts';
 import type { ModelPackage } from '../../../enclave/functions/model-package.ts';
+import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import * as models from './models.ts';
 
@@ -16,8 +17,8 @@ afterAll(() => entries.remove());
 const load = (model: ModelPackage, loadTimeoutMs = 30_000): Promise<unknown> => {
   const kind = 'image-classification';
   const policy = models.policyFor(kind);
-  return startComputer({ kind, model, policy, paths: entries.paths, loadTimeoutMs }).then((computer) =>
-    computer.close(),
+  return startComputer({ kind, model, policy, paths: entries.paths, timers: realTimers, loadTimeoutMs }).then(
+    (computer) => computer.close(),
   );
 };
 const graph = (changes: Partial<models.Graph>): ModelPackage =>

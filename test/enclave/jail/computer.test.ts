@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import sharp from 'sharp';
 import { startComputer, type Computer, type JailPaths } from '../../../enclave/jail/gate-side.ts';
 import type { ModelPackage } from '../../../enclave/functions/model-package.ts';
+import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import * as models from './models.ts';
 import * as pictures from './pictures.ts';
@@ -26,7 +27,14 @@ async function start(
 ): Promise<Computer> {
   const { paths = entries.paths, topK = 3, ...rest } = options;
   const kind = 'image-classification';
-  const computer = await startComputer({ kind, model, policy: models.policyFor(kind, { topK }), paths, ...rest });
+  const computer = await startComputer({
+    kind,
+    model,
+    policy: models.policyFor(kind, { topK }),
+    paths,
+    timers: realTimers,
+    ...rest,
+  });
   open.push(computer);
   return computer;
 }
@@ -169,7 +177,7 @@ describe('a process that dies or hangs', () => {
     const computer = await start();
     const pid = computer.pids()[which] ?? 0;
     process.kill(pid, 'SIGKILL');
-    await gone([pid]);
+    await expect.poll(() => computer.pids()).not.toContain(pid);
     await works(computer);
     expect(computer.pids()).toHaveLength(2);
     expect(computer.pids()).not.toContain(pid);
@@ -249,7 +257,13 @@ describe('the life of the processes', () => {
     const abort = new AbortController();
     const kind = 'image-classification';
     const paths = entries.paths;
-    const options = { kind, model: models.slowModel(200), policy: models.policyFor(kind), paths } as const;
+    const options = {
+      kind,
+      model: models.slowModel(200),
+      policy: models.policyFor(kind),
+      paths,
+      timers: realTimers,
+    } as const;
     const started = startComputer({ ...options, signal: abort.signal });
     setTimeout(() => abort.abort(new Error('enough')), 500);
     await expect.poll(jails).toHaveLength(2);

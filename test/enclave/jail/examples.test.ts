@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { packModel, parseModelPackage } from '../../../enclave/functions/model-package.ts';
 import { startComputer } from '../../../enclave/jail/gate-side.ts';
 import { loadPolicy } from '../../../policies/load.ts';
+import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
 
 let entries: Entries;
@@ -23,7 +24,7 @@ async function answers(example: string): Promise<Readonly<Record<string, unknown
   if (policy === undefined) throw new Error(`${example} has no function`);
   const packed = packModel(read('manifest.json').toString(), read('model.onnx'));
   const model = parseModelPackage(packed, policy.uses);
-  const computer = await startComputer({ kind: policy.uses, model, policy, paths: entries.paths });
+  const computer = await startComputer({ kind: policy.uses, model, policy, paths: entries.paths, timers: realTimers });
   try {
     const found: [string, unknown][] = [];
     for (const file of readdirSync(join(folder, 'inputs')).sort()) {

@@ -3,6 +3,7 @@
  * (argument `busy`) or a quick one (`idle`), and says so. Arguments: paths of Node and both jails, folder, which.
  */
 import { startComputer } from '../../../enclave/jail/gate-side.ts';
+import { realTimers } from '../real-timers.ts';
 import { meansModel, policyFor, slowModel } from './models.ts';
 
 const [node = '', decode = '', compute = '', cwd = '', which = ''] = process.argv.slice(2);
@@ -12,6 +13,7 @@ const started = startComputer({
   model: which === 'busy' ? slowModel(2_000) : meansModel(),
   policy: policyFor(kind),
   paths: { node, decode, compute, cwd },
+  timers: realTimers,
 });
 if (which === 'idle') await started;
 process.stdout.write('started\n');

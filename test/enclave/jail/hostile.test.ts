@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import sharp from 'sharp';
 import { FRAME } from '../../../enclave/jail/frames.ts';
 import { startComputer } from '../../../enclave/jail/gate-side.ts';
+import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import { meansModel, policyFor, SIDE } from './models.ts';
 
@@ -46,7 +47,7 @@ async function callWith(which: 'decode' | 'compute', name: string, onQuestion: s
   const liar = script(`${which}-${name.replaceAll(/\W/g, '-')}`, onQuestion);
   const paths = { ...entries.paths, [which]: liar };
   const policy = policyFor(kind, { topK: 3 });
-  const computer = await startComputer({ kind, model: meansModel(), policy, paths });
+  const computer = await startComputer({ kind, model: meansModel(), policy, paths, timers: realTimers });
   try {
     return await computer.run(picture, { timeoutMs: 5_000 }).then(
       (output) => new Error(`an answer was given: ${JSON.stringify(output)}`),

@@ -5,6 +5,7 @@ import { chmodSync, existsSync, readFileSync, readdirSync, readlinkSync, writeFi
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startComputer, type Computer, type JailPaths } from '../../../enclave/jail/gate-side.ts';
+import { realTimers } from '../real-timers.ts';
 import { bundleEntries, jailEntries, type Entries } from './entries.ts';
 import { meansModel, policyFor } from './models.ts';
 import { encoded, halves } from './pictures.ts';
@@ -17,7 +18,7 @@ afterAll(() => entries.remove());
 
 const kind = 'image-classification';
 const start = (paths: JailPaths): Promise<Computer> =>
-  startComputer({ kind, model: meansModel(), policy: policyFor(kind), paths });
+  startComputer({ kind, model: meansModel(), policy: policyFor(kind), paths, timers: realTimers });
 
 async function call(computer: Computer): Promise<void> {
   for (const format of ['jpeg', 'png', 'webp'] as const) {

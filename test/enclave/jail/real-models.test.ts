@@ -3,12 +3,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import sharp from 'sharp';
-import { startComputer, type RawOutput } from '../../../enclave/jail/gate-side.ts';
+import { startComputer, type FunctionAnswer } from '../../../enclave/jail/gate-side.ts';
 import { packModel, parseModelPackage } from '../../../enclave/functions/model-package.ts';
-import type { DetectedObject } from '../../../enclave/functions/object-detection/manifest.ts';
+import type { DetectedObject } from '../../../enclave/functions/object-detection/answer.ts';
 import { overlap } from '../../../enclave/functions/object-detection/suppress.ts';
 import type { FunctionKind } from '../../../policies/model.ts';
 import { describeWithVectors } from '../../vectors.ts';
+import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import { policyFor } from './models.ts';
 
@@ -31,20 +32,30 @@ describeWithVectors('real models', (folder) => {
     ({ x0, y0, x1, y1 }) => [x0 / width, y0 / height, x1 / width, y1 / height] as const,
   );
 
-  async function run(name: string, kind: FunctionKind, inputs: readonly Uint8Array[]): Promise<readonly RawOutput[]> {
+  async function run(
+    name: string,
+    kind: FunctionKind,
+    inputs: readonly Uint8Array[],
+  ): Promise<readonly FunctionAnswer[]> {
     const manifest = readFileSync(join(import.meta.dirname, '..', '..', 'vectors-manifests', `${name}.json`), 'utf8');
     const onnx = readFileSync(join(folder, 'models', `${name}.onnx`));
     const model = parseModelPackage(packModel(manifest, onnx), kind);
-    const computer = await startComputer({ kind, model, policy: policyFor(kind, { topK: 20 }), paths: entries.paths });
+    const computer = await startComputer({
+      kind,
+      model,
+      policy: policyFor(kind, { topK: 20 }),
+      paths: entries.paths,
+      timers: realTimers,
+    });
     try {
-      const outputs: RawOutput[] = [];
+      const outputs: FunctionAnswer[] = [];
       for (const input of inputs) outputs.push(await computer.run(input, { timeoutMs: 60_000 }));
       return outputs;
     } finally {
       await computer.close();
     }
   }
-  const objects = (output: RawOutput | undefined): readonly DetectedObject[] =>
+  const objects = (output: FunctionAnswer | undefined): readonly DetectedObject[] =>
     output !== undefined && 'objects' in output ? output.objects : [];
   const matches = (found: readonly DetectedObject[]): readonly number[] =>
     published.map((box) =>

@@ -7,7 +7,8 @@ import { boot } from '../../../enclave/service.ts';
 import { openTransport } from '../../../enclave/transport.ts';
 import { Failure } from '../../../policies/failure.ts';
 import { contribute } from '../contribution.ts';
-import { KEY_ARNS, newRequestId, POLICY, realTimers, startGate } from '../harness.ts';
+import { KEY_ARNS, newRequestId, POLICY, startGate } from '../harness.ts';
+import { realTimers } from '../real-timers.ts';
 import { hungUp } from '../peer.ts';
 import { testModel } from '../scripted-computer.ts';
 

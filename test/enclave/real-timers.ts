@@ -1,0 +1,7 @@
+/** Timers as `main.ts` has them. */
+import type { Timers } from '../../enclave/deadline.ts';
+
+export const realTimers: Timers = (milliseconds, run) => {
+  const timer = setTimeout(run, milliseconds);
+  return () => clearTimeout(timer);
+};
