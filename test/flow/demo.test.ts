@@ -72,15 +72,19 @@ function demandWhole(out: string): void {
   }
 }
 
-/** Until the demo's enclaves run: its services, and theirs, are all there. */
-async function inTheMiddle(temporary: string): Promise<void> {
+/** Until a process of the demo has this in its command line. */
+async function until(temporary: string, program: string): Promise<void> {
   await expect
-    .poll(async () => (await processesWith(temporary)).filter(({ commandLine }) => commandLine.includes('gate.mjs')), {
+    .poll(async () => (await processesWith(temporary)).filter(({ commandLine }) => commandLine.includes(program)), {
       timeout: 60_000,
       interval: 200,
     })
     .not.toEqual([]);
 }
+
+/** Everything runs then: services, and an enclave with its jails. */
+const IN_THE_MIDDLE = 'gate.mjs';
+const AT_THE_START = 'local-aws';
 
 /** Nothing that the demo started; enclaves are run from below its folder, services have it in their command line. */
 const nothingRuns = (temporary: string, timeout: number): Promise<void> =>
@@ -99,13 +103,13 @@ describe('the demo', () => {
   });
 
   it.each([
-    ['Ctrl-C at the terminal', ({ pid }: Started): void => sendToGroup(pid, 'SIGINT')],
-    ['SIGINT to the command alone', ({ child }: Started): void => void child.kill('SIGINT')],
-    ['SIGTERM to the command alone', ({ child }: Started): void => void child.kill('SIGTERM')],
-  ])('%s ends all of it, in order, and removes its folder', { timeout: 120_000 }, async (_, stop) => {
+    ['Ctrl-C at the terminal', IN_THE_MIDDLE, ({ pid }: Started): void => sendToGroup(pid, 'SIGINT')],
+    ['SIGINT to the command alone', IN_THE_MIDDLE, ({ child }: Started): void => void child.kill('SIGINT')],
+    ['SIGTERM to the command alone', AT_THE_START, ({ child }: Started): void => void child.kill('SIGTERM')],
+  ])('%s ends all of it, in order, and removes its folder', { timeout: 120_000 }, async (_, moment, stop) => {
     const temporary = await temporaryFolder('stopped');
     const demo = startDemo(temporary);
-    await inTheMiddle(temporary);
+    await until(temporary, moment);
     stop(demo);
     const { code, out, err } = await demo.outcome;
     expect({ code, out }).toEqual({ code: 130, out: '' });
@@ -117,7 +121,7 @@ describe('the demo', () => {
   it('is killed: its services see that they are alone, and stop by themselves', { timeout: 120_000 }, async () => {
     const temporary = await temporaryFolder('killed');
     const demo = startDemo(temporary);
-    await inTheMiddle(temporary);
+    await until(temporary, IN_THE_MIDDLE);
     const services = await processesWith(temporary);
     expect(services.map(({ commandLine }) => /bin\.js (local-aws|up) /.exec(commandLine)?.[1])).toEqual(
       expect.arrayContaining(['local-aws', 'up']),
