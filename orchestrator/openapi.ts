@@ -3,10 +3,11 @@
  * request is checked against before a route sees it.
  */
 import { BOUNDS } from '../policies/bounds.ts';
+import { NAME_PATTERN } from '../policies/name.ts';
 import type { JsonObject } from './store/store.ts';
 
-const ID_PATTERN = '^[a-z][a-z0-9-]{0,62}-[0-9a-f]{12}$';
-const NAME_PATTERN = '^[a-z][a-z0-9-]{0,62}$';
+/** A collaboration's name, and the beginning of its policy's digest. */
+export const ID_PATTERN: string = NAME_PATTERN.replace('$', '-[0-9a-f]{12}$');
 
 const hex = (characters: number): JsonObject => ({ type: 'string', pattern: `^[0-9a-f]{${characters}}$` });
 const ref = (name: string): JsonObject => ({ $ref: `#/components/schemas/${name}` });

@@ -15,6 +15,7 @@ import { parseCanonicalPolicy } from '../policies/canonical.ts';
 import { policyDigest as digestOf, parsePolicyDigest } from '../policies/digest.ts';
 import { Failure } from '../policies/failure.ts';
 import type { CanonicalPolicy, PolicyDigest } from '../policies/model.ts';
+import { NAME } from '../policies/name.ts';
 import { awsRoot, localRoot } from './attestation/verify.ts';
 import type { Root } from './attestation/verify.ts';
 import { jsonFields, parseJson } from './json-fields.ts';
@@ -57,7 +58,6 @@ export interface Home {
 /** 48 bytes in lower-case hex: SHA-384. */
 export const HEX_384: RegExp = /^[0-9a-f]{96}$/;
 const MALFORMED: HomeCode = 'home/malformed';
-const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 
 export interface HomeChoice {
   /** `--home DIR`. */

@@ -5,7 +5,7 @@
  * - `CanonicalPolicy`: what the image carries, is measured and is digested. Every ARN is replaced by its Region and
  *   its hash, so that a published policy prints no key ARNs.
  *
- * Sizes are bytes, durations are milliseconds. Names match `^[a-z][a-z0-9-]{0,62}$`.
+ * Sizes are bytes, durations are milliseconds. Names match `NAME_PATTERN` of name.ts.
  */
 
 export type Role = 'data-owner' | 'model-owner' | 'coordinator';

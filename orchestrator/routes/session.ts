@@ -7,12 +7,13 @@ import type { WebSocket } from 'ws';
 import { LIMITS } from '../../enclave/protocol/limits.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { Collaborations } from '../collaborations.ts';
+import { ID_PATTERN } from '../openapi.ts';
 import { toProblem } from '../problem.ts';
 import { notRunning } from './collaborations.ts';
 
 export type SessionRouteCode = 'http/not-found';
 
-const PATH = /^\/v1\/collaborations\/([a-z][a-z0-9-]{0,62}-[0-9a-f]{12})\/session$/;
+const PATH = new RegExp(`^/v1/collaborations/(${ID_PATTERN.slice(1, -1)})/session$`);
 
 export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 

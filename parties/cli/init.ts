@@ -4,6 +4,7 @@ import { parseCanonicalPolicy } from '../../policies/canonical.ts';
 import { parseKmsKeyArn } from '../../policies/arn.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { CanonicalPolicy } from '../../policies/model.ts';
+import { NAME } from '../../policies/name.ts';
 import { weakenings } from '../../policies/weakenings.ts';
 import { awsRoot, localRoot } from '../attestation/verify.ts';
 import type { Root } from '../attestation/verify.ts';
@@ -115,7 +116,7 @@ function readOptions(argv: readonly string[]): Options {
     });
   }
   const party = demand('init', '--party', values.party);
-  if (!/^[a-z][a-z0-9-]{0,62}$/.test(party)) throw usage('init', `--party takes a name, not "${party}"`);
+  if (!NAME.test(party)) throw usage('init', `--party takes a name, not "${party}"`);
   const key = demand('init', '--key', values.key);
   parseKmsKeyArn(key);
   return {

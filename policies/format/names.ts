@@ -1,8 +1,8 @@
+import { NAME_PATTERN } from '../name.ts';
 import { text } from '../reading/scalars.ts';
 import { refine, type Objection, type Reading, type Shape } from '../reading/shape.ts';
 import { nearest } from '../reading/suggest.ts';
 
-const NAME_PATTERN = '^[a-z][a-z0-9-]{0,62}$';
 const NAME_HINT = 'lower-case letters, digits and hyphens, beginning with a letter, at most 63';
 
 export const name = (description: string, wanted: string): Shape<string> =>
