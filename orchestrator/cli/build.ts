@@ -5,7 +5,7 @@ import type { BuildResult } from '../../build/pipeline.ts';
 import type { Sizing } from '../../build/sizing.ts';
 import { weakenings } from '../../policies/weakenings.ts';
 import { Failure } from '../../policies/failure.ts';
-import { byteProgress } from '../../parties/cli/byte-progress.ts';
+import { byteProgress } from '../../parties/cli/progress.ts';
 import { renderPcrs } from '../../parties/cli/measure.ts';
 import { readPolicy } from '../../parties/cli/policy-files.ts';
 import { renderWeakenings, wrap } from '../../parties/cli/render-policy.ts';

@@ -12,7 +12,7 @@ import { pinnedExpectation } from '../session/expectation.ts';
 import type { EnclaveExpectation } from '../session/handshake.ts';
 import { fetchLiveDocument } from '../session/live-attestation.ts';
 import { systemRandom } from './party.ts';
-import { stepProgress } from './step-progress.ts';
+import { stepProgress } from './progress.ts';
 import type { Io } from './verb.ts';
 
 /** A home and its pins, or an enclave that is named and an expectation that is stated. */

@@ -12,7 +12,7 @@ import { Refused } from '../session/refusal.ts';
 import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments, usage } from './arguments.ts';
 import { functionOf, partyContext, startSession, systemRandom, tellingRefusals } from './party.ts';
 import type { PartyContext } from './party.ts';
-import { stepProgress } from './step-progress.ts';
+import { stepProgress } from './progress.ts';
 import type { Io, Verb } from './verb.ts';
 
 export type CallCode = 'call/output';

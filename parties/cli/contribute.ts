@@ -6,7 +6,7 @@ import { Refused } from '../session/refusal.ts';
 import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments } from './arguments.ts';
 import { readBytes } from './files.ts';
 import { functionOf, partyContext, startSession, systemRandom, tellingRefusals } from './party.ts';
-import { stepProgress } from './step-progress.ts';
+import { stepProgress } from './progress.ts';
 import type { Verb } from './verb.ts';
 
 const HELP = `usage: accord contribute FUNCTION --model FILE.onnx --manifest FILE.json [options]

@@ -10,7 +10,7 @@ import { encryptFile } from '../kms/envelope.ts';
 import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments, usage } from './arguments.ts';
 import { sizeOf } from './files.ts';
 import { functionOf, partyContext, systemRandom } from './party.ts';
-import { stepProgress } from './step-progress.ts';
+import { stepProgress } from './progress.ts';
 import type { Verb } from './verb.ts';
 
 const HELP = `usage: accord encrypt FILE -o FILE.enc --purpose input|model --function NAME [options]

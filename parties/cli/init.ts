@@ -17,7 +17,7 @@ import { demand, readArguments, usage } from './arguments.ts';
 import { readRoot } from './attest-input.ts';
 import { readText } from './files.ts';
 import { renderWeakenings } from './render-policy.ts';
-import { stepProgress } from './step-progress.ts';
+import { stepProgress } from './progress.ts';
 import type { Io, Verb } from './verb.ts';
 
 export type InitCode =

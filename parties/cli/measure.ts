@@ -3,7 +3,7 @@ import { measureEif } from '../../build/measure/pcr.ts';
 import type { Pcrs } from '../../build/measure/pcr.ts';
 import { readArguments } from './arguments.ts';
 import { sizeOf } from './files.ts';
-import { byteProgress } from './byte-progress.ts';
+import { byteProgress } from './progress.ts';
 import type { Verb } from './verb.ts';
 
 const HELP = `usage: accord measure FILE.eif [--json]

@@ -14,7 +14,7 @@ import { pinnedExpectation } from '../session/expectation.ts';
 import { Refused } from '../session/refusal.ts';
 import { openSession } from '../session/session.ts';
 import type { Session } from '../session/session.ts';
-import type { ByteProgress } from './byte-progress.ts';
+import type { Progress } from './progress.ts';
 import type { Io } from './verb.ts';
 
 export interface PartyChoice {
@@ -44,7 +44,7 @@ export async function partyContext(choice: PartyChoice, io: Io): Promise<PartyCo
 export const systemRandom: RandomSource = (bytes) => crypto.getRandomValues(new Uint8Array(bytes));
 
 /** Connects, verifies, authenticates. Close what it gives. */
-export async function startSession(context: PartyContext, io: Io, progress: ByteProgress): Promise<Session> {
+export async function startSession(context: PartyContext, io: Io, progress: Progress): Promise<Session> {
   const { home, coordinator, aws } = context;
   const { party, keyArn, enclaveRoleArn, collaboration } = home.config;
   const kms = createKms(aws);

@@ -6,7 +6,7 @@ import { PARTY_HELP, PARTY_OPTIONS, readArguments } from './arguments.ts';
 import { partyContext, startSession, tellingRefusals } from './party.ts';
 import type { PartyContext } from './party.ts';
 import { wrap } from './render-policy.ts';
-import { stepProgress } from './step-progress.ts';
+import { stepProgress } from './progress.ts';
 import type { Io, Verb } from './verb.ts';
 
 export type QuotaCode = 'quota/status';

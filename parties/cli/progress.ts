@@ -1,10 +1,10 @@
 /**
- * Progress of work that is counted in bytes. On a terminal one line is redrawn; elsewhere a line is printed when a step
- * has taken longer than a second, and then now and again, so that logs stay short.
+ * How far a verb is, for people. On a terminal one line is redrawn; elsewhere a line is printed when a step has taken
+ * longer than a second, and then now and again, so that logs stay short.
  */
 import type { Io } from './verb.ts';
 
-export interface ByteProgress {
+export interface Progress {
   /** `done` of `total` bytes of the step that `text` names; without them the step alone. */
   readonly update: (text: string, done?: number, total?: number) => void;
   /** Leaves no half-drawn line behind. Call it when the work has ended, however. */
@@ -15,11 +15,13 @@ const REDRAW_MS = 100;
 const FIRST_LINE_MS = 1000;
 const NEXT_LINE_MS = 5000;
 const MB = 1_000_000;
+const TICK_MS = 1_000;
 
+/** Progress of work that is counted in bytes. */
 export function byteProgress(
   io: Pick<Io, 'err' | 'interactive'>,
   now: () => number = () => performance.now(),
-): ByteProgress {
+): Progress {
   let step = '';
   let due = 0;
   let drawn = false;
@@ -43,6 +45,28 @@ export function byteProgress(
       drawn = io.interactive;
     },
     end,
+  };
+}
+
+/**
+ * Progress of steps that have no measure: whoever waits for another machine is told so after a second, and again. Shows the step under way even while nothing calls `update`. Call `end` whatever happens.
+ */
+export function stepProgress(io: Pick<Io, 'err' | 'interactive'>): Progress {
+  const progress = byteProgress(io);
+  let latest: Parameters<Progress['update']> | undefined;
+  const timer = setInterval(() => {
+    if (latest !== undefined) progress.update(...latest);
+  }, TICK_MS);
+  return {
+    update(...step) {
+      latest = step;
+      progress.update(...step);
+    },
+    end() {
+      clearInterval(timer);
+      latest = undefined;
+      progress.end();
+    },
   };
 }
 
