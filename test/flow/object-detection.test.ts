@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { overlap } from '../../enclave/functions/object-detection/suppress.ts';
-import type { DetectedObject } from '../../enclave/functions/object-detection/manifest.ts';
+import type { DetectedObject } from '../../enclave/functions/object-detection/answer.ts';
 import { describeWithVectors } from '../vectors.ts';
 import { accord, agree, at, contribute, must, openPlace, parsed, takePart } from './collaboration.ts';
 import type { Place } from './collaboration.ts';
