@@ -36,8 +36,6 @@ const OPTIONS = {
 export type BuildVerbCode = 'build/target';
 
 export const verb: Verb = {
-  name: 'build',
-  summary: 'build the image of a policy and its measurements',
   help: HELP,
   async run(argv, io) {
     const { values, positionals } = readArguments('build', argv, OPTIONS, ['POLICY']);

@@ -4,8 +4,6 @@ import { readArguments } from '../../parties/cli/arguments.ts';
 import { orchestratorOf, shown } from './client.ts';
 
 export const verb: Verb = {
-  name: 'console',
-  summary: 'show the last lines an enclave printed, and why it ended',
   help: `usage: accord console ID [--orchestrator URL] [--json]
 
 An enclave prints life-cycle lines and nothing else.

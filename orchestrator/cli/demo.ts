@@ -4,8 +4,6 @@ import type { Verb } from '../../parties/cli/verb.ts';
 import { readArguments } from '../../parties/cli/arguments.ts';
 
 export const verb: Verb = {
-  name: 'demo',
-  summary: 'tell the whole story on this machine, and check every claim of it',
   help: `usage: accord demo [--json]
 
 Alice has pictures, Bob a classifier, Charlie another one; the host is trusted by nobody. Starts AWS in miniature and the

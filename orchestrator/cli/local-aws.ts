@@ -31,8 +31,6 @@ Exit codes: 130 stopped by Ctrl-C, 2 usage, 40 port or folder in use, disk.
 `;
 
 export const verb: Verb = {
-  name: 'local-aws',
-  summary: 'serve AWS in miniature (KMS, STS) for trying Accord out',
   help: HELP,
   async run(argv, io) {
     const { values } = readArguments('local-aws', argv, {

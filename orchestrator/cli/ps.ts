@@ -4,8 +4,6 @@ import { readArguments } from '../../parties/cli/arguments.ts';
 import { orchestratorOf, shown } from './client.ts';
 
 export const verb: Verb = {
-  name: 'ps',
-  summary: "list the orchestrator's collaborations and their state",
   help: `usage: accord ps [--orchestrator URL] [--json]
 
   --orchestrator URL  default: ACCORD_ORCHESTRATOR, else http://127.0.0.1:7400

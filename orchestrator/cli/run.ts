@@ -16,8 +16,6 @@ const OPTIONS = {
 } as const;
 
 export const verb: Verb = {
-  name: 'run',
-  summary: 'build the image of a policy and run it: prints the id and the measurements',
   help: `usage: accord run POLICY [PART…] [--trust FILE] [--orchestrator URL] [--no-launch] [--json]
 
 Gives the policy to the orchestrator, waits for its image, and starts the enclave. The same policy again is the same

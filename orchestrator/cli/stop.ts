@@ -4,8 +4,6 @@ import { readArguments } from '../../parties/cli/arguments.ts';
 import { orchestratorOf, shown } from './client.ts';
 
 export const verb: Verb = {
-  name: 'stop',
-  summary: 'stop the enclave of a collaboration; run starts it again',
   help: `usage: accord stop ID [--orchestrator URL] [--json]
 
 Returns when nothing of the enclave is left. Contributions and the image stay.

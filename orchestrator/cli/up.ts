@@ -10,8 +10,6 @@ const DEFAULT_PORT = '7400';
 const DEFAULT_DATA = '.accord/orchestrator';
 
 export const verb: Verb = {
-  name: 'up',
-  summary: 'run the orchestrator: builds images, starts enclaves, relays what it cannot read',
   help: `usage: accord up --local-aws DIR [--data DIR] [--port N] [--listen ADDRESS] [--host local] [--run-dir DIR]
                  [--until-eof] [--json]
 

@@ -44,8 +44,6 @@ Exit codes: 0 valid, 10 a check said no, 30 not an attestation document, 40 encl
 `;
 
 export const verb: Verb = {
-  name: 'attest',
-  summary: 'verify an attestation document',
   help: HELP,
   async run(argv, io) {
     const options = readArguments('attest', argv, OPTIONS).values;

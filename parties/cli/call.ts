@@ -35,8 +35,6 @@ Exit codes: 0 answered, 10 refused, 40 no answer yet: run it again.
 `;
 
 export const verb: Verb = {
-  name: 'call',
-  summary: 'call a function on an input that nobody else sees',
   help: HELP,
   async run(argv, io) {
     const options = {

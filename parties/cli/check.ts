@@ -25,8 +25,6 @@ Exit codes: 0 no fault, 20 it asks for something this version does not enforce, 
 `;
 
 export const verb: Verb = {
-  name: 'check',
-  summary: 'find every fault of a policy, and name every weakening',
   help: HELP,
   async run(argv, io) {
     const { files, trust, json, at } = readPolicyArguments('check', argv);

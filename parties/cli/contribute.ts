@@ -24,8 +24,6 @@ Exit codes: 0 done, 10 refused, 30 malformed model or manifest, 40 orchestrator,
 `;
 
 export const verb: Verb = {
-  name: 'contribute',
-  summary: 'hand a model over, to the enclave alone',
   help: HELP,
   async run(argv, io) {
     const options = { ...PARTY_OPTIONS, model: { type: 'string' }, manifest: { type: 'string' } } as const;

@@ -15,8 +15,6 @@ Says what a change of policy means for each party.
 `;
 
 export const verb: Verb = {
-  name: 'diff',
-  summary: 'say what a change of policy means for each party',
   help: HELP,
   async run(argv, io) {
     const { files, trust, json } = readPolicyArguments('diff', argv);

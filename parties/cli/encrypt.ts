@@ -30,8 +30,6 @@ Exit codes: 0 done, 10 KMS said no, 40 disk or KMS not reached.
 `;
 
 export const verb: Verb = {
-  name: 'encrypt',
-  summary: 'encrypt a file for one purpose, to the enclave alone',
   help: HELP,
   async run(argv, io) {
     const { values, positionals } = readArguments(

@@ -17,8 +17,6 @@ Says in plain words who may do what and who learns what, party by party, and wha
 `;
 
 export const verb: Verb = {
-  name: 'explain',
-  summary: 'say in plain words who may do what, and who learns what',
   help: HELP,
   async run(argv, io) {
     const { files, trust, json, at } = readPolicyArguments('explain', argv);

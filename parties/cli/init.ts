@@ -50,8 +50,6 @@ Exit codes: 0 done, 10 a check said no, 30 malformed input, 40 orchestrator not 
 `;
 
 export const verb: Verb = {
-  name: 'init',
-  summary: "make a party's home, and pin the image it trusts",
   help: HELP,
   async run(argv, io) {
     const options = readOptions(argv);

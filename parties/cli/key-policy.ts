@@ -41,8 +41,6 @@ Exit codes: 0 done, 2 usage, 10 refused (by a check of this verb, or by AWS), 30
 `;
 
 export const verb: Verb = {
-  name: 'key-policy',
-  summary: 'let a KMS key open to the named enclave images alone',
   help: HELP,
   async run(argv, io) {
     const options = readOptions(argv);

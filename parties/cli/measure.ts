@@ -22,8 +22,6 @@ Exit codes: 0 measured, 30 not a sound EIF (with the offset and the reason), 2 t
 `;
 
 export const verb: Verb = {
-  name: 'measure',
-  summary: "compute an image's PCRs from its bytes",
   help: HELP,
   async run(argv, io) {
     const options = { json: { type: 'boolean', default: false } } as const;

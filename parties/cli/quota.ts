@@ -25,8 +25,6 @@ Exit codes: 0 done, 10 refused, 40 not reached (try again).
 const STATUS: QuotaCode = 'quota/status';
 
 export const verb: Verb = {
-  name: 'quota',
-  summary: 'show the calls that are left',
   help: HELP,
   async run(argv, io) {
     const { values } = readArguments('quota', argv, PARTY_OPTIONS);

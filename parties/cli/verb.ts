@@ -1,4 +1,7 @@
-/** What every verb of the command line is made of. One verb, one file; `orchestrator/cli/bin.ts` dispatches. */
+/**
+ * What every verb of the command line is made of. One verb, one file; `orchestrator/cli/table.ts` names them all, and
+ * `bin.ts` beside it dispatches.
+ */
 export interface Io {
   /** The result, and nothing but the result. */
   readonly out: (text: string) => void;
@@ -14,9 +17,6 @@ export interface Io {
 }
 
 export interface Verb {
-  readonly name: string;
-  /** One line for `accord help`. */
-  readonly summary: string;
   /** The whole help text, shown by `accord VERB --help`. */
   readonly help: string;
   /** `argv` without the verb. Returns the exit code; throws `Failure` for everything that went wrong. */

@@ -27,11 +27,11 @@ async function run(
     interactive: false,
     stdin: async () => new Uint8Array(),
   };
-  const verb: Verb = { name: 'probe', summary: 'does as it is told', help: 'usage: accord probe [--json]', run: probe };
+  const verb: Verb = { help: 'usage: accord probe [--json]', run: probe };
   const program: Program = {
     version: '1.2.3',
     verbs: [
-      { name: verb.name, summary: verb.summary, load: async () => verb },
+      { name: 'probe', summary: 'does as it is told', load: async () => verb },
       { name: 'explode', summary: 'cannot be loaded', load: () => Promise.reject(new Error('no such module')) },
     ],
   };

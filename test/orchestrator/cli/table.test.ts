@@ -6,12 +6,13 @@ import { VERBS } from '../../../orchestrator/cli/table.ts';
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 
 describe('the table of verbs', () => {
-  it.each(VERBS.map((entry) => [entry.name, entry] as const))('%s: says what its module says', async (name, entry) => {
-    const verb = await entry.load();
-    expect(verb.name).toBe(name);
-    expect(entry.summary).toBe(verb.summary);
-    expect(verb.help).toMatch(new RegExp(`^usage: accord ${name}\\b`));
-  });
+  it.each(VERBS.map(({ name, load }) => [name, load] as const))(
+    '%s: its module is that of the verb',
+    async (name, load) => {
+      const verb = await load();
+      expect(verb.help).toMatch(new RegExp(`^usage: accord ${name}\\b`));
+    },
+  );
 
   it('names each verb once', () => {
     expect(new Set(VERBS.map(({ name }) => name)).size).toBe(VERBS.length);
