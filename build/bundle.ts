@@ -22,7 +22,7 @@ const PROGRAM_NAMES: readonly ProgramName[] = ['gate', 'decode', 'compute'];
 export const PROGRAMS: Readonly<Record<ProgramName, { readonly entry: string; readonly path: string }>> = {
   gate: { entry: 'enclave/main', path: PATHS.gate },
   decode: { entry: 'enclave/jail/decode', path: PATHS.decode },
-  compute: { entry: 'enclave/jail/worker', path: PATHS.compute },
+  compute: { entry: 'enclave/jail/compute', path: PATHS.compute },
 };
 
 /** Native packages: they stand beside the bundles as packages (see `base.ts`). */

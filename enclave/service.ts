@@ -28,7 +28,7 @@ import { createModelShelf } from './models.ts';
 import { createSlots } from './slots.ts';
 import type { Host, LaunchInformation } from './vsock/host.ts';
 import { createHost } from './vsock/host.ts';
-import { learn } from './vsock/learn.ts';
+import { launchInformation } from './vsock/launch-information.ts';
 import type { Vsock } from './vsock/socket.ts';
 import { PORTS } from './vsock/socket.ts';
 
@@ -99,7 +99,7 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
   const tickets = await createTicketBook(createMemoryAnchor(), policyDigest, stateKey);
   stateKey.fill(0);
   const host = createHost(world.vsock);
-  const launch = await learn(host, timers);
+  const launch = await launchInformation(host, timers);
   const keyring = await confirmKeys(policy, launch.keyArns);
   const recipient = await world.makeRecipientKey();
   const kms = await world.connectKms({ policy, launch, host, now: () => issuer.clock.now() });

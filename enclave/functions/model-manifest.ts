@@ -97,6 +97,9 @@ export interface ModelManifest {
   readonly output: ModelOutput;
 }
 
+/** Cells, priors or rows of a detector: what one pass of post-processing may look at. */
+export const MAX_BOXES = 200_000;
+
 /** Which function a model with this output serves. */
 export function functionOf(output: ModelOutput): FunctionKind {
   switch (output.kind) {

@@ -9,7 +9,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { FunctionKind } from '../../policies/model.ts';
-import { channelsOf, functionOf, priorCount, cellCount, type ModelManifest } from './model-manifest.ts';
+import { MAX_BOXES, cellCount, channelsOf, functionOf, priorCount, type ModelManifest } from './model-manifest.ts';
 import { modelFailure } from './model-refusal.ts';
 import { readManifest } from './validators.ts';
 
@@ -17,8 +17,6 @@ import { readManifest } from './validators.ts';
 const MANIFEST_BYTES = 262_144;
 /** 256 MiB: while it loads, a model stands in memory about three times. */
 const ONNX_BYTES = 268_435_456;
-/** Cells or priors of a detector: what one pass of post-processing may look at. */
-const BOXES = 200_000;
 
 export interface ModelPackage {
   readonly manifest: ModelManifest;
@@ -112,7 +110,7 @@ function checkConsistency({ input, output, labels }: ModelManifest): void {
   if (output.kind === 'yolox') {
     const fits = output.strides.every((stride) => input.width % stride === 0 && input.height % stride === 0);
     demand(fits, '/output/strides', 'a stride does not divide width and height of the input');
-    demand(cellCount(input, output.strides) <= BOXES, '/output/strides', `more than ${BOXES} cells`);
+    demand(cellCount(input, output.strides) <= MAX_BOXES, '/output/strides', `more than ${MAX_BOXES} cells`);
   }
   if (output.kind === 'ssd') {
     const { background, priors, order } = output;
@@ -124,6 +122,6 @@ function checkConsistency({ input, output, labels }: ModelManifest): void {
     if (priors === undefined) return;
     demand(order === 'cxcywh' || order === 'cycxhw', '/output/order', 'with priors, order is cxcywh or cycxhw');
     demand(output.coordinates === 'relative', '/output/coordinates', 'with priors, coordinates are relative');
-    demand(priorCount(priors.levels) <= BOXES, '/output/priors', `more than ${BOXES} priors`);
+    demand(priorCount(priors.levels) <= MAX_BOXES, '/output/priors', `more than ${MAX_BOXES} priors`);
   }
 }

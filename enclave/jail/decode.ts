@@ -5,14 +5,14 @@
 import sharp, { type Sharp } from 'sharp';
 import { MAX_PIXELS, MAX_SIDE, MEDIA_TYPES, MIN_SIDE, type MediaType } from '../functions/picture.ts';
 import { FRAME, PICTURE_HEADER_BYTES, PLAN_BYTES, UNREADABLE_BYTES } from './frames.ts';
-import { place, type Frame, type Placement } from './geometry.ts';
+import { place, type Placement, type TensorSize } from './geometry.ts';
 import { pngFault, sniff } from './picture.ts';
 import { readFrame, writeFrame } from './pipe.ts';
 import { volunteerForTheOomKiller, whileTethered, type Ticks } from './tether.ts';
 import { UNREADABLE, type Unreadable } from './unreadable.ts';
 
 /** What the gate wants of every picture. */
-export interface DecodePlan extends Frame {
+export interface DecodePlan extends TensorSize {
   readonly channels: 1 | 3;
   readonly maxBytes: number;
 }

@@ -10,14 +10,15 @@ export interface Placement {
   readonly top: number;
 }
 
-export interface Frame {
+/** The input tensor, and how a picture is made to fit it. */
+export interface TensorSize {
   readonly width: number;
   readonly height: number;
   readonly resize: Resize;
 }
 
 /** Places a picture of `width` x `height` pixels, as its orientation shows it. */
-export function place({ width: w, height: h, resize }: Frame, width: number, height: number): Placement {
+export function place({ width: w, height: h, resize }: TensorSize, width: number, height: number): Placement {
   switch (resize.mode) {
     case 'stretch':
       return { width: w, height: h, left: 0, top: 0 };
@@ -51,6 +52,14 @@ export function place({ width: w, height: h, resize }: Frame, width: number, hei
 }
 
 /** A position relative to the tensor as a position relative to the picture, not yet clipped. */
-export function toPicture(frame: Frame, placement: Placement, x: number, y: number): readonly [x: number, y: number] {
-  return [(x * frame.width - placement.left) / placement.width, (y * frame.height - placement.top) / placement.height];
+export function toPicture(
+  tensor: TensorSize,
+  placement: Placement,
+  x: number,
+  y: number,
+): readonly [x: number, y: number] {
+  return [
+    (x * tensor.width - placement.left) / placement.width,
+    (y * tensor.height - placement.top) / placement.height,
+  ];
 }

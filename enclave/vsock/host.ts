@@ -23,6 +23,7 @@ export type HostCode =
   | CborCode
   | FrameCode
   | 'host/malformed' // not an answer of this protocol
+  | 'host/silent' // closed without an answer: whoever stands behind it is not there yet, or no more
   | 'host/dial-refused' // the relay's allow-list does not have it, or it could not be reached
   | 'host/blob-length'; // fewer bytes than announced
 
@@ -121,7 +122,9 @@ async function ask<const T extends string>(
 ): Promise<{ readonly t: T; readonly map: MapReader }> {
   await writeFrame(stream, encodeCbor(new Map(Object.entries(question))), signal);
   const body = await frameReader(stream, maxBytes).readFrame(signal);
-  if (body === undefined) throw malformed('the connection, closed without an answer');
+  if (body === undefined) {
+    throw new Failure<HostCode>('environment', 'host/silent', 'the host closed the connection without an answer');
+  }
   const value = decodeCbor(body, { maxBytes, maxDepth: 3, maxItems: 128 });
   const map = mapReader<HostCode>(value, 'host/malformed', 'host');
   return { t: map.oneOf('t', answers), map };

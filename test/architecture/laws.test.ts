@@ -7,7 +7,7 @@ import { ROOMS, ROOT, codeOf, reach, sources } from './sources.ts';
 const all = sources();
 const inRoom = (...rooms: readonly string[]) => all.filter((source) => rooms.includes(source.room));
 /** Each process in the image has one root, where the world comes in. */
-const ENCLAVE_ROOTS = ['enclave/main.ts', 'enclave/jail/decode.ts', 'enclave/jail/worker.ts'];
+const ENCLAVE_ROOTS = ['enclave/main.ts', 'enclave/jail/decode.ts', 'enclave/jail/compute.ts'];
 
 test('the tree that the laws read is there', () => {
   for (const room of ROOMS) expect(inRoom(room).length, room).toBeGreaterThan(3);

@@ -102,7 +102,7 @@ describe('the same sources give the same bytes', () => {
     for (const [name, bundle] of [
       ['main', bundles[0]],
       ['jail/decode', bundles[1]],
-      ['jail/worker', bundles[2]],
+      ['jail/compute', bundles[2]],
     ] as const) {
       const path = bundle?.path ?? '';
       const compiled = await bundleEntry(join(root, `dist/enclave/${name}.js`), path, join(root, 'dist'));

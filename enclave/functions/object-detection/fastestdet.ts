@@ -2,8 +2,8 @@
 import { activate, sigmoid } from '../activation.ts';
 import { demandScore, demandShape, type OutputTensor } from '../candidate.ts';
 import type { FastestDetOutput, ModelManifest } from '../model-manifest.ts';
+import { argmax, centred } from './boxes.ts';
 import type { BoxCandidate } from './suppress.ts';
-import { argmax, centred } from './yolox.ts';
 
 const CENTRE = { tanh: Math.tanh, sigmoid, none: (value: number): number => value } as const;
 const SIZE = { sigmoid, none: (value: number): number => value } as const;

@@ -1,13 +1,17 @@
 /** SSD-like detectors: a tensor of scores and one of boxes, which may be offsets to priors. */
 import { activate } from '../activation.ts';
 import { demandScore, demandShape, type Box, type OutputTensor } from '../candidate.ts';
-import { classCount, priorCount, type ModelManifest, type PriorLevel, type SsdOutput } from '../model-manifest.ts';
+import {
+  MAX_BOXES,
+  classCount,
+  priorCount,
+  type ModelManifest,
+  type PriorLevel,
+  type SsdOutput,
+} from '../model-manifest.ts';
 import { modelFailure } from '../model-refusal.ts';
+import { argmax, centred } from './boxes.ts';
 import type { BoxCandidate } from './suppress.ts';
-import { argmax, centred } from './yolox.ts';
-
-/** What an SSD-like model may give to look at. */
-const ROWS = 200_000;
 
 /** Every row that reaches the threshold. Throws `Failure<ModelCode>` where the tensors do not fit the manifest. */
 export function readSsd(
@@ -20,7 +24,9 @@ export function readSsd(
   const rows = output.priors === undefined ? Math.floor(boxes.data.length / 4) : priorCount(output.priors.levels);
   demandShape(boxes, [1, rows, 4], output.boxes);
   demandShape(scores, [1, rows, count], output.scores);
-  if (rows > ROWS) throw modelFailure('model/too-complex', `${rows} boxes; at most ${ROWS} are taken`, output.boxes);
+  if (rows > MAX_BOXES) {
+    throw modelFailure('model/too-complex', `${rows} boxes; at most ${MAX_BOXES} are taken`, output.boxes);
+  }
   const priors = output.priors === undefined ? undefined : layPriors(output.priors.levels, rows);
   const classes = new Float64Array(count);
   const found: BoxCandidate[] = [];

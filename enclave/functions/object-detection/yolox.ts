@@ -2,6 +2,7 @@
 import { activate, sigmoid } from '../activation.ts';
 import { demandScore, demandShape, type OutputTensor } from '../candidate.ts';
 import { cellCount, type ModelManifest, type YoloxOutput } from '../model-manifest.ts';
+import { argmax, centred } from './boxes.ts';
 import type { BoxCandidate } from './suppress.ts';
 
 /** Every cell that reaches the threshold. Throws `Failure<ModelCode>` where the tensor does not fit the manifest. */
@@ -38,21 +39,4 @@ export function readYolox(tensor: OutputTensor, manifest: ModelManifest, output:
     }
   }
   return found;
-}
-
-/** The box of a centre and a size. */
-export const centred = (cx: number, cy: number, w: number, h: number): BoxCandidate['box'] => [
-  cx - w / 2,
-  cy - h / 2,
-  cx + w / 2,
-  cy + h / 2,
-];
-
-/** Index of the largest number; the first of equal ones. */
-export function argmax(values: Float64Array, skip = -1): number {
-  let best = skip === 0 ? 1 : 0;
-  for (let index = 0; index < values.length; index++) {
-    if (index !== skip && (values[index] ?? 0) > (values[best] ?? 0)) best = index;
-  }
-  return best;
 }

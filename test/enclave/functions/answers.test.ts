@@ -7,7 +7,7 @@ import { rebuildObjects } from '../../../enclave/functions/object-detection/answ
 import { MAX_SIDE, MIN_SIDE, MEDIA_TYPES } from '../../../enclave/functions/picture.ts';
 import { round } from '../../../enclave/functions/round.ts';
 import { validateInput, validateOutput } from '../../../enclave/functions/validators.ts';
-import { place, toPicture, type Frame } from '../../../enclave/jail/geometry.ts';
+import { place, toPicture, type TensorSize } from '../../../enclave/jail/geometry.ts';
 
 const labels = ['cat', 'dog', 'owl'];
 const limits = { topK: 3, decimals: 2 };
@@ -86,7 +86,7 @@ describe('objects', () => {
 describe('geometry', () => {
   const size = fc.integer({ min: MIN_SIDE, max: MAX_SIDE });
   const side = fc.integer({ min: 1, max: 2048 });
-  const resize: fc.Arbitrary<Frame['resize']> = fc.oneof(
+  const resize: fc.Arbitrary<TensorSize['resize']> = fc.oneof(
     fc.constant({ mode: 'stretch' } as const),
     fc.record({
       mode: fc.constant('letterbox' as const),

@@ -40,14 +40,14 @@ export async function jailEntries(): Promise<Entries> {
   mkdirSync(empty);
   const jail = join(root, 'enclave', 'jail');
   if (fromSource) {
-    await bundleEntries(folder, { decode: join(jail, 'decode.ts'), compute: join(jail, 'worker.ts') });
+    await bundleEntries(folder, { decode: join(jail, 'decode.ts'), compute: join(jail, 'compute.ts') });
   }
   return {
     folder,
     paths: {
       node: process.execPath,
       decode: fromSource ? join(folder, 'decode.mjs') : join(jail, 'decode.js'),
-      compute: fromSource ? join(folder, 'compute.mjs') : join(jail, 'worker.js'),
+      compute: fromSource ? join(folder, 'compute.mjs') : join(jail, 'compute.js'),
       cwd: empty,
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),

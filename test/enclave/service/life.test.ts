@@ -1,7 +1,9 @@
 /** From boot to stop: what an enclave believes of what it is told, and what it says aloud. */
 import { createHash, randomBytes } from 'node:crypto';
+import { Duplex } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import type { Nsm } from '../../../enclave/attest/nsm.ts';
+import { encodeCbor } from '../../../enclave/encoding/cbor.ts';
 import type { World } from '../../../enclave/service.ts';
 import { boot } from '../../../enclave/service.ts';
 import { openTransport } from '../../../enclave/transport.ts';
@@ -129,6 +131,41 @@ test('a host that comes late is waited for', async () => {
   });
   expect(attempts).toBe(4);
   await gate.stop();
+});
+
+test('a host that hangs up is asked again, one that answers something else is not', async () => {
+  /** A connection that says so much as soon as it is asked, and ends. */
+  const saying = (words: Uint8Array): Duplex => {
+    let isSaid = false;
+    return new Duplex({
+      read: () => {},
+      write(_chunk, _encoding, done) {
+        if (!isSaid) {
+          this.push(words);
+          this.push(null);
+        }
+        isSaid = true;
+        done();
+      },
+    });
+  };
+  const asked = async (words: Uint8Array): Promise<readonly [attempts: number, outcome: unknown]> => {
+    let attempts = 0;
+    const dial = (): Promise<Duplex> => {
+      attempts += 1;
+      return Promise.resolve(saying(words));
+    };
+    const outcome = await failure(
+      startGate({
+        timers: (milliseconds, run) => realTimers(milliseconds / 100, run),
+        world: (world) => ({ ...world, vsock: { ...world.vsock, dial } }),
+      }),
+    );
+    return [attempts, outcome];
+  };
+  expect(await asked(new Uint8Array(0))).toEqual([15, 'host/silent']);
+  const other = encodeCbor(new Map([['t', 'absent']]));
+  expect(await asked(Uint8Array.of(0, 0, 0, other.length, ...other))).toEqual([1, 'host/malformed']);
 });
 
 test('a host that never comes is not waited for without end', async () => {
