@@ -4,14 +4,12 @@
  * A builder does what no policy changes once. After that a policy costs the hashing of a few kilobytes to measure, and
  * one copy of the base to build.
  */
-import { statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { canonicalPolicyText, toCanonicalPolicy } from '../policies/canonical.ts';
 import { policyDigest } from '../policies/digest.ts';
 import type { Policy, PolicyDigest } from '../policies/model.ts';
 import { localBase } from './base.ts';
 import type { Base, BaseInputs, BaseOptions } from './base.ts';
-import { SOURCES } from './bundle.ts';
 import { defaultCacheDir, openBase } from './cache.ts';
 import type { OpenBase } from './cache.ts';
 import { commitFiles } from './commit-files.ts';
@@ -23,9 +21,9 @@ import type { CpioEntry } from './image/cpio.ts';
 import { BASE_SECTION, LAST_SECTION, localCollaboration, localSections, measureBoot } from './image/local-image.ts';
 import { POLICY_VARIABLE } from './image/ramdisk.ts';
 import type { Pcrs } from './measure/pcr.ts';
-import { readManifest } from './packages.ts';
 import { sizeImage } from './sizing.ts';
 import type { Sizing } from './sizing.ts';
+import { VERSION } from './version.ts';
 
 export const IMAGE_FILE = 'image.eif';
 export const MEASUREMENTS_FILE = 'measurements.json';
@@ -190,7 +188,7 @@ function writeImage(
 ): Promise<WrittenEif> {
   const metadata = encodeMetadata({
     name: policy.collaboration,
-    toolVersion: accordVersion(),
+    toolVersion: VERSION,
     kernelVersion: 'none',
     custom: { target: 'local', policyDigest: digest, node: inputs.node.version },
   });
@@ -224,21 +222,11 @@ function report(
     PCR2,
     eif: { bytes, sha384 },
     sizing,
-    inputs: { accord: accordVersion(), ...inputs },
+    inputs: { accord: VERSION, ...inputs },
   };
 }
 
 function contentBytes(entry: CpioEntry): number {
   if (entry.kind !== 'file') return 0;
   return entry.content instanceof Uint8Array ? entry.content.length : entry.content.bytes;
-}
-
-/** The compiled form stands below the package's own description. */
-function accordVersion(): string {
-  let folder = SOURCES;
-  while (statSync(join(folder, 'package.json'), { throwIfNoEntry: false })?.isFile() !== true) {
-    if (folder === dirname(folder)) return '0.0.0';
-    folder = dirname(folder);
-  }
-  return readManifest(folder).version;
 }

@@ -5,7 +5,7 @@ import { isatty } from 'node:tty';
 import type { Io } from '../../parties/cli/verb.ts';
 import { dispatch, Interrupted } from './dispatch.ts';
 import { VERBS } from './table.ts';
-import { VERSION } from './version.ts';
+import { VERSION } from '../../build/version.ts';
 
 /** One Ctrl-C can arrive twice: from the terminal, and from a program (npm, for one) that passes it on. */
 const ECHO_MS = 500;

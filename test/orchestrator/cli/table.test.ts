@@ -22,10 +22,10 @@ describe('the table of verbs', () => {
 describe('a fast start', () => {
   it('loads nothing but a few small files of our own before a verb is chosen', async () => {
     expect(await staticImports('orchestrator/cli/bin.ts')).toEqual([
+      'build/version.ts',
       'orchestrator/cli/bin.ts',
       'orchestrator/cli/dispatch.ts',
       'orchestrator/cli/table.ts',
-      'orchestrator/cli/version.ts',
       'policies/failure.ts',
       'policies/reading/suggest.ts',
     ]);

@@ -1,11 +1,11 @@
-/** The version of this installation: the package's own, two folders up from the sources and three from `dist`. */
+/** The version of this installation: the package's own, one folder up from the sources and two from `dist`. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export const VERSION: string = read();
 
 function read(): string {
-  for (const up of [join('..', '..'), join('..', '..', '..')]) {
+  for (const up of ['..', join('..', '..')]) {
     try {
       const found: unknown = JSON.parse(readFileSync(join(import.meta.dirname, up, 'package.json'), 'utf8'));
       if (typeof found === 'object' && found !== null && 'version' in found && typeof found.version === 'string') {
