@@ -14,7 +14,7 @@ const started: Started[] = [];
 beforeAll(async () => {
   await compiled();
   folder = await mkdtemp(join(tmpdir(), 'accord-flow-demo-'));
-}, 120_000);
+}, 240_000);
 afterAll(async () => {
   for (const { pid, child } of started)
     if (child.exitCode === null && child.signalCode === null) sendToGroup(pid, 'SIGKILL');

@@ -98,7 +98,7 @@ beforeAll(async () => {
   ] as const;
   for (const [person, name] of calls) answers.push(JSON.stringify(await must(seat, ...callOf(seat, person, name))));
   expect(await callsLeft(seat, 'alice')).toBe(1);
-}, 120_000);
+}, 240_000);
 afterAll(async () => {
   await orchestrator?.close();
   await aws?.close();

@@ -17,7 +17,7 @@ beforeAll(async () => {
   agreement = await agree(place);
   await takePart(place, agreement, 'alice', 'bob');
   await contribute(place);
-}, 120_000);
+}, 240_000);
 afterAll(() => place.close(), 60_000);
 
 /** An enclave of the agreement runs, fresh, with Bob's model in it. */
@@ -34,7 +34,7 @@ async function computing({ stderr }: Started): Promise<void> {
 const ANSWERED = { code: 0, out: expect.stringMatching(/^\{"labels":\[\{"label":"[a-z ]+","score":[0-9.]+\}\]\}\n$/) };
 
 describe('KMS', () => {
-  it('is gone: the call says so, and the same command is free once it is back', { timeout: 60_000 }, async () => {
+  it('is gone: the call says so, and the same command is free once it is back', { timeout: 120_000 }, async () => {
     await kill(place.aws);
     const left = await accord(place, ...callOf(place, 'alice', 'alice-1'));
     expect(left).toMatchObject({ code: 40, out: '', err: expect.stringContaining('(aws/unreachable)') });
@@ -84,7 +84,7 @@ describe('KMS', () => {
 
   it(
     'accepts and never answers: the party gives up by itself, and Ctrl-C ends it at once',
-    { timeout: 90_000 },
+    { timeout: 180_000 },
     async () => {
       place.aws.child.kill('SIGSTOP');
       try {
@@ -131,7 +131,7 @@ describe('the relay', () => {
 describe('the orchestrator', () => {
   it(
     'is killed in a call: every later step says what to do, and the quota that is reset',
-    { timeout: 90_000 },
+    { timeout: 180_000 },
     async () => {
       await fresh();
       expect(await callsLeft(place, 'alice')).toBe(1);
@@ -174,7 +174,7 @@ describe('the orchestrator', () => {
 });
 
 describe('the enclave', () => {
-  it('is killed in a call: the console tells why it ended, and a new one answers', { timeout: 90_000 }, async () => {
+  it('is killed in a call: the console tells why it ended, and a new one answers', { timeout: 180_000 }, async () => {
     await holdComputing(place);
     const call = callOf(place, 'bob', 'bob-2');
     const calling = place.start(...call);
@@ -201,7 +201,7 @@ describe('the enclave', () => {
 });
 
 describe('Ctrl-C', () => {
-  it('in a call leaves nothing running, and the call is repeated for free', { timeout: 60_000 }, async () => {
+  it('in a call leaves nothing running, and the call is repeated for free', { timeout: 120_000 }, async () => {
     const before = Number(await callsLeft(place, 'alice'));
     const release = await holdComputing(place);
     const call = callOf(place, 'alice', 'alice-1');
@@ -219,7 +219,7 @@ describe('Ctrl-C', () => {
     expect(calls.filter((name) => !name.endsWith('.json'))).toEqual([]);
   });
 
-  it('in a run leaves it to the orchestrator, and the same command goes on', { timeout: 90_000 }, async () => {
+  it('in a run leaves it to the orchestrator, and the same command goes on', { timeout: 180_000 }, async () => {
     const policy = join(place.folder, 'more-calls.yaml');
     await writeFile(policy, (await readFile(agreement.policyFile, 'utf8')).replace('alice: 3', 'alice: 4'));
     const running = ['run', policy, '--trust', join(place.awsFolder, 'trust.json'), '--orchestrator', place.url];

@@ -33,7 +33,7 @@ describeWithVectors('object detection through the whole path', (folder) => {
   afterAll(() => place.close(), 60_000);
 
   // One after the other in one enclave: the second model takes the first one's place.
-  it.each(['FastestDet', 'yolox-nano'])('%s finds the five aeroplanes', { timeout: 60_000 }, async (name) => {
+  it.each(['FastestDet', 'yolox-nano'])('%s finds the five aeroplanes', { timeout: 120_000 }, async (name) => {
     const manifest = join(ROOT, 'test', 'vectors-manifests', `${name}.json`);
     const model = ['--model', join(folder, 'models', `${name}.onnx`), '--manifest', manifest];
     const { modelSha256 } = await contribute(place, 'detect', model);

@@ -17,7 +17,7 @@ beforeAll(async () => {
   agreement = await agree(place);
   await takePart(place, agreement, 'alice', 'bob');
   await contribute(place);
-}, 120_000);
+}, 240_000);
 afterAll(() => place.close(), 60_000);
 
 /** The example's policy with something else in it. */
@@ -31,7 +31,7 @@ async function policyWith(name: string, from: string | RegExp, to: string): Prom
 }
 
 describe('a party that the policy does not know', () => {
-  it('gets no home', { timeout: 30_000 }, async () => {
+  it('gets no home', { timeout: 90_000 }, async () => {
     const where = ['--orchestrator', place.url, '--collaboration', agreement.id];
     const who = ['--party', 'charlie', '--key', keyOf('charlie'), '--home', join(place.folder, 'stranger')];
     const refused = await accord(place, 'init', ...who, ...where, '--measurements', agreement.measurementsFile);
@@ -41,7 +41,7 @@ describe('a party that the policy does not know', () => {
     expect(taken).toMatchObject({ code: 10, err: expect.stringContaining('(init/other-key)') });
   });
 
-  it('is refused by the enclave where it made a home by itself', { timeout: 30_000 }, async () => {
+  it('is refused by the enclave where it made a home by itself', { timeout: 90_000 }, async () => {
     const forged = join(place.folder, 'forged');
     await cp(homeOf(place, 'alice'), forged, { recursive: true });
     const config = parsed(await readFile(join(forged, 'config.json'), 'utf8'));
@@ -59,7 +59,7 @@ describe('a party that the policy does not know', () => {
 });
 
 describe('a policy whose last day has passed', () => {
-  it('is named as a weakening, and every call under it is refused', { timeout: 60_000 }, async () => {
+  it('is named as a weakening, and every call under it is refused', { timeout: 120_000 }, async () => {
     const file = await policyWith('over', /^until: .*$/m, 'until: 2026-01-31');
     const checked = await accord(place, 'check', file, ...trustOf(place), '--json');
     expect(checked.code).toBe(0);
@@ -81,7 +81,7 @@ describe('a policy whose last day has passed', () => {
 });
 
 describe('a policy with another quota', () => {
-  it('is another image: closed to every key until its owner pins it', { timeout: 90_000 }, async () => {
+  it('is another image: closed to every key until its owner pins it', { timeout: 180_000 }, async () => {
     const file = await policyWith('more-calls', 'alice: 3', 'alice: 5');
     const diff = await accord(place, 'diff', agreement.policyFile, file, ...trustOf(place));
     expect(diff).toMatchObject({ code: 0, err: '' });
@@ -131,7 +131,7 @@ describe('a policy with another quota', () => {
 });
 
 describe('a document that does not prove what is asked', () => {
-  it('says which check said no', { timeout: 90_000 }, async () => {
+  it('says which check said no', { timeout: 180_000 }, async () => {
     const fresh = await must(place, 'attest', ...at(place, 'alice'), '--save', 'document');
     expect(fresh).toMatchObject({ valid: true, code: 'attestation/valid' });
     const root = ['--root', join(place.awsFolder, 'nsm', 'root.der')];
@@ -156,7 +156,7 @@ describe('a document that does not prove what is asked', () => {
 });
 
 describe('an input', () => {
-  it('is the same from a pipe; one that is too large or absent costs nothing', { timeout: 60_000 }, async () => {
+  it('is the same from a pipe; one that is too large or absent costs nothing', { timeout: 120_000 }, async () => {
     const input = await readFile(picture('alice-2'));
     const call = ['call', 'classify', ...at(place, 'alice')];
     const left = Number(await callsLeft(place, 'alice'));
@@ -189,7 +189,7 @@ async function lastCall(): Promise<string> {
 }
 
 describe('a place that is taken', () => {
-  it('names the port, and how to take another', { timeout: 30_000 }, async () => {
+  it('names the port, and how to take another', { timeout: 90_000 }, async () => {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const address = server.address();
@@ -206,7 +206,7 @@ describe('a place that is taken', () => {
     }
   });
 
-  it('names the folder, and the process that has it', { timeout: 30_000 }, async () => {
+  it('names the folder, and the process that has it', { timeout: 90_000 }, async () => {
     const up = await accord(place, 'up', '--local-aws', place.awsFolder, '--data', place.dataFolder, '--port', '0');
     expect(up).toMatchObject({ code: 40, out: '', err: expect.stringContaining('(store/locked)') });
     expect(up.err).toContain(`pid ${place.orchestrator.pid}`);
