@@ -3,7 +3,7 @@
  * are checked before any content is looked at, and the CRC when all of it has gone by: what a caller did with the pieces
  * counts only once `scanEif` has returned.
  */
-import { bytesSource, changed, readAhead } from '../byte-source.ts';
+import { changed, readAhead } from '../byte-source.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { crc32 } from './crc32.ts';
 import { CRC_OFFSET, HEADER_BYTES, SECTION_HEADER_BYTES } from './format.ts';
@@ -15,11 +15,6 @@ export type { EifCode, EifHeader, SectionEntry, SectionKind } from './format.ts'
 export interface EifLayout {
   readonly header: EifHeader;
   readonly sections: readonly SectionEntry[];
-}
-
-export interface Eif {
-  readonly header: EifHeader;
-  readonly sections: readonly (SectionEntry & { readonly content: Uint8Array })[];
 }
 
 /**
@@ -75,17 +70,4 @@ export async function scanEif(source: ByteSource, visit: PieceVisitor, options: 
     );
   }
   return { header, sections };
-}
-
-/** A whole EIF in memory. For small ones; `scanEif` is for the rest. */
-export async function readEif(bytes: Uint8Array, name = 'EIF'): Promise<Eif> {
-  const source = bytesSource(bytes, name);
-  const { header, sections } = await scanEif(source, () => {});
-  return {
-    header,
-    sections: sections.map((section) => {
-      const start = section.offset + SECTION_HEADER_BYTES;
-      return { ...section, content: new Uint8Array(bytes.subarray(start, start + section.bytes)) };
-    }),
-  };
 }

@@ -9,7 +9,7 @@
 import { X509Certificate } from 'node:crypto';
 import { Failure } from '../../policies/failure.ts';
 import { fromBase64 } from '../../enclave/encoding/base64url.ts';
-import { decodeCbor, mapReader } from '../../enclave/encoding/cbor.ts';
+import { decodeCbor, isCborArray, mapReader } from '../../enclave/encoding/cbor.ts';
 import type { CborValue } from '../../enclave/encoding/cbor.ts';
 import type { EifCode } from './format.ts';
 import { SECTION_RULES } from './format.ts';
@@ -28,7 +28,7 @@ export function parseSignature(content: Uint8Array): EifSignature {
   try {
     const { maxBytes } = SECTION_RULES.signature;
     const value = decodeCbor(content, { maxBytes, maxDepth: 4, maxItems: maxBytes, foreign: true });
-    if (!isArray(value) || value.length !== 1) throw new Error('it is not an array of one signature');
+    if (!isCborArray(value) || value.length !== 1) throw new Error('it is not an array of one signature');
     const map = mapReader(value[0] ?? null, 'eif/signature', 'signature');
     const certificate = fromPem(octets(map.array('signing_certificate'), 'signing_certificate'));
     const signature = octets(map.array('signature'), 'signature');
@@ -59,8 +59,4 @@ function fromPem(bytes: Uint8Array): Uint8Array {
   const { raw } = new X509Certificate(der);
   if (!raw.equals(der)) throw new Error('signing_certificate has bytes behind the certificate');
   return der;
-}
-
-function isArray(value: CborValue): value is readonly CborValue[] {
-  return Array.isArray(value);
 }

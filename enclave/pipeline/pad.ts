@@ -6,8 +6,6 @@ import type { Refusal } from '../protocol/refusal.ts';
 import { functionOf } from './admit.ts';
 import type { RawOutput } from './compute.ts';
 
-export type { PaddedAnswer } from '../protocol/answer.ts';
-
 export function pad(outcome: RawOutput | Refusal, padTo: number): PaddedAnswer {
   const answer: Answer = 'refused' in outcome ? { t: 'refused', ...outcome } : { t: 'answer', output: outcome.json };
   if (fitsAnswer(answer, padTo)) return padAnswer(answer, padTo);

@@ -1,5 +1,5 @@
 /** Data keys of a party's own KMS key: one for each file, bound to an encryption context. */
-import { DecryptCommand, GenerateDataKeyCommand } from '@aws-sdk/client-kms';
+import { GenerateDataKeyCommand } from '@aws-sdk/client-kms';
 import type { KMSClient } from '@aws-sdk/client-kms';
 import type { EncryptionContext } from '../../enclave/protocol/context.ts';
 import { awsFailure, demandKey, incomplete } from './client.ts';
@@ -13,13 +13,6 @@ export interface DataKey {
 
 export interface DataKeys {
   generate(keyArn: string, context: EncryptionContext, signal?: AbortSignal): Promise<DataKey>;
-  /** Where the key's policy lets its owner: an Accord key policy lets an attested enclave alone. */
-  decrypt(
-    keyArn: string,
-    ciphertext: Uint8Array,
-    context: EncryptionContext,
-    signal?: AbortSignal,
-  ): Promise<Uint8Array>;
 }
 
 /** Through the SDK. Throws `Failure<KmsClientCode>`. */
@@ -39,20 +32,6 @@ export function kmsDataKeys(kms: KMSClient): DataKeys {
       if (answer.Plaintext?.length !== 32 || answer.CiphertextBlob === undefined)
         throw incomplete('KMS', 'a key of 32 bytes');
       return { plaintext: answer.Plaintext, ciphertext: answer.CiphertextBlob };
-    },
-    async decrypt(keyArn, ciphertext, context, signal) {
-      const command = new DecryptCommand({
-        KeyId: keyArn,
-        CiphertextBlob: ciphertext,
-        EncryptionContext: { ...context },
-      });
-      const answer = await kms.send(command, abortWith(signal)).catch((cause: unknown) => {
-        signal?.throwIfAborted();
-        throw awsFailure(cause, 'asking KMS to open the data key');
-      });
-      demandKey(answer.KeyId, keyArn);
-      if (answer.Plaintext?.length !== 32) throw incomplete('KMS', 'a key of 32 bytes');
-      return answer.Plaintext;
     },
   };
 }

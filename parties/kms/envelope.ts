@@ -1,17 +1,13 @@
 /**
- * Encrypts a file under a party's KMS key, in constant memory whatever its size, and opens one's own again. The format
- * is `enclave/protocol/envelope.ts`; only an enclave that the key's policy names gets the data key from KMS.
+ * Encrypts a file under a party's KMS key, in constant memory whatever its size. The format is
+ * `enclave/protocol/envelope.ts`; only an enclave that the key's policy names gets the data key from KMS.
  */
 import type { RandomSource } from '../../enclave/crypto/random.ts';
 import { STREAM } from '../../enclave/crypto/stream.ts';
 import type { EncryptionContext } from '../../enclave/protocol/context.ts';
-import { sameContext } from '../../enclave/protocol/context.ts';
-import { envelopeBytes, readEnvelope, sealEnvelope } from '../../enclave/protocol/envelope.ts';
+import { envelopeBytes, sealEnvelope } from '../../enclave/protocol/envelope.ts';
 import type { EnvelopeHeader } from '../../enclave/protocol/envelope.ts';
-import { Failure } from '../../policies/failure.ts';
 import type { DataKeys } from './data-keys.ts';
-
-export type PartyEnvelopeCode = 'envelope/other-key' | 'envelope/other-context';
 
 type Source = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
@@ -60,48 +56,6 @@ async function* sealed(
       signal?.throwIfAborted();
       yield piece;
     }
-  } finally {
-    dataKey.fill(0);
-  }
-}
-
-export interface DecryptOptions {
-  readonly dataKeys: DataKeys;
-  readonly envelope: Source;
-  /** The key that must have made it. */
-  readonly keyArn: string;
-  /** What it must have been made for; the header's own word is not taken. */
-  readonly context: EncryptionContext;
-  readonly signal?: AbortSignal;
-}
-
-/**
- * Opens an envelope with the caller's own right to the key, which an Accord key policy denies to everybody: for keys
- * without one, and for tests. What is yielded must not be acted on before the generator is done.
- */
-export async function* decryptFile(options: DecryptOptions): AsyncGenerator<Uint8Array, void, undefined> {
-  const { dataKeys, envelope, keyArn, context, signal } = options;
-  const read = await readEnvelope(envelope);
-  const { header } = read;
-  if (header.keyArn !== keyArn) {
-    throw new Failure<PartyEnvelopeCode>('refused', 'envelope/other-key', 'the file is encrypted under another key', {
-      where: header.keyArn,
-    });
-  }
-  if (!sameContext(header.context, context)) {
-    throw new Failure<PartyEnvelopeCode>(
-      'refused',
-      'envelope/other-context',
-      'the file was encrypted for something else',
-      {
-        where: JSON.stringify(header.context),
-        hint: 'the context names policy, party, purpose and function; each must be as it was',
-      },
-    );
-  }
-  const dataKey = await dataKeys.decrypt(keyArn, header.dataKey, context, signal);
-  try {
-    yield* read.open(dataKey);
   } finally {
     dataKey.fill(0);
   }

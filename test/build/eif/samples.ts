@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { crc32 } from '../../../build/eif/crc32.ts';
 import { CRC_OFFSET, HEADER_BYTES } from '../../../build/eif/format.ts';
 import type { SectionKind } from '../../../build/eif/format.ts';
-import { encodeEif } from '../../../build/eif/write.ts';
+import { encodeEif } from './encode-eif.ts';
 
 export interface Section {
   readonly kind: SectionKind;

@@ -2,7 +2,7 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { encodeCbor } from '../../../enclave/encoding/cbor.ts';
 import { parseSignature } from '../../../build/eif/signature.ts';
-import { encodeEif } from '../../../build/eif/write.ts';
+import { encodeEif } from './encode-eif.ts';
 import { issueCertificate } from '../../../orchestrator/local/pki.ts';
 import { measureEif } from '../../../build/measure/pcr.ts';
 import { FIELDS, SECTIONS, noise, text } from './samples.ts';

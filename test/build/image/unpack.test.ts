@@ -7,7 +7,7 @@ import { CPIO_MAGIC, encodeCpio } from '../../../build/image/cpio.ts';
 import type { CpioEntry } from '../../../build/image/cpio.ts';
 import { collaborationRamdisk, parseCommand, parseEnvironment } from '../../../build/image/ramdisk.ts';
 import { unpackEif } from '../../../build/image/unpack.ts';
-import { encodeEif } from '../../../build/eif/write.ts';
+import { encodeEif } from '../eif/encode-eif.ts';
 import { measureEif } from '../../../build/measure/pcr.ts';
 import { FIELDS, SECTIONS, edit, noise, text } from '../eif/samples.ts';
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createMeasurement, measureEif } from '../../../build/measure/pcr.ts';
-import { encodeEif } from '../../../build/eif/write.ts';
+import { encodeEif } from '../eif/encode-eif.ts';
 import { describeWithVectors } from '../../vectors.ts';
 import { FIELDS, SECTIONS, anySections, noise, sample } from '../eif/samples.ts';
 import type { Section } from '../eif/samples.ts';

@@ -1,7 +1,9 @@
 /** Writes CMS EnvelopedData as KMS does, and in the other forms that a reader must take or refuse. */
 import { createCipheriv, createPublicKey, publicEncrypt, randomBytes, constants } from 'node:crypto';
-import { concat, sha256 } from '../../../enclave/crypto/digest.ts';
-import { der, derOid, derUnsigned } from '../../../parties/attestation/der.ts';
+import { sha256 } from '../../../enclave/crypto/digest.ts';
+import { concat } from '../../../enclave/encoding/bytes.ts';
+import { der } from '../../../parties/attestation/der.ts';
+import { derOid, derUnsigned } from '../../parties/attestation/der-writer.ts';
 
 export const OIDS = {
   envelopedData: '1.2.840.113549.1.7.3',

@@ -13,7 +13,7 @@ import { compute } from '../../../enclave/pipeline/compute.ts';
 import type { Frame } from '../../../enclave/pipeline/frame.ts';
 import type { OpenedRequest } from '../../../enclave/pipeline/open.ts';
 import { open } from '../../../enclave/pipeline/open.ts';
-import type { PaddedAnswer } from '../../../enclave/pipeline/pad.ts';
+import type { PaddedAnswer } from '../../../enclave/protocol/answer.ts';
 import { pad } from '../../../enclave/pipeline/pad.ts';
 import { release } from '../../../enclave/pipeline/release.ts';
 import type { SealedAnswer } from '../../../enclave/pipeline/seal.ts';

@@ -1,7 +1,7 @@
 /** A small image for the local host: this machine's Node and a stand-in for the gate, packed by the real writer. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { encodeEif } from '../../../build/eif/write.ts';
+import { encodeEif } from '../../build/eif/encode-eif.ts';
 import { encodeCpio } from '../../../build/image/cpio.ts';
 
 const GATE = join(import.meta.dirname, 'fake-gate.mjs');

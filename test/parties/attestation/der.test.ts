@@ -1,8 +1,9 @@
 import { generateKeyPairSync } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { DER, context, der, derOid, derUnsigned, readBits, readBoolean, readDer, readOid, readSmall, readTime, readUnsigned, within } from '../../../parties/attestation/der.ts'; // prettier-ignore
+import { DER, context, der, readBits, readBoolean, readDer, readOid, readSmall, readTime, readUnsigned, within } from '../../../parties/attestation/der.ts'; // prettier-ignore
 import type { DerCode, DerElement } from '../../../parties/attestation/der.ts';
+import { derOid, derUnsigned } from './der-writer.ts';
 import { fromHex, toHex } from '../../../enclave/encoding/hex.ts';
 import { Failure } from '../../../policies/failure.ts';
 import { codeOf } from '../../enclave/code-of.ts';

@@ -5,7 +5,8 @@ import { Failure } from '../../../policies/failure.ts';
 
 export interface BookKms extends DataKeys {
   readonly generated: number;
-  readonly opened: number;
+  /** KMS `Decrypt`: gives the key back under the key ARN and context that it was made for, and under no other. */
+  decrypt(keyArn: string, ciphertext: Uint8Array, context: Readonly<Record<string, string>>): Promise<Uint8Array>;
   /** The very arrays that callers were given. */
   readonly handedOut: readonly Uint8Array[];
   /** The contexts of `generate`. */
@@ -17,7 +18,6 @@ export function bookKms(): BookKms {
   const handedOut: Uint8Array[] = [];
   const contexts: Readonly<Record<string, string>>[] = [];
   let generated = 0;
-  let opened = 0;
   const bind = (keyArn: string, context: Readonly<Record<string, string>>): string => canonicalize([keyArn, context]);
   const handOut = (key: Uint8Array): Uint8Array => {
     const copy = new Uint8Array(key);
@@ -27,9 +27,6 @@ export function bookKms(): BookKms {
   return {
     get generated() {
       return generated;
-    },
-    get opened() {
-      return opened;
     },
     handedOut,
     contexts,
@@ -42,7 +39,6 @@ export function bookKms(): BookKms {
       return { plaintext: handOut(key), ciphertext };
     },
     async decrypt(keyArn, ciphertext, context) {
-      opened++;
       const found = book.get(ciphertext.join());
       if (found?.bound === bind(keyArn, context)) return handOut(found.key);
       throw new Failure('refused', 'aws/refused', 'InvalidCiphertextException');
