@@ -27,6 +27,8 @@ export type StartComputer = (options: {
   readonly signal?: AbortSignal;
 }) => Promise<Computer>;
 
+const LAUNCH_HINT = 'launch with the policy that the image was built from';
+
 export interface Gate {
   readonly policy: CanonicalPolicy;
   readonly policyDigest: PolicyDigest;
@@ -65,6 +67,10 @@ export async function confirmKeys(
         'refused',
         'launch/key-unknown',
         'the host offered a key that no party of the policy owns',
+        {
+          where: `${new Set(keyArns).size} key ARNs for ${Object.keys(policy.parties).length} parties`,
+          hint: LAUNCH_HINT,
+        },
       );
     }
     keyring.set(arn, party[0]);
@@ -76,9 +82,7 @@ export async function confirmKeys(
       'refused',
       'launch/key-missing',
       `the host did not hand over the key ARN of ${missing}`,
-      {
-        hint: 'launch with the policy that the image was built from',
-      },
+      { where: missing, hint: LAUNCH_HINT },
     );
   }
   return keyring;

@@ -17,6 +17,8 @@ import type { Serving, World } from './service.ts';
 import { boot, key, serve } from './service.ts';
 import { openTransport } from './transport.ts';
 
+export type MainCode = 'policy/absent';
+
 const STOP_MS = 5_000;
 
 const beside = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
@@ -102,7 +104,8 @@ process.on('warning', () => {});
 
 try {
   const policyText = process.env['ACCORD_POLICY'];
-  if (policyText === undefined) throw new Failure('malformed', 'policy/absent', 'the image carries no policy');
+  if (policyText === undefined)
+    throw new Failure<MainCode>('malformed', 'policy/absent', 'the image carries no policy');
   serving = await serve(await key(await boot(openWorld(), policyText)));
 } catch (error) {
   fail(error);

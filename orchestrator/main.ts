@@ -48,6 +48,8 @@ export interface Orchestrator {
   close(): Promise<void>;
 }
 
+export type StartCode = 'orchestrator/starting';
+
 /** The host of the local trial: an account that owns nothing the parties have. */
 const LOCAL_HOST_ROLE = 'arn:aws:iam::999900001111:role/accord-host';
 const STOP_MS = 2_000;
@@ -123,7 +125,7 @@ function runFolderFor(data: string): string {
   return join(tmpdir(), `accord-${process.getuid?.() ?? 'run'}`);
 }
 
-function starting(): Failure {
+function starting(): Failure<StartCode> {
   return new Failure('environment', 'orchestrator/starting', 'the orchestrator is starting', {
     hint: 'try again in a moment',
   });

@@ -16,7 +16,7 @@
  * never change, so those that were seen once are remembered and a call costs the same whatever its number.
  */
 import type { PolicyDigest } from '../../policies/model.ts';
-import { concat } from '../crypto/digest.ts';
+import { concat } from '../encoding/bytes.ts';
 import { hkdfExpand, hmacSha256 } from '../crypto/kdf.ts';
 import { toHex } from '../encoding/hex.ts';
 import type { Anchor, ClaimTag } from './anchor.ts';

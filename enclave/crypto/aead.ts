@@ -3,7 +3,7 @@
  * and cannot be taken out again; whoever holds one must never use a nonce twice under it.
  */
 import { Failure } from '../../policies/failure.ts';
-import { concat } from './digest.ts';
+import { concat } from '../encoding/bytes.ts';
 
 export type AeadCode = 'aead/unauthentic';
 

@@ -1,4 +1,5 @@
 /** SHA-2 through WebCrypto, and the one comparison that is allowed for secrets. */
+import { concat } from '../encoding/bytes.ts';
 
 /** SHA-256 (FIPS 180-4) of the parts, one after the other. 32 bytes. */
 export function sha256(...parts: readonly Uint8Array[]): Promise<Uint8Array> {
@@ -8,17 +9,6 @@ export function sha256(...parts: readonly Uint8Array[]): Promise<Uint8Array> {
 /** SHA-384 (FIPS 180-4) of the parts, one after the other. 48 bytes. */
 export function sha384(...parts: readonly Uint8Array[]): Promise<Uint8Array> {
   return digest('SHA-384', parts);
-}
-
-/** The parts in one fresh array: nothing of the caller's is referred to afterwards. */
-export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
 
 /**

@@ -11,7 +11,7 @@
 import { AEAD_AES_256_GCM, CipherSuite, KDF_HKDF_SHA256, KEM_DHKEM_X25519_HKDF_SHA256 } from 'hpke';
 import type { KeyPair, RecipientContext, SenderContext } from 'hpke';
 import { Failure } from '../../policies/failure.ts';
-import { concat } from './digest.ts';
+import { concat } from '../encoding/bytes.ts';
 import type { RandomSource } from './random.ts';
 
 export type HpkeCode = 'hpke/bad-key' | 'hpke/bad-encapsulation';

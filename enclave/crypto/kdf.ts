@@ -1,5 +1,5 @@
 /** HMAC (RFC 2104) and HKDF (RFC 5869) through WebCrypto. */
-import { concat } from './digest.ts';
+import { concat } from '../encoding/bytes.ts';
 
 const HASH_BYTES = { 'SHA-256': 32, 'SHA-384': 48 } as const;
 type Hash = keyof typeof HASH_BYTES;

@@ -2,7 +2,7 @@
  * Randomness is an argument everywhere. Inside the enclave it is a mixture of the Nitro Secure Module's and the
  * kernel's: an enclave has no devices that would feed its kernel, and the module is trusted no further than it must be.
  */
-import { concat } from './digest.ts';
+import { concat } from '../encoding/bytes.ts';
 import { hkdfExpand, hkdfExtract } from './kdf.ts';
 
 /** So many fresh random bytes, owned by the caller. */

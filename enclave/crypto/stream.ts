@@ -15,7 +15,7 @@
 import { Failure } from '../../policies/failure.ts';
 import { AEAD, open, seal } from './aead.ts';
 import type { AeadKey } from './aead.ts';
-import { concat } from './digest.ts';
+import { concat } from '../encoding/bytes.ts';
 
 export type StreamCode = 'stream/unauthentic' | 'stream/too-long';
 

@@ -6,6 +6,11 @@ export type CborValue =
 
 export type CborKey = string | number;
 
+/** `Array.isArray`, which knows nothing of arrays that may not be changed. */
+export function isCborArray(value: CborValue): value is readonly CborValue[] {
+  return Array.isArray(value);
+}
+
 export type CborCode =
   | 'cbor/truncated' // the text ends inside an item
   | 'cbor/trailing-bytes' // something follows the one item

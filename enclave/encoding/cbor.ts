@@ -8,9 +8,12 @@
  */
 import { Decoder } from 'cbor-x/decode-no-eval';
 import { Failure } from '../../policies/failure.ts';
+import { concat } from './bytes.ts';
 import { checkCbor } from './cbor-check.ts';
+import { isCborArray } from './cbor-value.ts';
 import type { CborCode, CborKey, CborLimits, CborValue } from './cbor-value.ts';
 
+export { isCborArray } from './cbor-value.ts';
 export { mapReader } from './map-reader.ts';
 export type { MapFaultCodes, MapReader } from './map-reader.ts';
 export type { CborCode, CborKey, CborLimits, CborValue } from './cbor-value.ts';
@@ -36,7 +39,7 @@ function narrow(value: CborValue): CborValue {
   if (value instanceof Map) {
     return new Map([...value].map(([key, entry]): [CborKey, CborValue] => [narrowKey(key), narrow(entry)]));
   }
-  return isArray(value) ? value.map(narrow) : value;
+  return isCborArray(value) ? value.map(narrow) : value;
 }
 
 function narrowKey(key: CborKey | bigint): CborKey {
@@ -45,10 +48,6 @@ function narrowKey(key: CborKey | bigint): CborKey {
 
 function isSafe(value: bigint): boolean {
   return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER);
-}
-
-function isArray(value: CborValue): value is readonly CborValue[] {
-  return Array.isArray(value);
 }
 
 /** How the outermost map is written. The NSM has written its payload with indefinite length since 2025. */
@@ -67,7 +66,7 @@ export function encodeCbor(value: CborValue, { indefiniteMap = false }: CborEnco
     parts[0] = INDEFINITE_MAP;
     parts.push(BREAK);
   }
-  return concatenate(parts);
+  return concat(...parts);
 }
 
 const UTF8 = new TextEncoder();
@@ -88,7 +87,7 @@ function write(value: CborValue, parts: Uint8Array[]): void {
     writeText(value, parts);
   } else if (value instanceof Uint8Array) {
     parts.push(head(2, value.length), value);
-  } else if (isArray(value)) {
+  } else if (isCborArray(value)) {
     parts.push(head(4, value.length));
     for (const entry of value) write(entry, parts);
   } else if (value instanceof Map) {
@@ -142,16 +141,6 @@ function head(major: number, argument: number | bigint): Uint8Array {
   else if (width === 1) view.setUint16(1, Number(argument));
   else if (width === 2) view.setUint32(1, Number(argument));
   else view.setBigUint64(1, BigInt(argument));
-  return bytes;
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    bytes.set(part, offset);
-    offset += part.length;
-  }
   return bytes;
 }
 

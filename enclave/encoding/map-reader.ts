@@ -9,6 +9,7 @@
  * Failures are of kind `malformed` and carry the caller's code: one for all faults, or one a fault.
  */
 import { Failure } from '../../policies/failure.ts';
+import { isCborArray } from './cbor-value.ts';
 import type { CborKey, CborValue } from './cbor-value.ts';
 
 export type MapFault = 'type' | 'missing' | 'size' | 'unknown';
@@ -117,7 +118,7 @@ export function mapReader<Code extends string>(
     },
     array(key, size = {}) {
       const found = take(key);
-      if (!isArray(found)) throw fail('type', path(key), 'is not an array');
+      if (!isCborArray(found)) throw fail('type', path(key), 'is not an array');
       sized(key, found.length, size, 'entries');
       return found;
     },
@@ -137,8 +138,4 @@ export function mapReader<Code extends string>(
     },
   };
   return reader;
-}
-
-function isArray(value: CborValue): value is readonly CborValue[] {
-  return Array.isArray(value);
 }

@@ -13,7 +13,7 @@
  * TLS ends inside the enclave, and every key is bound by an encryption context, or this would be forgeable.
  */
 import { Failure } from '../../policies/failure.ts';
-import { concat } from '../crypto/digest.ts';
+import { concat } from '../encoding/bytes.ts';
 import { toHex as hex } from '../encoding/hex.ts';
 import type { BerCode, BerNode } from './ber.ts';
 import { parseBer } from './ber.ts';

@@ -15,7 +15,8 @@
  */
 import { Failure } from '../../policies/failure.ts';
 import { importAeadKey } from '../crypto/aead.ts';
-import { concat, sha384 } from '../crypto/digest.ts';
+import { sha384 } from '../crypto/digest.ts';
+import { concat } from '../encoding/bytes.ts';
 import type { StreamCode } from '../crypto/stream.ts';
 import { STREAM, openStream, sealStream, sealedStreamBytes } from '../crypto/stream.ts';
 import type { CborValue } from '../encoding/cbor.ts';

@@ -16,7 +16,7 @@
  */
 import type { Duplex, Readable } from 'node:stream';
 import { Failure } from '../../policies/failure.ts';
-import { concat } from '../crypto/digest.ts';
+import { concat } from '../encoding/bytes.ts';
 import { decodeCbor, encodeCbor, mapReader } from '../encoding/cbor.ts';
 import { LIMITS } from './limits.ts';
 

@@ -16,7 +16,7 @@
  */
 import { Failure } from '../../policies/failure.ts';
 import { NAME } from '../../policies/name.ts';
-import { concat } from '../crypto/digest.ts';
+import { concat } from '../encoding/bytes.ts';
 import type { CborValue, MapReader } from '../encoding/cbor.ts';
 import { decodeCbor, encodeCbor, mapReader } from '../encoding/cbor.ts';
 import { LIMITS } from './limits.ts';

@@ -20,7 +20,8 @@
 import { Failure } from '../../policies/failure.ts';
 import { AEAD, importAeadKey, open as openAead, seal as sealAead } from '../crypto/aead.ts';
 import type { AeadKey } from '../crypto/aead.ts';
-import { concat, sha384 } from '../crypto/digest.ts';
+import { sha384 } from '../crypto/digest.ts';
+import { concat } from '../encoding/bytes.ts';
 import { generateKeyPair, setupRecipient, setupSender } from '../crypto/hpke.ts';
 import type { HpkeKeyPair, RecipientContext, SenderContext } from '../crypto/hpke.ts';
 import type { RandomSource } from '../crypto/random.ts';

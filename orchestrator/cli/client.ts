@@ -4,6 +4,7 @@ import { problemOf, unreachable } from '../../parties/coordinator/problem.ts';
 import { Failure } from '../../policies/failure.ts';
 import { printable } from '../../parties/session/refusal.ts';
 import type { Io } from '../../parties/cli/verb.ts';
+import type { StartCode } from '../main.ts';
 
 export type ClientCode = 'cli/url' | 'cli/answer' | 'cli/timeout';
 
@@ -27,6 +28,7 @@ const DEFAULT_URL = 'http://127.0.0.1:7400';
 const ANSWER_MS = 120_000;
 /** Until one that is opening its database is asked again. */
 const STARTING_MS = 250;
+const STARTING: StartCode = 'orchestrator/starting';
 
 /** `--orchestrator`, else ACCORD_ORCHESTRATOR, else this machine's. */
 export function orchestratorOf(io: Io, option: string | undefined): OrchestratorClient {
@@ -56,7 +58,7 @@ async function answerOf(url: URL, init: RequestInit, signal: AbortSignal): Promi
       const response = await ask(url, { ...init, signal: AbortSignal.any([signal, late]) }, signal, late);
       return await readJson(response, url);
     } catch (error) {
-      if (!(error instanceof Failure) || error.code !== 'orchestrator/starting' || late.aborted) throw error;
+      if (!(error instanceof Failure) || error.code !== STARTING || late.aborted) throw error;
       await sleep(STARTING_MS);
       signal.throwIfAborted();
     }

@@ -6,6 +6,8 @@ import { isLoopback } from '../guard.ts';
 import { readArguments, readNumber, usage } from '../../parties/cli/arguments.ts';
 import { stopped, timeToStop, UNTIL_EOF_HELP } from './service.ts';
 
+export type UpCode = 'cli/host';
+
 const DEFAULT_PORT = '7400';
 const DEFAULT_DATA = '.accord/orchestrator';
 
@@ -69,7 +71,7 @@ Serves until Ctrl-C, then stops every enclave it started.
 function demandLocalHost(host: string): void {
   if (host === 'local') return;
   if (host === 'qemu' || host === 'nitro') {
-    throw new Failure('unsupported', 'cli/host', `this version does not run enclaves on the ${host} host yet`, {
+    throw new Failure<UpCode>('unsupported', 'cli/host', `this version does not run enclaves on the ${host} host yet`, {
       hint: 'use --host local',
     });
   }

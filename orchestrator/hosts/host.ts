@@ -1,12 +1,9 @@
 /** One interface for every place an enclave can run: a child process, QEMU, or a Nitro instance. */
 import type { Duplex } from 'node:stream';
+import type { Pcrs } from '../../build/measure/pcr.ts';
 
-export interface Measurements {
-  /** Lower-case hex, 96 characters each. */
-  readonly PCR0: string;
-  readonly PCR1: string;
-  readonly PCR2: string;
-}
+/** Of an unsigned image: no PCR8. */
+export type Measurements = Omit<Pcrs, 'PCR8'>;
 
 export interface LaunchSpec {
   readonly collaboration: string;

@@ -4,8 +4,8 @@
  */
 import { appendFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { EncryptionContext } from '../../enclave/protocol/context.ts';
 import type { Service } from './errors.ts';
-import type { EncryptionContext } from './state.ts';
 
 export interface LoggedRequest {
   /** ISO 8601. */

@@ -1,4 +1,5 @@
 /** Everything that AWS in miniature remembers. Policies are kept as the texts that were put, so that they read back as such. */
+import type { EncryptionContext } from '../../enclave/protocol/context.ts';
 
 export interface State {
   readonly version: 1;
@@ -52,8 +53,6 @@ export interface KmsKey {
   readonly material: string;
   readonly grants: readonly Grant[];
 }
-
-export type EncryptionContext = Readonly<Record<string, string>>;
 
 export interface Grant {
   readonly id: string;

@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../../policies/failure.ts';
+import { serially } from '../serially.ts';
 import { writeAtomically } from './files.ts';
 import type { State } from './state.ts';
 
@@ -27,31 +28,20 @@ export async function openStore(dataDir: string, initial: () => State): Promise<
     await write(state);
   }
   let current = state;
-  let queue: Promise<void> = Promise.resolve();
+  const oneByOne = serially();
   return {
     current: () => current,
-    change: (change) => {
-      const turn = after(queue, async () => {
+    change: (change) =>
+      oneByOne(async () => {
         const [next, result] = change(current);
         if (next !== current) {
           await write(next);
           current = next;
         }
         return result;
-      });
-      queue = turn.then(
-        () => undefined,
-        () => undefined,
-      );
-      return turn;
-    },
-    settled: () => queue,
+      }),
+    settled: () => oneByOne(async () => {}),
   };
-}
-
-async function after<T>(before: Promise<void>, work: () => Promise<T>): Promise<T> {
-  await before;
-  return await work();
 }
 
 async function load(path: string): Promise<State | undefined> {

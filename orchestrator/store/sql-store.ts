@@ -56,14 +56,13 @@ export async function createSqlStore(database: Database, now: () => Date): Promi
         const after = { ...before, ...change };
         await inside.query(
           `UPDATE collaborations
-             SET state = $2, reason = $3, measurements = $4, sizing = $5, policy = $6, updated_at = $7 WHERE id = $1`,
+             SET state = $2, reason = $3, measurements = $4, sizing = $5, updated_at = $6 WHERE id = $1`,
           [
             id,
             after.state,
             after.reason,
             after.measurements === null ? null : JSON.stringify(after.measurements),
             after.sizing === null ? null : JSON.stringify(after.sizing),
-            after.policy,
             now().toISOString(),
           ],
         );

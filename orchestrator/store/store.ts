@@ -1,7 +1,7 @@
 /**
  * What the orchestrator remembers: which collaborations there are, what was built of them, and what the parties
  * contributed. All of it is either public (the canonical policy, measurements) or ciphertext; key ARNs, which a
- * published policy does not print, stay in `policy` and `keyArns` and are never served.
+ * published policy does not print, stay in `policy` and are never served.
  */
 import type { Measurements } from '../hosts/host.ts';
 
@@ -43,9 +43,7 @@ export type NewCollaboration = Pick<
   'id' | 'collaboration' | 'policyDigest' | 'canonicalPolicy' | 'policy'
 >;
 
-export type CollaborationChange = Partial<
-  Pick<Collaboration, 'state' | 'reason' | 'measurements' | 'sizing' | 'policy'>
->;
+export type CollaborationChange = Partial<Pick<Collaboration, 'state' | 'reason' | 'measurements' | 'sizing'>>;
 
 export interface Store {
   /** Adds it in state `building`. An existing one is left as it is: `created` is false. */

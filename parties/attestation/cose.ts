@@ -7,7 +7,7 @@
  * Untagged, definite, shortest: the envelope is not signed, so it has one form. Limits: document 20,480 bytes,
  * payload 16,384, protected header 16, signature 1,024 (its exact length is judged with the algorithm).
  */
-import { decodeCbor, encodeCbor } from '../../enclave/encoding/cbor.ts';
+import { decodeCbor, encodeCbor, isCborArray } from '../../enclave/encoding/cbor.ts';
 import type { CborCode, CborLimits, CborValue } from '../../enclave/encoding/cbor.ts';
 import { LIMITS } from '../../enclave/protocol/limits.ts';
 import { Failure } from '../../policies/failure.ts';
@@ -32,7 +32,7 @@ export interface CoseSign1 {
 /** Splits the envelope; nothing is verified. All bytes are copies. */
 export function parseCoseSign1(bytes: Uint8Array): CoseSign1 {
   const value = readCbor(bytes, { maxBytes: LIMITS.attestationBytes, maxDepth: 16, maxItems: 64 }, 'document');
-  if (!isArray(value) || value.length !== 4) throw notCose('the document is not an array of four');
+  if (!isCborArray(value) || value.length !== 4) throw notCose('the document is not an array of four');
   const [header, unprotected, payload, signature] = value;
   if (!isBytes(header) || !isBytes(payload) || !isBytes(signature)) {
     throw notCose('protected header, payload and signature must be byte strings');
@@ -114,10 +114,6 @@ function isCborCode(code: string): code is CborCode {
 
 function isBytes(value: CborValue | undefined): value is Uint8Array {
   return value instanceof Uint8Array;
-}
-
-function isArray(value: CborValue): value is readonly CborValue[] {
-  return Array.isArray(value);
 }
 
 function notCose(what: string): Failure {

@@ -1,6 +1,6 @@
 /** What a model's owner does before it asks the enclave to take a contribution. */
 import { createHash, randomBytes } from 'node:crypto';
-import { concat } from '../../enclave/crypto/digest.ts';
+import { concat } from '../../enclave/encoding/bytes.ts';
 import { modelContext } from '../../enclave/protocol/context.ts';
 import type { EnvelopeHeader } from '../../enclave/protocol/envelope.ts';
 import { sealEnvelope } from '../../enclave/protocol/envelope.ts';

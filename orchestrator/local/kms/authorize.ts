@@ -1,11 +1,12 @@
 /**
  * Asks the evaluator about one action on one key, with every condition key that KMS fills in, and says no in AWS's words.
  */
+import type { EncryptionContext } from '../../../enclave/protocol/context.ts';
 import { AwsError } from '../errors.ts';
 import { parsePolicyDocument } from '../iam/document.ts';
 import type { Decision } from '../iam/evaluate.ts';
 import { evaluate } from '../iam/evaluate.ts';
-import type { EncryptionContext, Grant, KmsKey } from '../state.ts';
+import type { Grant, KmsKey } from '../state.ts';
 import type { KmsCall } from './call.ts';
 import { keyNotFound, liveKey, resolveKeyArn } from './key-ids.ts';
 import type { AttestedRecipient } from './recipient.ts';

@@ -1,6 +1,6 @@
 /** One call of KMS: who asks, in which Region, for what, and what the operations need to answer. */
+import type { EncryptionContext } from '../../../enclave/protocol/context.ts';
 import type { Principal } from '../iam/principal.ts';
-import type { EncryptionContext } from '../state.ts';
 import type { Store } from '../store.ts';
 import type { JsonObject } from '../wire/json.ts';
 import type { Input } from './input.ts';

@@ -8,7 +8,8 @@
  * AWS does not publish its own format; only that a blob names its key and opens with the very same context and no other.
  */
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
-import type { EncryptionContext, KmsKey } from '../state.ts';
+import type { EncryptionContext } from '../../../enclave/protocol/context.ts';
+import type { KmsKey } from '../state.ts';
 
 const HEADER = Buffer.from([1, 2, 2, 0]);
 const KEY_ID = { from: 4, to: 20 } as const;

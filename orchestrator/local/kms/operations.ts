@@ -3,8 +3,9 @@
  * With a `Recipient` the plaintext leaves only inside an envelope for the attested key.
  */
 import { randomBytes } from 'node:crypto';
+import type { EncryptionContext } from '../../../enclave/protocol/context.ts';
 import { AwsError } from '../errors.ts';
-import type { EncryptionContext, KmsKey } from '../state.ts';
+import type { KmsKey } from '../state.ts';
 import type { JsonObject } from '../wire/json.ts';
 import { authorizeAccountAction, authorizedKey, authorizeOnKey } from './authorize.ts';
 import type { KmsCall, Operation } from './call.ts';

@@ -2,7 +2,7 @@
 import { createDecipheriv, createPrivateKey, createPublicKey, diffieHellman, createHmac } from 'node:crypto';
 import { AEAD_AES_256_GCM, CipherSuite, KDF_HKDF_SHA256, KEM_DHKEM_X25519_HKDF_SHA256 } from 'hpke';
 import { describe, expect, test } from 'vitest';
-import { concat } from '../../../enclave/crypto/digest.ts';
+import { concat } from '../../../enclave/encoding/bytes.ts';
 import { generateKeyPair, setupRecipient, setupSender } from '../../../enclave/crypto/hpke.ts';
 import type { HpkeKeyPair } from '../../../enclave/crypto/hpke.ts';
 import { fromHex, toHex } from '../../../enclave/encoding/hex.ts';

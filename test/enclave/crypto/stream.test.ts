@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { expectSameBytes } from '../../same-bytes.ts';
 import { importAeadKey } from '../../../enclave/crypto/aead.ts';
-import { concat } from '../../../enclave/crypto/digest.ts';
+import { concat } from '../../../enclave/encoding/bytes.ts';
 import { STREAM, openStream, sealStream, sealedStreamBytes } from '../../../enclave/crypto/stream.ts';
 import type { StreamKey } from '../../../enclave/crypto/stream.ts';
 

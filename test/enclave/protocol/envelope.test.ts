@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { expectSameBytes } from '../../same-bytes.ts';
-import { concat } from '../../../enclave/crypto/digest.ts';
+import { concat } from '../../../enclave/encoding/bytes.ts';
 import { encodeCbor } from '../../../enclave/encoding/cbor.ts';
 import type { CborValue } from '../../../enclave/encoding/cbor.ts';
 import { envelopeBytes, readEnvelope, sealEnvelope } from '../../../enclave/protocol/envelope.ts';

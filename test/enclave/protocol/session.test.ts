@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { expectSameBytes } from '../../same-bytes.ts';
-import { concat } from '../../../enclave/crypto/digest.ts';
+import { concat } from '../../../enclave/encoding/bytes.ts';
 import { EXPORT_LABELS, initiate, responder, sessionInfo } from '../../../enclave/protocol/session.ts';
 import type { Responder, SealedChannel } from '../../../enclave/protocol/session.ts';
 

@@ -1,7 +1,7 @@
 /** Handing a model over: only its owner, only for this image, only the one that was named. */
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { concat } from '../../../enclave/crypto/digest.ts';
+import { concat } from '../../../enclave/encoding/bytes.ts';
 import { encodeCbor } from '../../../enclave/encoding/cbor.ts';
 import { toHex } from '../../../enclave/encoding/hex.ts';
 import { modelFailure } from '../../../enclave/functions/model-refusal.ts';

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { concat } from '../../../enclave/crypto/digest.ts';
+import { concat } from '../../../enclave/encoding/bytes.ts';
 import { PLAIN_PAD_BYTES } from '../../../enclave/protocol/answer.ts';
 import type { OuterMessage } from '../../../enclave/protocol/frame.ts';
 import { decodeOuter, encodeFrame, encodeOuter, frameReader, writeFrame } from '../../../enclave/protocol/frame.ts';

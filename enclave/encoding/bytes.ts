@@ -1,0 +1,12 @@
+/** Byte strings put together. */
+
+/** The parts in one fresh array: nothing of the caller's is referred to afterwards. */
+export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
