@@ -11,6 +11,7 @@
  */
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { Pcrs } from '../build/measure/pcr.ts';
 import { parseCanonicalPolicy } from '../policies/canonical.ts';
 import { policyDigest as digestOf, parsePolicyDigest } from '../policies/digest.ts';
 import { Failure } from '../policies/failure.ts';
@@ -44,7 +45,7 @@ export interface HomeConfig {
 
 export interface Pins {
   readonly policyDigest: PolicyDigest;
-  readonly pcrs: { readonly PCR0: string; readonly PCR1: string; readonly PCR2: string };
+  readonly pcrs: Pcrs;
   readonly root: Root;
 }
 

@@ -1,4 +1,5 @@
 /** `measurements.json`, as `accord build` writes it beside an image: what a party computed for itself, and pins. */
+import type { Pcrs } from '../build/measure/pcr.ts';
 import { parsePolicyDigest } from '../policies/digest.ts';
 import type { PolicyDigest } from '../policies/model.ts';
 import { HEX_384 } from './home.ts';
@@ -6,11 +7,8 @@ import { jsonFields, parseJson } from './json-fields.ts';
 
 export type MeasurementsCode = 'measurements/malformed';
 
-export interface Measurements {
+export interface Measurements extends Pcrs {
   readonly policyDigest: PolicyDigest;
-  readonly PCR0: string;
-  readonly PCR1: string;
-  readonly PCR2: string;
 }
 
 /** `where` names the file in messages. @throws Failure<MeasurementsCode>, `malformed` */

@@ -2,6 +2,7 @@
  * The orchestrator's API as a party uses it. The orchestrator is trusted by nobody: every answer is bounded and read
  * field by field, and what it says is only ever compared with what the party knows itself.
  */
+import type { Pcrs } from '../../build/measure/pcr.ts';
 import { LIMITS } from '../../enclave/protocol/limits.ts';
 import { Failure } from '../../policies/failure.ts';
 import { jsonFields, parseJson } from '../json-fields.ts';
@@ -27,7 +28,7 @@ export interface CollaborationView {
   readonly state: string;
   readonly reason: string | undefined;
   /** As the orchestrator built them; reproduce them yourself. */
-  readonly measurements: { readonly PCR0: string; readonly PCR1: string; readonly PCR2: string } | undefined;
+  readonly measurements: Pcrs | undefined;
   readonly contributions: readonly ContributionView[];
 }
 
