@@ -1,4 +1,5 @@
-/** What the disk answered, in words a person can act on. */
+/** The disk: what it answered, in words a person can act on, and how to be sure of what it was given. */
+import { open } from 'node:fs/promises';
 import { Failure } from '../policies/failure.ts';
 
 export type DiskCode = 'disk/full' | 'disk/denied' | 'disk/failed';
@@ -59,4 +60,14 @@ export function diskFailure(error: unknown, at: string, doing: string): unknown 
     ...details,
     hint: 'look at the path, then run the same command again',
   });
+}
+
+/** A file's name survives a power cut only once its folder is flushed too. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }

@@ -4,7 +4,7 @@
  */
 import { open, mkdir, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { describeError, errorCode } from '../build/disk.ts';
+import { describeError, errorCode, syncFolder } from '../build/disk.ts';
 import { Failure } from '../policies/failure.ts';
 
 export type PrivateFileCode =
@@ -85,16 +85,6 @@ export async function listFiles(folder: string, ending: string): Promise<readonl
   } catch (cause) {
     if (errorCode(cause) === 'ENOENT') return [];
     throw failed(cause, 'home/unreadable', folder, 'cannot be read');
-  }
-}
-
-/** A file's name is on the disk only when its folder is. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }
 

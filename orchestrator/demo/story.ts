@@ -2,6 +2,7 @@
  * How the demo speaks: chapters, and in each of them facts and checks. A check that fails ends the story: the demo shows
  * what is true, or it shows nothing. The same facts are the result in `--json`.
  */
+import { wrap } from '../../parties/cli/render-policy.ts';
 import { Failure } from '../../policies/failure.ts';
 
 export type DemoCode = 'demo/check-failed' | 'demo/verb-failed' | 'demo/not-started';
@@ -34,21 +35,8 @@ interface OpenChapter {
   at: number;
 }
 
-const WIDTH = 108;
-
-/** Breaks a text at spaces, so that it stands under its first word. */
-function hanging(indent: number, text: string): string {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + word.length >= WIDTH - indent) {
-      lines.push(line);
-      line = word;
-    } else line = line === '' ? word : `${line} ${word}`;
-  }
-  lines.push(line);
-  return lines.map((part) => `${' '.repeat(indent)}${part}\n`).join('');
-}
+/** A text that stands under its first word. */
+const hanging = (indent: number, text: string): string => wrap(text, ' '.repeat(indent));
 
 /** `say` writes to people; `now` gives milliseconds; `colour` where the terminal takes it; `redraw` where lines may be. */
 export function createStory(

@@ -1,6 +1,7 @@
 /** Files that are either the old one or the new one, whenever the power goes or the process is killed. */
 import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { syncFolder } from '../../build/disk.ts';
 
 /** Writes beside, flushes, renames, flushes the folder. */
 export async function writeAtomically(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
@@ -14,10 +15,5 @@ export async function writeAtomically(path: string, content: string | Uint8Array
     await file.close();
   }
   await rename(draft, path);
-  const folder = await open(dirname(path), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await syncFolder(dirname(path));
 }

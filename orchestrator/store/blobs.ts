@@ -7,6 +7,7 @@ import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { syncFolder } from '../../build/disk.ts';
 import { Failure } from '../../policies/failure.ts';
 
 export type BlobCode = 'store/disk-full' | 'store/too-large' | 'store/cut-short' | 'store/blob-missing';
@@ -136,16 +137,6 @@ async function readBlob(folder: string, sha256: string): Promise<{ bytes: number
 
 export function tooLarge(maxBytes: number): Failure<BlobCode> {
   return new Failure('malformed', 'store/too-large', `the upload is larger than the ${maxBytes} bytes allowed`);
-}
-
-/** A name survives a power cut only when its folder was flushed too. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 const FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
