@@ -1,7 +1,11 @@
 /** `accord ps`: what the orchestrator has. */
 import type { Verb } from '../../parties/cli/verb.ts';
 import { readArguments } from '../../parties/cli/arguments.ts';
+import { jsonFields } from '../../parties/json-fields.ts';
 import { orchestratorOf, shown } from './client.ts';
+import type { ClientCode } from './client.ts';
+
+const ANSWER: ClientCode = 'cli/answer';
 
 export const verb: Verb = {
   help: `usage: accord ps [--orchestrator URL] [--json]
@@ -17,17 +21,12 @@ export const verb: Verb = {
       io.out(`${JSON.stringify(answer)}\n`);
       return 0;
     }
-    const listed: readonly unknown[] = Array.isArray(answer['collaborations']) ? answer['collaborations'] : [];
+    const listed = jsonFields(answer, ANSWER, 'the answer').list('collaborations');
     if (listed.length === 0) io.err('no collaboration yet; start one with `accord run POLICY`\n');
     for (const one of listed) {
-      const fields =
-        typeof one === 'object' && one !== null
-          ? new Map<string, unknown>(Object.entries(one))
-          : new Map<string, unknown>();
-      const reason = fields.get('reason');
-      io.out(
-        `${shown(fields.get('id'))}  ${shown(fields.get('state'))}${typeof reason === 'string' ? `  (${shown(reason)})` : ''}\n`,
-      );
+      const reason = one.optionalText('reason');
+      const why = reason === undefined ? '' : `  (${shown(reason)})`;
+      io.out(`${shown(one.text('id'))}  ${shown(one.text('state'))}${why}\n`);
     }
     return 0;
   },

@@ -1,7 +1,7 @@
 /** The first chapters: what is agreed on, what is built from it, and who lets which key open to that. */
 import { join } from 'node:path';
 import { headerOf, hostAttempts, ownerAttempt } from './attacks.ts';
-import { applyKeyPolicy, exampleFolder, homeOf, keyOf, makeHome, measurementsOf, policyOf, textOf } from './cast.ts'; // prettier-ignore
+import { applyKeyPolicy, exampleFolder, fieldsOf, homeOf, keyOf, makeHome, measurementsOf, policyOf } from './cast.ts'; // prettier-ignore
 import type { Play, Scene } from './cast.ts';
 
 const trustOf = ({ stage }: Scene): readonly string[] => ['--trust', join(stage.awsFolder, 'trust.json')];
@@ -14,7 +14,11 @@ export async function tellPolicy(scene: Scene, example: string): Promise<void> {
   for (const sentence of Array.isArray(inWords) ? inWords : []) {
     if (typeof sentence === 'string' && /may call|contributes|cannot|sees/.test(sentence)) story.fact(sentence);
   }
-  story.check('accord check: no faults', checked['valid'] === true, `policy digest ${textOf(checked, 'policyDigest')}`);
+  story.check(
+    'accord check: no faults',
+    checked['valid'] === true,
+    `policy digest ${fieldsOf(checked).text('policyDigest')}`,
+  );
 }
 
 /** The coordinator runs it; a party builds it too, and gets the same. */
@@ -45,12 +49,12 @@ export async function produce(scene: Scene, example: string): Promise<Play> {
   const policy = [policyOf(example), ...trustOf(scene)];
   const run = await stage.must(['run', ...policy, '--orchestrator', stage.orchestratorUrl]);
   story.doing('a party builds it too (accord build)');
-  const folder = join(stage.folder, 'parties-own-build', textOf(run, 'id'));
+  const folder = join(stage.folder, 'parties-own-build', fieldsOf(run).text('id'));
   const own = await stage.must(['build', ...policy, '--target', 'local', '-o', folder]);
   return {
     example,
-    id: textOf(run, 'id'),
-    policyDigest: textOf(own, 'policyDigest'),
+    id: fieldsOf(run).text('id'),
+    policyDigest: fieldsOf(own).text('policyDigest'),
     measurements: measurementsOf(own),
     measurementsFile: join(folder, 'measurements.json'),
   };

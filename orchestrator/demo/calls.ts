@@ -1,5 +1,5 @@
 /** The middle: weights go in, answers come out, quotas end. */
-import { call, callsLeft, contribute, homeOf, inWords, inputOf, recordOf, textOf } from './cast.ts';
+import { call, callsLeft, contribute, fieldsOf, homeOf, inWords, inputOf } from './cast.ts';
 import type { Called, Person, Play, Scene } from './cast.ts';
 
 export async function tellContribution(scene: Scene, play: Play): Promise<void> {
@@ -9,8 +9,8 @@ export async function tellContribution(scene: Scene, play: Play): Promise<void> 
   const given = await contribute(scene, 'bob', play);
   story.check(
     "the enclave opened Bob's weights, and they are his",
-    /^[0-9a-f]{64}$/.test(textOf(given, 'modelSha256')),
-    `SHA-256 of the model ${textOf(given, 'modelSha256')}; the host stores ${Number(given['envelopeBytes'])} bytes of ciphertext`,
+    /^[0-9a-f]{64}$/.test(fieldsOf(given).text('modelSha256')),
+    `SHA-256 of the model ${fieldsOf(given).text('modelSha256')}; the host stores ${Number(given['envelopeBytes'])} bytes of ciphertext`,
   );
 }
 
@@ -18,11 +18,11 @@ export async function tellAlice(scene: Scene, play: Play): Promise<void> {
   const { stage, story } = scene;
   story.chapter('Alice: verifies, calls three times, is refused the fourth');
   const report = await stage.must(['attest', '--home', homeOf(scene, 'alice', play)]);
-  const attested = recordOf(report, 'pcrs');
+  const attested = fieldsOf(report).fields('pcrs').text('0');
   story.check(
     'the running enclave proves that it is the image she built',
-    report['valid'] === true && attested['0'] === play.measurements.PCR0,
-    `module ${textOf(report, 'moduleId')}, PCR0 ${String(attested['0']).slice(0, 32)}…, local root`,
+    report['valid'] === true && attested === play.measurements.PCR0,
+    `module ${fieldsOf(report).text('moduleId')}, PCR0 ${attested.slice(0, 32)}…, local root`,
   );
   const answers: Called[] = [];
   for (const picture of ['alice-1', 'alice-2', 'alice-3']) answers.push(await answered(scene, 'alice', play, picture));

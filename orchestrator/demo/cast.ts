@@ -1,8 +1,9 @@
 /** Who is in the story, what they own, and what each of them does at a command line. */
 import { join } from 'node:path';
 import type { Io } from '../../parties/cli/verb.ts';
+import { jsonFields } from '../../parties/json-fields.ts';
+import type { Fields } from '../../parties/json-fields.ts';
 import { HOME_REGION, WELL_KNOWN, keyArn } from '../local/accounts.ts';
-import { Failure } from '../../policies/failure.ts';
 import type { Measurements } from '../hosts/host.ts';
 import type { Outcome, Stage } from './stage.ts';
 import type { DemoCode, Story } from './story.ts';
@@ -45,35 +46,15 @@ export const homeOf = ({ stage }: Scene, person: Person, play: Play): string =>
 
 export type Json = Readonly<Record<string, unknown>>;
 
-/** What a verb printed under `name`; the demo fails where it printed something else. */
-export function textOf(result: Json, name: string): string {
-  const value = result[name];
-  if (typeof value === 'string') return value;
-  throw missing(name);
-}
-
-export function recordOf(result: Json, name: string): Json {
-  const value = result[name];
-  if (isRecord(value)) return value;
-  throw missing(name);
-}
-
-export function listOf(result: Json, name: string): readonly Json[] {
-  const value: unknown = result[name];
-  if (Array.isArray(value) && value.every(isRecord)) return value;
-  throw missing(name);
-}
-
-function isRecord(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+/** What a verb printed, field by field; the demo fails where something is not there. */
+export function fieldsOf(printed: unknown): Fields {
+  const code: DemoCode = 'demo/verb-failed';
+  return jsonFields(printed, code, 'what was printed');
 }
 
 export function measurementsOf(result: Json): Measurements {
-  return { PCR0: textOf(result, 'PCR0'), PCR1: textOf(result, 'PCR1'), PCR2: textOf(result, 'PCR2') };
-}
-
-function missing(name: string): Failure {
-  return new Failure<DemoCode>('malformed', 'demo/verb-failed', `a verb printed no "${name}"`);
+  const fields = fieldsOf(result);
+  return { PCR0: fields.text('PCR0'), PCR1: fields.text('PCR1'), PCR2: fields.text('PCR2') };
 }
 
 export async function makeHome(scene: Scene, person: Person, play: Play): Promise<void> {
@@ -125,5 +106,5 @@ export function inWords({ result, exitCode, answer }: Called): string {
 
 export async function callsLeft(scene: Scene, person: Person, play: Play): Promise<number> {
   const status = await scene.stage.must(['quota', '--home', homeOf(scene, person, play)]);
-  return Number(recordOf(recordOf(recordOf(status, 'functions'), 'classify'), 'calls')['left']);
+  return fieldsOf(status).fields('functions').fields('classify').fields('calls').count('left');
 }

@@ -1,8 +1,9 @@
 /** The last chapter: everything that the host saw, and everything that it did not. */
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { inputOf, listOf, textOf } from './cast.ts';
-import type { Json, Play, Scene } from './cast.ts';
+import type { Fields } from '../../parties/json-fields.ts';
+import { fieldsOf, inputOf } from './cast.ts';
+import type { Play, Scene } from './cast.ts';
 import { createScanner } from './plaintext-scan.ts';
 import type { Scanner, Secret } from './plaintext-scan.ts';
 
@@ -18,20 +19,20 @@ export interface Observed {
 /** Of the enclave that runs now: ask before it is stopped. */
 export async function observe({ stage }: Scene, { id }: Play): Promise<Observed> {
   const response = await fetch(new URL(`/v1/collaborations/${id}/observed`, stage.orchestratorUrl));
-  const entries = listOf(Object(await response.json()), 'entries');
-  const of = (kind: string): readonly Json[] => entries.filter((entry) => textOf(entry, 'kind') === kind);
+  const entries = fieldsOf(await response.json()).list('entries');
+  const of = (kind: string): readonly Fields[] => entries.filter((entry) => entry.text('kind') === kind);
   return {
     sessions: of('session').length,
-    outbound: [...new Set(of('outbound').map((entry) => `${textOf(entry, 'host')}:${String(entry['port'])}`))],
+    outbound: [...new Set(of('outbound').map((entry) => `${entry.text('host')}:${entry.count('port')}`))],
     answerBytes: of('session').flatMap(answerSize),
   };
 }
 
 /** A call is hello, authentication, request and input; what comes back last is its answer. */
-function answerSize(session: Json): readonly number[] {
-  const frames = listOf(session, 'frames');
+function answerSize(session: Fields): readonly number[] {
+  const frames = session.list('frames');
   const sizes = (direction: string): readonly number[] =>
-    frames.filter((frame) => textOf(frame, 'direction') === direction).map((frame) => Number(frame['bytes']));
+    frames.filter((frame) => frame.text('direction') === direction).map((frame) => frame.count('bytes'));
   return sizes('to-enclave').length < 4 ? [] : sizes('from-enclave').slice(-1);
 }
 

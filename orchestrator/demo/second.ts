@@ -11,7 +11,7 @@ import { produce, DENIED } from './agreement.ts';
 import { headerOf, imageAttempt } from './attacks.ts';
 import type { Attempt } from './attacks.ts';
 import { answered, refusedOverQuota } from './calls.ts';
-import { applyKeyPolicy, call, contribute, exampleFolder, homeOf, inputOf, makeHome, measurementsOf, policyOf, recordOf } from './cast.ts'; // prettier-ignore
+import { applyKeyPolicy, call, contribute, exampleFolder, fieldsOf, homeOf, inputOf, makeHome, measurementsOf, policyOf } from './cast.ts'; // prettier-ignore
 import type { Person, Play, Scene } from './cast.ts';
 
 /** `weights` is Bob's encrypted file, from the first collaboration. */
@@ -108,7 +108,7 @@ export async function tellTampering(scene: Scene, play: Play, weights: string): 
   const attested = await stage.run(['attest', '--home', homeOf(scene, 'alice', play)]);
   story.check("Alice's verification says no", attested.exitCode === 10, String(attested.result['code']));
   const called = await call(scene, 'alice', play, 'alice-1', ['--new']);
-  story.check('her call stops before anything is sent', called.exitCode === 10, String(errorOf(called.result)));
+  story.check('her call stops before anything is sent', called.exitCode === 10, errorOf(called.result));
   const picture = join(stage.folder, 'alice', 'picture.enc');
   const purpose = ['--purpose', 'input', '--function', 'classify', '--home', homeOf(scene, 'alice', play)];
   await stage.must(['encrypt', inputOf(play, 'alice-1'), '-o', picture, ...purpose]);
@@ -122,8 +122,8 @@ export async function tellTampering(scene: Scene, play: Play, weights: string): 
   }
 }
 
-function errorOf(result: Readonly<Record<string, unknown>>): unknown {
-  return recordOf(result, 'error')['code'];
+function errorOf(result: Readonly<Record<string, unknown>>): string {
+  return fieldsOf(result).fields('error').text('code');
 }
 
 /** Replaces the last `from` by `to` of the same length, and the file by the result. The checksum is right again. */
