@@ -24,7 +24,7 @@ export interface Sizing {
 }
 
 const MiB = 1024 * 1024;
-/** Resident sizes as measured with YOLOX-nano on Node 20 (`npm run bench`), rounded up. */
+/** A decoding and a computing process serve one call each; one more of each is warm. Resident sizes as measured with YOLOX-nano on Node 20 (`npm run bench`), rounded up. */
 const GATE_MIB = 128;
 const JAIL_MIB = 272;
 const SYSTEM_MIB = 64;
@@ -39,7 +39,10 @@ export function sizeImage(
     { what: 'unpacked ramdisks (Node, enclave, packages)', MiB: Math.ceil(unpackedBytes / MiB) },
     { what: 'kernel, init and page tables', MiB: SYSTEM_MIB },
     { what: 'the gate', MiB: GATE_MIB },
-    { what: `a decoding and a computing process for ${functionsInWords(functions)}`, MiB: functions * JAIL_MIB },
+    {
+      what: `two decoding and two computing processes for ${functionsInWords(functions)}`,
+      MiB: 2 * functions * JAIL_MIB,
+    },
   ];
   const needed = terms.reduce((sum, term) => sum + term.MiB, 0);
   // nitro-cli refuses to start an enclave with less than four times its EIF.

@@ -7,6 +7,7 @@ import { kmsKeyArnHash } from '../policies/digest.ts';
 import { Failure } from '../policies/failure.ts';
 import type { CanonicalPolicy, FunctionKind, FunctionPolicy, PolicyDigest } from '../policies/model.ts';
 import type { Issuer } from './attest/issue.ts';
+import type { GivenAnswers } from './claims/given.ts';
 import type { TicketBook } from './claims/tickets.ts';
 import type { RandomSource } from './crypto/random.ts';
 import type { Timers } from './deadline.ts';
@@ -14,6 +15,7 @@ import type { ModelPackage } from './functions/model-package.ts';
 import type { Computer } from './jail/gate-side.ts';
 import type { AttestedDecrypt } from './kms/attested.ts';
 import type { ModelShelf } from './models.ts';
+import type { PaddedAnswer } from './protocol/answer.ts';
 import type { Slots } from './slots.ts';
 import type { Host } from './vsock/host.ts';
 
@@ -39,6 +41,8 @@ export interface Gate {
   readonly keyring: ReadonlyMap<string, string>;
   readonly decrypt: AttestedDecrypt;
   readonly tickets: TicketBook;
+  /** What was answered, for whoever asks again. */
+  readonly given: GivenAnswers<PaddedAnswer>;
   readonly models: ModelShelf;
   /** One call in flight for each party, and one contribution. */
   readonly slots: Slots;

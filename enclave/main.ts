@@ -15,6 +15,7 @@ import type { RecipientKey } from './kms/recipient.ts';
 import type { LifeLine } from './life.ts';
 import type { Serving, World } from './service.ts';
 import { boot, key, serve } from './service.ts';
+import { refuseDebugger } from './no-debugger.ts';
 import { openTransport } from './transport.ts';
 
 export type MainCode = 'policy/absent';
@@ -94,6 +95,7 @@ function fail(error: unknown): void {
   else end(`internal error: ${error instanceof Error ? error.name : typeof error}`, 1);
 }
 
+refuseDebugger();
 process.on('uncaughtException', fail);
 process.on('unhandledRejection', fail);
 process.on('SIGTERM', () => end('terminated', 0));

@@ -12,6 +12,7 @@ import type { Issuer } from './attest/issue.ts';
 import { createIssuer } from './attest/issue.ts';
 import type { Nsm } from './attest/nsm.ts';
 import { createMemoryAnchor } from './claims/memory-anchor.ts';
+import { createGivenAnswers } from './claims/given.ts';
 import { createTicketBook } from './claims/tickets.ts';
 import { createConnections } from './connections.ts';
 import type { RandomSource } from './crypto/random.ts';
@@ -111,6 +112,7 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
     keyring,
     decrypt: attestedDecrypt(kms, recipient, () => issuer.forKms(recipient.spki)),
     tickets,
+    given: createGivenAnswers(),
     models: createModelShelf(),
     slots: createSlots(),
     startComputer: world.startComputer,

@@ -4,6 +4,7 @@
  * opens sockets and writes a database.
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { refuseDebugger } from '../no-debugger.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { Candidate, OutputTensor } from '../functions/candidate.ts';
 import { classify } from '../functions/image-classification/compute.ts';
@@ -102,6 +103,7 @@ function refuseModel(error: unknown): void {
 }
 
 async function main(): Promise<void> {
+  refuseDebugger();
   volunteerForTheOomKiller();
   tether();
   const first = readFrame({ [FRAME.model]: MODEL_BYTES });

@@ -3,6 +3,7 @@
  * is the only process in which `sharp` runs.
  */
 import sharp, { type Sharp } from 'sharp';
+import { refuseDebugger } from '../no-debugger.ts';
 import { MAX_PIXELS, MAX_SIDE, MEDIA_TYPES, MIN_SIDE, type MediaType } from '../functions/picture.ts';
 import { FRAME, PICTURE_HEADER_BYTES, PLAN_BYTES, UNREADABLE_BYTES } from './frames.ts';
 import { place, type Placement, type TensorSize } from './geometry.ts';
@@ -143,6 +144,7 @@ const ticks: Ticks = (milliseconds, run) => {
 };
 
 async function main(): Promise<void> {
+  refuseDebugger();
   volunteerForTheOomKiller();
   const first = readFrame({ [FRAME.plan]: PLAN_BYTES });
   if (first === undefined) return;

@@ -60,8 +60,11 @@ export interface Computer {
   close(): Promise<void>;
 }
 
-/** One jail of each kind at work at a time, used again for the next call. */
-const LIFE = { lanes: 1, spares: 0, callsPerJail: Number.POSITIVE_INFINITY } as const;
+/**
+ * One jail of each kind at work at a time, and it serves one call: nothing that it saw or became is left for the next. A
+ * spare that is warm already hides what that costs.
+ */
+const LIFE = { lanes: 1, spares: 1, callsPerJail: 1 } as const;
 /** Starting a process and loading a library, on a busy machine. */
 const START_MS = 30_000;
 const LOAD_MS = 60_000;

@@ -8,7 +8,7 @@ import { sha256 } from '../crypto/digest.ts';
 import type { Gate } from '../gate.ts';
 import type { BorrowedModel } from '../models.ts';
 import type { Call } from '../protocol/request.ts';
-import type { Authenticated } from './authenticate.ts';
+import type { Authenticated, Session } from './authenticate.ts';
 import type { ReceivedInput } from './open.ts';
 import { Refused } from './refused.ts';
 
@@ -16,6 +16,7 @@ const ADMITTED: unique symbol = Symbol('Admitted');
 
 /** A call with a ticket. */
 export interface Admitted {
+  readonly session: Session;
   readonly call: Call;
   readonly function: FunctionPolicy;
   readonly input: ReceivedInput;
@@ -51,7 +52,7 @@ export async function admit(
     readsDigest: await readsDigest(call.function, model),
   });
   if (ticket.outcome === 'refused') throw new Refused(ticket.code);
-  return { call, function: found, input, model, [ADMITTED]: true };
+  return { session, call, function: found, input, model, [ADMITTED]: true };
 }
 
 export function functionOf(gate: Gate, name: string): FunctionPolicy | undefined {

@@ -1,7 +1,7 @@
 /** Stage 6. RawOutput -> PaddedAnswer: an answer and a refusal of one function have one size. */
 import type { Gate } from '../gate.ts';
 import type { Answer, PaddedAnswer } from '../protocol/answer.ts';
-import { PLAIN_PAD_BYTES, fitsAnswer, padAnswer } from '../protocol/answer.ts';
+import { fitsAnswer, padAnswer } from '../protocol/answer.ts';
 import type { Refusal } from '../protocol/refusal.ts';
 import { functionOf } from './admit.ts';
 import type { RawOutput } from './compute.ts';
@@ -13,7 +13,11 @@ export function pad(outcome: RawOutput | Refusal, padTo: number): PaddedAnswer {
   return padAnswer({ t: 'refused', refused: 'refused' in outcome ? outcome.refused : 'output-invalid' }, padTo);
 }
 
-/** What every answer to a call of this function measures. A function that does not exist has the plain size. */
+/**
+ * What every answer to a call of this function measures. One that does not exist is answered in the largest of the sizes:
+ * where the policy has one function or one size, the host cannot tell.
+ */
 export function sizeOf(gate: Gate, functionName: string): number {
-  return functionOf(gate, functionName)?.release.padTo ?? PLAIN_PAD_BYTES;
+  const sizes = Object.values(gate.policy.functions).map(({ release }) => release.padTo);
+  return functionOf(gate, functionName)?.release.padTo ?? Math.max(...sizes);
 }

@@ -3,7 +3,8 @@
  *
  *     Frame -> OpenedRequest -> Authenticated -> Admitted -> ValidInput -> RawOutput -> PaddedAnswer -> SealedAnswer -> Frame
  *
- * A stage that says no ends the way to the padding, where a refusal takes the answer's place.
+ * A stage that says no ends the way to the padding, where a refusal takes the answer's place. A request that was answered
+ * before goes from Authenticated straight to its PaddedAnswer (recall.ts).
  */
 import type { Gate } from '../gate.ts';
 import type { Call } from '../protocol/request.ts';
@@ -15,6 +16,7 @@ import type { Frame } from './frame.ts';
 import type { OpenedRequest } from './open.ts';
 import { asks, open, outOfPlace, receiveInput } from './open.ts';
 import { pad, sizeOf } from './pad.ts';
+import { keep, recall } from './recall.ts';
 import { orRefusal } from './refused.ts';
 import { release } from './release.ts';
 import { seal } from './seal.ts';
@@ -49,13 +51,14 @@ async function answerCall(gate: Gate, session: Session, opened: OpenedRequest<Ca
   try {
     const input = await receiveInput(next, session.channel, opened, maxBytes);
     const model = gate.models.borrow(name);
-    const outcome = await orRefusal(async () => {
+    const answered = await orRefusal(async () => {
       const caller = await authenticate(gate, session, opened);
+      const given = await recall(gate, caller, { input, slot });
+      if (given !== undefined) return given;
       const admitted = await admit(gate, caller, { input, slot, model });
-      const valid = validate(admitted);
-      return compute(valid);
+      return keep(gate, admitted, await orRefusal(async () => compute(validate(admitted))));
     }).finally(() => model?.giveBack());
-    const padded = pad(outcome, sizeOf(gate, name));
+    const padded = 'refused' in answered ? pad(answered, sizeOf(gate, name)) : answered;
     const sealed = await seal(session.channel, padded);
     return release(sealed);
   } finally {

@@ -155,9 +155,23 @@ function readNode(reader: Reader, range: Range, index: number): string {
   if (operator === 'Dropout' && node.ranges(1).length > 2) {
     throw modelFailure('model/operator-not-allowed', 'Dropout in training mode is not taken', where);
   }
+  if (operator === 'BatchNormalization' && isTraining(reader, node, where)) {
+    throw modelFailure('model/operator-not-allowed', 'BatchNormalization in training mode is not taken', where);
+  }
   for (const field of [1, 2, 5]) bounded(node.ranges(field).length, ONNX_LIMITS.perNode, `parts of ${where}`);
   for (const attribute of node.ranges(5)) readAttribute(reader, attribute, where);
   return operator;
+}
+
+/** In training it writes running statistics, which onnxruntime may put over the weights: state from one run to the next. */
+function isTraining(reader: Reader, node: Message, where: string): boolean {
+  if (node.ranges(2).length > 1) return true;
+  return node.ranges(5).some((range) => {
+    const attribute = readMessage(reader, range, format.ATTRIBUTE, `attribute of ${where}`);
+    return (
+      name(reader, attribute.ranges(1), where) === 'training_mode' && attribute.ints(3).some((mode) => mode !== 0n)
+    );
+  });
 }
 
 function readAttribute(reader: Reader, range: Range, where: string): void {

@@ -31,10 +31,17 @@ test('after calls, the one socket of each process is its pipe, and no file is op
   const computer = await start(entries.paths);
   try {
     await call(computer);
+    const openIn = (pid: number): readonly (readonly [string, string])[] =>
+      readdirSync(`/proc/${pid}/fd`).map((fd) => [fd, readlinkSync(`/proc/${pid}/fd/${fd}`)] as const);
+    const known = /^(socket:|pipe:|anon_inode:|\/dev\/null$)/;
+    // One that is still loading has its libraries open.
+    await expect
+      .poll(() => computer.pids().flatMap((pid) => openIn(pid).filter(([, what]) => !known.test(what))), {
+        timeout: 20_000,
+      })
+      .toEqual([]);
     for (const pid of computer.pids()) {
-      const open = readdirSync(`/proc/${pid}/fd`).map((fd) => [fd, readlinkSync(`/proc/${pid}/fd/${fd}`)] as const);
-      expect(open.filter(([, what]) => what.startsWith('socket:')).map(([fd]) => fd)).toEqual(['3']);
-      expect(open.filter(([, what]) => !/^(socket:|pipe:|anon_inode:|\/dev\/null$)/.test(what))).toEqual([]);
+      expect(openIn(pid).filter(([, what]) => what.startsWith('socket:'))).toEqual([['3', expect.any(String)]]);
     }
     expect(readdirSync(entries.paths.cwd)).toEqual([]);
   } finally {
@@ -75,7 +82,8 @@ describe('seen by strace', () => {
     await call(computer);
     await computer.close();
     const logs = readdirSync(entries.folder).filter((name) => name.startsWith('strace.'));
-    expect(logs).toHaveLength(2);
+    // One for the call, spares, and the successors of those that served.
+    expect(logs.length).toBeGreaterThanOrEqual(4);
     const lines = logs.flatMap((name) => readFileSync(join(entries.folder, name), 'utf8').split('\n'));
     // The trace saw something, so that seeing nothing else means something.
     expect(lines.some((line) => line.includes('libonnxruntime'))).toBe(true);
@@ -92,7 +100,7 @@ describe('seen by strace', () => {
           !line.includes('"/proc/self/oom_score_adj"')),
     );
     expect(forbidden).toEqual([]);
-    expect(calls.filter((line) => line.startsWith('execve('))).toHaveLength(2);
+    expect(calls.filter((line) => line.startsWith('execve('))).toHaveLength(logs.length);
   });
 });
 
@@ -116,7 +124,7 @@ describe('when the gate is killed', () => {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
       await once(gate.stdout, 'data');
-      await expect.poll(() => jailsOf(gates.folder), { timeout: 30_000 }).toHaveLength(2);
+      await expect.poll(() => jailsOf(gates.folder).length, { timeout: 30_000 }).toBeGreaterThanOrEqual(2);
       // Time enough for the computing process to be in the middle of its model.
       if (which === 'busy') await new Promise((resolve) => setTimeout(resolve, 2_000));
       gate.kill('SIGKILL');

@@ -86,6 +86,16 @@ const TAMPERINGS: readonly Tampering[] = [
   ['NonMaxSuppression', 'model/operator-not-allowed', withNode(models.node('NonMaxSuppression', ['x'], ['z']))],
   ['something random', 'model/operator-not-allowed', withNode(models.node('RandomNormal', [], ['z']))],
   ['Dropout in training mode', 'model/operator-not-allowed', withNode(models.node('Dropout', ['x', 'r', 't'], ['z']))],
+  [
+    'BatchNormalization in training mode',
+    'model/operator-not-allowed',
+    withNode(models.node('BatchNormalization', ['x', 's', 'b', 'm', 'v'], ['z'], [models.int('training_mode', 1)])),
+  ],
+  [
+    'BatchNormalization that writes its statistics',
+    'model/operator-not-allowed',
+    withNode(models.node('BatchNormalization', ['x', 's', 'b', 'm', 'v'], ['z', 'm2', 'v2'])),
+  ],
   ['an operator that nobody knows', 'model/operator-not-allowed', withNode(models.node('Frobnicate', ['x'], ['z']))],
   [
     'weights in another file',

@@ -1,0 +1,44 @@
+/**
+ * Beside stage 3: a request that was answered is given the same answer again, before a ticket is asked for; it holds one
+ * already. A refusal for what the input or the output was is an answer in this sense; a computation that stopped is not.
+ */
+import type { GivenRequest } from '../claims/given.ts';
+import type { Gate } from '../gate.ts';
+import type { PaddedAnswer } from '../protocol/answer.ts';
+import type { Call } from '../protocol/request.ts';
+import type { Refusal, RefusalCode } from '../protocol/refusal.ts';
+import { demandOpen } from './admit.ts';
+import type { Admitted } from './admit.ts';
+import type { Authenticated } from './authenticate.ts';
+import type { RawOutput } from './compute.ts';
+import type { ReceivedInput } from './open.ts';
+import { pad, sizeOf } from './pad.ts';
+import { Refused } from './refused.ts';
+
+/** The same request may be tried again after these, and may then have another outcome. */
+const PASSING: ReadonlySet<RefusalCode> = new Set<RefusalCode>(['compute-failed', 'compute-timeout']);
+
+/** Undefined where this request has no answer yet. */
+export async function recall(
+  gate: Gate,
+  { session, request: call }: Authenticated<Call>,
+  { input, slot }: { readonly input: ReceivedInput; readonly slot: (() => void) | undefined },
+): Promise<PaddedAnswer | undefined> {
+  const found = gate.given.find(requestOf(session.party, call, input));
+  if (found === undefined) return undefined;
+  await demandOpen(gate);
+  if (slot === undefined) throw new Refused('busy');
+  return found;
+}
+
+/** Pads what came of an admitted call, and keeps it where it is final. */
+export function keep(gate: Gate, { session, call, input }: Admitted, outcome: RawOutput | Refusal): PaddedAnswer {
+  const padded = pad(outcome, sizeOf(gate, call.function));
+  const isFinal = !('refused' in outcome) || !PASSING.has(outcome.refused);
+  if (isFinal) gate.given.keep(requestOf(session.party, call, input), padded, padded.length);
+  return padded;
+}
+
+function requestOf(party: string, call: Call, input: ReceivedInput): GivenRequest {
+  return { function: call.function, party, requestId: call.requestId, inputDigest: input.digest };
+}
