@@ -16,7 +16,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { handleSource, readAhead } from './byte-source.ts';
 import type { ByteSource } from './byte-source.ts';
-import { diskFailure, errorCode } from './disk.ts';
+import { diskFailure, errorCode, makeFolder } from './disk.ts';
 import { crc32 } from './eif/crc32.ts';
 import type { CpioPlan } from './image/cpio.ts';
 import { writeCpio } from './image/cpio.ts';
@@ -69,7 +69,7 @@ export async function openBase(plan: CpioPlan, key: string, options: CacheOption
   const kept = await openEntry(entry, plan.bytes, options);
   if (kept !== undefined) return kept;
   try {
-    await mkdir(home, { recursive: true, mode: 0o700 });
+    await makeFolder(home, 0o700);
   } catch (error) {
     if (['EACCES', 'EROFS', 'EPERM'].includes(errorCode(error) ?? '')) return makeElsewhere(plan, options);
     throw diskFailure(error, home, 'making the cache');

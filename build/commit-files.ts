@@ -1,8 +1,8 @@
 /** Several files that belong together, written so that none of them is ever seen half. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { diskFailure } from './disk.ts';
+import { diskFailure, makeFolder } from './disk.ts';
 
 /** A file's name, and its content or what writes it to the path that it is given. */
 export type FileToCommit =
@@ -22,7 +22,7 @@ export async function commitFiles(
   const written: { readonly from: string; readonly to: string }[] = [];
   let at = folder;
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder, 0o777);
     for (const given of files) {
       const file = typeof given === 'function' ? given() : given;
       const to = join(folder, file.name);

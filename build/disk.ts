@@ -1,5 +1,6 @@
 /** The disk: what it answered, in words a person can act on, and how to be sure of what it was given. */
-import { open } from 'node:fs/promises';
+import { mkdir, open, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { Failure } from '../policies/failure.ts';
 
 export type DiskCode = 'disk/full' | 'disk/denied' | 'disk/failed';
@@ -60,6 +61,31 @@ export function diskFailure(error: unknown, at: string, doing: string): unknown 
     ...details,
     hint: 'look at the path, then run the same command again',
   });
+}
+
+/**
+ * Makes a folder and those above it that are absent; an existing one is left as it is. Node's own recursive mkdir never
+ * ends where the system says "no such folder" of a parent that is there, as /proc does.
+ */
+export async function makeFolder(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, { mode });
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'EEXIST' && (await isFolder(path))) return;
+    const parent = dirname(path);
+    if (code !== 'ENOENT' || parent === path || (await isFolder(parent))) throw error;
+    await makeFolder(parent, mode);
+    await makeFolder(path, mode);
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 /** A file's name survives a power cut only once its folder is flushed too. */

@@ -60,7 +60,7 @@ function ofTime({ until }: Policy | CanonicalPolicy, { now }: AppraisalOptions):
     },
     {
       code: 'no-sealed-state',
-      text: 'No sealed state: nothing outlives the enclave. After a restart the models are opened again from the contributions.',
+      text: 'No sealed state: nothing outlives the enclave. After a restart each model must be contributed again.',
     },
     {
       code: 'no-release-time',

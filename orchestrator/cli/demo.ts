@@ -8,7 +8,7 @@ export const verb: Verb = {
 
 Alice has pictures, Bob a classifier, Charlie another one; the host is trusted by nobody. Starts AWS in miniature and the
 orchestrator in a folder of its own, plays every part at the command line, tries what the host would try, and says what
-is checked at each step. Takes less than a minute; leaves nothing behind, however it ends.
+is checked at each step. Takes about a minute on two idle cores; leaves nothing behind, however it ends.
 
   --json  the same as data: {ok, seconds, chapters: [{title, facts, checks: [{claim, shown}], at}]}
 

@@ -16,6 +16,8 @@ export interface Chapter {
 }
 
 export interface Story {
+  /** Said at once, before the first chapter. */
+  opening(text: string): void;
   /** Ends the chapter before, and begins a new one. */
   chapter(title: string): void;
   /** Something the reader should know. */
@@ -57,6 +59,9 @@ export function createStory(
     if (style.redraw) say('\r\u001B[2K');
   };
   return {
+    opening(text) {
+      say(`${text} …\n`);
+    },
     chapter(title) {
       clear();
       done.push({ title, facts: [], checks: [], at: 0 });

@@ -13,6 +13,7 @@ const WITH_CHARLIE = 'skin-lesion-screening-charlie';
 
 /** `bin` is the compiled command line. Throws at the first claim that does not hold; leaves nothing running. */
 export async function tell(bin: string, story: Story, io: Io): Promise<void> {
+  story.opening('starting AWS in miniature and the orchestrator');
   const stage = await setStage(bin, 'local', io.env, io.signal);
   const scene: Scene = { stage, story, io };
   try {

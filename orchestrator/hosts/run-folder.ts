@@ -6,8 +6,9 @@
  *     <run folder>/enclave-<pid of its orchestrator>-<that process's start time>-<random>/
  */
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '../../build/disk.ts';
 import { Failure } from '../../policies/failure.ts';
 import { killProcessesOf } from './processes.ts';
 
@@ -56,7 +57,7 @@ export async function sweepRunFolder(runFolder: string): Promise<void> {
 
 async function prepare(runFolder: string): Promise<string> {
   try {
-    await mkdir(runFolder, { recursive: true, mode: 0o700 });
+    await makeFolder(runFolder, 0o700);
     const runs = await realpath(runFolder);
     // In a shared place (/tmp) somebody else may have made it first.
     const { uid, mode } = await stat(runs);

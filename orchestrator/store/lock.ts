@@ -14,10 +14,11 @@
  * again after a higher one exists.
  */
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { link, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import type { Server } from 'node:net';
 import { join } from 'node:path';
+import { makeFolder } from '../../build/disk.ts';
 import { Failure } from '../../policies/failure.ts';
 import { openSocketFolder } from '../hosts/socket-folder.ts';
 import type { SocketFolder } from '../hosts/socket-folder.ts';
@@ -32,7 +33,7 @@ const OWNER = 'owner.json';
 
 /** Takes the lock on `folder`, making the folder where it is missing. Throws `store/locked` with the owner's pid. */
 export async function lockDataFolder(folder: string, pid: number = process.pid): Promise<DataLock> {
-  await makeFolder(folder);
+  await makeDataFolder(folder);
   const sockets = await openSocketFolder(folder, newName());
   try {
     const server = await takeLock(folder, sockets);
@@ -166,9 +167,9 @@ async function readOwner(folder: string): Promise<number | undefined> {
   return undefined;
 }
 
-async function makeFolder(folder: string): Promise<void> {
+async function makeDataFolder(folder: string): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolder(folder, 0o700);
   } catch (error) {
     throw unusable(folder, error);
   }
