@@ -1,11 +1,14 @@
 /**
  * What was asked, and whether it was answered. A call's request id and the digest of its input are on the disk before
- * the first byte is sent, so that Ctrl-C, a crash or a cut line costs nothing: the same command again asks with the same
- * request id, which the enclave answers from the same ticket.
+ * the first byte is sent, so that Ctrl-C, a crash or a cut line costs no second call: the same command again asks with the
+ * same request id, which the enclave answers from the same ticket.
  *
  *     HOME/calls/<request id>.json = { requestId, policyDigest, function, inputSha256, inputBytes, madeAt, outcome,
  *                                       receipt of the answer }
  *     outcome = "open" | "answered" | "closed"
+ *
+ * Asking again under a request id is free where this boot of the enclave has counted it: surely where the receipt names its
+ * module id, possibly where there was no answer (a refusal may have come before the call was counted).
  *
  * "open" until an answer came. "closed" means that asking again under this id can bring no other answer.
  */
@@ -41,6 +44,8 @@ export interface CallRecord {
   /** ISO 8601. */
   readonly madeAt: string;
   readonly outcome: CallOutcome;
+  /** Module id of the enclave that answered: it alone remembers the call. */
+  readonly answeredBy?: string;
 }
 
 /** Which enclave answered, when, and what: enough to show later, without the answer itself. */
@@ -170,6 +175,7 @@ async function readRecord(path: string): Promise<CallRecord | undefined> {
   const value = parseJson(new TextDecoder().decode(bytes), MALFORMED, path);
   const fields = jsonFields(value, MALFORMED, path);
   const outcome = fields.text('outcome', /^(open|answered|closed)$/);
+  const answeredBy = fields.optionalFields('receipt')?.optionalText('moduleId');
   return {
     requestId: fields.text('requestId', /^[0-9a-f]{64}$/),
     policyDigest: fields.text('policyDigest', HEX_384),
@@ -178,6 +184,7 @@ async function readRecord(path: string): Promise<CallRecord | undefined> {
     inputBytes: fields.count('inputBytes'),
     madeAt: fields.text('madeAt'),
     outcome: outcome === 'answered' || outcome === 'closed' ? outcome : 'open',
+    ...(answeredBy === undefined ? {} : { answeredBy }),
   };
 }
 

@@ -3,7 +3,9 @@ import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { sha256 } from '../../enclave/crypto/digest.ts';
 import { fromHex, toHex } from '../../enclave/encoding/hex.ts';
+import { sniff } from '../../enclave/jail/picture.ts';
 import type { FunctionPolicy } from '../../policies/model.ts';
+import type { AttestationDocument } from '../attestation/document.ts';
 import { chooseCall, outcomeOfRefusal, settleCall } from '../calls.ts';
 import type { CallRecord } from '../calls.ts';
 import { fileFailure } from '../files.ts';
@@ -23,13 +25,14 @@ Calls a function of the collaboration. The enclave is verified first; what you s
 answer, as JSON, and nothing else on stdout.
 
 A call spends one of your calls. It is written down before the first byte is sent, so that a call without an answer is
-not lost: the same command again asks for the same answer, for free.
+not lost: the same command again asks for the same answer. It is free where the enclave that runs has counted the call;
+one that was started anew since remembers no call.
 
-  --input FILE  what to send; - is stdin
-  --retry ID    repeat this call (8 digits of its id are enough); its answer is the same, and free
-  --new         make a new call, even where the same one is still without an answer
+  --input FILE     what to send: a picture (JPEG, PNG or WebP); - is stdin
+  --retry ID       repeat this call, with the same --input (8 digits of its id are enough)
+  --new            make a new call, even where the same one is still without an answer
 ${PARTY_HELP}
-  --json        the answer in one line; a refusal as {"refused": CODE, "detail": TEXT}
+  --json           the answer in one line; a refusal as {"refused": CODE, "detail": TEXT}
 
 Exit codes: 0 answered, 10 refused, 40 no answer yet: run it again.
 `;
@@ -45,7 +48,7 @@ export const verb: Verb = {
     } as const;
     const { values, positionals } = readArguments('call', argv, options, ['FUNCTION']);
     const functionName = positionals[0] ?? '';
-    const inputFile = demand('call', '--input', values.input);
+    const inputFile = inputOf(values);
     if (values.new && values.retry !== undefined) throw usage('call', '--new and --retry exclude each other');
     return tellingRefusals(values.json, io, async () => {
       const context = await partyContext(values, io);
@@ -56,22 +59,43 @@ export const verb: Verb = {
       const choice = { retry: values.retry, fresh: values.new };
       const { record, repeated } = await chooseCall(context.home, subject, choice, systemRandom, new Date());
       const id = record.requestId.slice(0, 12);
-      if (repeated) io.err(`asking again for call ${id} of ${record.madeAt}: free\n`);
-      const output = await ask(context, record, input, io);
+      const output = await ask(context, record, input, io, ({ moduleId }) => {
+        const clear = io.interactive ? '\r\u001B[K' : '';
+        if (repeated) io.err(`${clear}asking again for call ${id} of ${record.madeAt}: ${priceOf(record, moduleId)}\n`);
+      });
       io.out(values.json ? `${output}\n` : `${JSON.stringify(JSON.parse(output), undefined, 2)}\n`);
-      io.err(`call ${id}; the same answer again, for free: --retry ${id}\n`);
+      io.err(`call ${id}; the same answer again, free while this enclave runs: --retry ${id}\n`);
       return 0;
     });
   },
 };
 
+function inputOf({ input, retry }: { readonly input?: string; readonly retry?: string }): string {
+  if (retry === undefined || input !== undefined) return demand('call', '--input', input);
+  throw usage('call', '--retry takes the same --input with it: the home keeps the digest of an input, not the input');
+}
+
+/** What asking again costs. An enclave forgets all calls when it ends, and its module id is of one boot. */
+function priceOf({ outcome, answeredBy }: CallRecord, moduleId: string): string {
+  if (outcome === 'answered' && answeredBy === moduleId) return 'free';
+  if (outcome === 'answered') return 'another enclave answered it, so to this one it is a new call';
+  return 'free, if it was counted';
+}
+
 /** The output's JSON. Whatever happens, the record says whether asking again makes sense. */
-async function ask(context: PartyContext, record: CallRecord, input: Uint8Array, io: Io): Promise<string> {
+async function ask(
+  context: PartyContext,
+  record: CallRecord,
+  input: Uint8Array,
+  io: Io,
+  beforeCall: (enclave: AttestationDocument) => void,
+): Promise<string> {
   const { home } = context;
   const progress = stepProgress(io);
   try {
     const session = await startSession(context, io, progress);
     try {
+      beforeCall(session.attestation.document);
       progress.update('the enclave computes');
       const answer = await session.call(record.function, fromHex(record.requestId), input);
       if (answer.t === 'refused') {
@@ -107,11 +131,15 @@ function demandPermitted({ home }: PartyContext, policy: FunctionPolicy): void {
   }
 }
 
-/** At most `maxBytes`: more would be refused, and cost a call. */
+/** At most `maxBytes`, and a picture by its first bytes: everything else would be refused, and cost a call. */
 async function readInput(file: string, maxBytes: number, io: Io): Promise<Uint8Array> {
   const input = file === '-' ? await io.stdin() : await readAtMost(resolve(io.cwd, file), maxBytes);
-  if (input.length <= maxBytes) return input;
-  const detail = `${file} has more than ${maxBytes} bytes; no call is spent`;
+  if (input.length <= maxBytes) {
+    if (sniff(input) !== undefined) return input;
+    const what = input.length === 0 ? 'is empty' : 'begins neither as JPEG nor as PNG nor as WebP';
+    throw new Refused({ refused: 'input-invalid', detail: `${file} ${what}` }, 'here');
+  }
+  const detail = `${file} has more than ${maxBytes} bytes`;
   throw new Refused({ refused: 'input-too-large', detail }, 'here');
 }
 

@@ -3,7 +3,10 @@ import { createReadStream } from 'node:fs';
 import { link, open, rename, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { inputContext, modelContext } from '../../enclave/protocol/context.ts';
+import { errorCode } from '../../build/disk.ts';
+import { Failure } from '../../policies/failure.ts';
 import { fileFailure } from '../files.ts';
+import type { FileCode } from '../files.ts';
 import { createKms } from '../kms/client.ts';
 import { kmsDataKeys } from '../kms/data-keys.ts';
 import { encryptFile } from '../kms/envelope.ts';
@@ -95,6 +98,14 @@ async function* contentOf(path: string, signal: AbortSignal): AsyncGenerator<Uin
   }
 }
 
+function targetFailure(cause: unknown, path: string): unknown {
+  if (errorCode(cause) !== 'EEXIST') return fileFailure(cause, path, 'written');
+  return new Failure<FileCode>('usage', 'file/exists', `${path} exists already`, {
+    hint: 'name another file with -o, or replace this one with --force',
+    cause,
+  });
+}
+
 /** The whole file or none: what is there under its name was written to the end. */
 async function writeWhole(
   path: string,
@@ -121,7 +132,7 @@ async function writeWhole(
     }
     // A hard link fails where the name is taken: no check that somebody could slip in after.
     await (force ? rename(temporary, path) : link(temporary, path)).catch((cause: unknown) => {
-      throw fileFailure(cause, path, 'written');
+      throw targetFailure(cause, path);
     });
     return written;
   } finally {

@@ -13,16 +13,18 @@ interface Meaning {
 }
 
 const RETRY = 'run the same command again: it asks for the same answer, and costs no further call';
+/** The enclave refuses these before it counts a call. */
+const UNSPENT = 'no call was spent';
 
 const MEANINGS = {
-  'unknown-function': { kind: 'refused', hint: '`accord explain` lists the functions of the policy' },
-  'not-permitted': { kind: 'refused', hint: '`accord explain` says who may do what under the policy' },
+  'unknown-function': { kind: 'refused', hint: `${UNSPENT}; \`accord explain\` lists the functions of the policy` },
+  'not-permitted': { kind: 'refused', hint: `${UNSPENT}; \`accord explain\` says who may do what under the policy` },
   'quota-exceeded': { kind: 'refused', hint: 'the parties would have to agree on another policy; see `accord quota`' },
   'request-reused': { kind: 'refused', hint: 'run the command without --retry' },
   changed: { kind: 'refused', hint: 'run the command again without --retry: it will be a new call' },
-  expired: { kind: 'refused', hint: 'the parties would have to agree on another policy' },
-  busy: { kind: 'environment', hint: RETRY },
-  'no-model': { kind: 'refused', hint: "the model's owner runs `accord contribute`" },
+  expired: { kind: 'refused', hint: `${UNSPENT}; the parties would have to agree on another policy` },
+  busy: { kind: 'environment', hint: `${UNSPENT}; run the same command again` },
+  'no-model': { kind: 'refused', hint: `${UNSPENT}; the model's owner runs \`accord contribute\`` },
   'input-too-large': { kind: 'refused', hint: 'make the input smaller; `accord explain` says how large it may be' },
   'input-invalid': { kind: 'refused', hint: 'the call is spent; the same input again is refused again, for free' },
   'output-invalid': { kind: 'refused', hint: "the model's owner must correct the model or its manifest" },
@@ -32,10 +34,10 @@ const MEANINGS = {
   'contribution-mismatch': { kind: 'refused', hint: 'contribute it again; if it recurs, the host offers another file' },
   'kms-refused': {
     kind: 'refused',
-    hint: 'pin this image with `accord key-policy --measurements measurements.json --apply`; is the enclave role right?',
+    hint: `${UNSPENT}; pin this image with \`accord key-policy --measurements FILE --apply\`. Is the enclave role right?`,
   },
-  'kms-unavailable': { kind: 'environment', hint: RETRY },
-  'session-expired': { kind: 'environment', hint: RETRY },
+  'kms-unavailable': { kind: 'environment', hint: `${UNSPENT}; run the same command again` },
+  'session-expired': { kind: 'environment', hint: `${UNSPENT}; run the same command again` },
 } as const satisfies Record<RefusalCode, Meaning>;
 
 export class Refused extends Failure<RefusedCode> {
@@ -47,9 +49,18 @@ export class Refused extends Failure<RefusedCode> {
     const who = by === 'enclave' ? 'the enclave refused' : 'refused here, before anything was sent';
     const detail = refusal.detail === undefined ? '' : `: ${printable(refusal.detail)}`;
     const code: RefusedCode = by === 'enclave' ? `enclave/${refusal.refused}` : `call/${refusal.refused}`;
-    super(kind, code, `${who}: ${REFUSALS[refusal.refused]}${detail}`, { hint });
+    super(kind, code, `${who}: ${REFUSALS[refusal.refused]}${detail}`, {
+      hint: by === 'here' ? hintHere(refusal, hint) : hint,
+    });
     this.refusal = refusal;
   }
+}
+
+/** What was refused before anything was sent has cost nothing, whatever it would have cost. */
+function hintHere({ refused }: Refusal, hint: string): string {
+  if (refused === 'input-invalid') return 'no call is spent; give a still picture: JPEG, PNG or WebP';
+  if (refused === 'input-too-large') return `no call is spent; ${hint}`;
+  return hint;
 }
 
 /** A detail is the enclave's own text, yet it goes to a terminal: nothing in it may move the cursor. */

@@ -164,13 +164,24 @@ describe('an input', () => {
     await promisify(execFile)('mkfifo', [join(place.folder, 'pipe')]);
     const piped = accord(place, ...call, '--input', 'pipe', '--retry', await lastCall());
     await writeFile(join(place.folder, 'pipe'), input);
-    expect(await piped).toMatchObject({ code: 0, err: expect.stringContaining('asking again for call') });
+    expect(await piped).toMatchObject({ code: 0, err: expect.stringMatching(/asking again for call .*: free\n/) });
     expect(parsed((await piped).out)).toEqual(file);
 
     await writeFile(join(place.folder, 'large'), new Uint8Array(4_194_305));
     const large = await accord(place, ...call, '--input', 'large');
     expect(large).toMatchObject({ code: 10, out: '', err: expect.stringContaining('(call/input-too-large)') });
     expect(large.err).toContain('no call is spent');
+    for (const [name, content] of [
+      ['empty', ''],
+      ['text', 'a picture, in words'],
+    ] as const) {
+      await writeFile(join(place.folder, name), content);
+      const unreadable = await accord(place, ...call, '--input', name);
+      expect(unreadable).toMatchObject({ code: 10, out: '', err: expect.stringContaining('(call/input-invalid)') });
+      expect(unreadable.err).toContain('no call is spent');
+    }
+    const bare = await accord(place, ...call, '--retry', await lastCall());
+    expect(bare).toMatchObject({ code: 2, err: expect.stringContaining('the same --input') });
     const absent = await accord(place, ...call, '--input', 'nowhere');
     expect(absent).toMatchObject({ out: '', err: expect.stringContaining('nowhere') });
     expect([2, 30, 40]).toContain(absent.code);

@@ -86,6 +86,7 @@ describe('a call ends once', () => {
       await settleCall(home, record, 'answered', RECEIPT);
       const again = await choose(SUBJECT, { retry: record.requestId });
       await settleCall(home, again.record, outcomeOfRefusal(refused));
+      expect(again.record.answeredBy).toBe('m');
       expect(await stored(record.requestId)).toMatchObject({ outcome: 'answered', receipt: RECEIPT });
       expect((await choose()).repeated).toBe(false);
     },

@@ -374,6 +374,9 @@ describe('what the enclave says', () => {
     );
     expect(exit('quota-exceeded')).toBe(10);
     expect(exit('input-invalid')).toBe(10);
+    for (const refused of ['no-model', 'kms-refused', 'not-permitted', 'expired', 'busy'] as const) {
+      expect(new Refused({ refused }).hint).toContain('no call was spent');
+    }
   });
 
   test('a detail cannot move the terminal’s cursor', () => {
