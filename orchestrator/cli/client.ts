@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { problemOf, unreachable } from '../../parties/coordinator/problem.ts';
 import { Failure } from '../../policies/failure.ts';
-import { printable } from '../../parties/session/refusal.ts';
+import { printable } from '../../parties/printable.ts';
 import type { Io } from '../../parties/cli/verb.ts';
 import type { StartCode } from '../main.ts';
 

@@ -2,6 +2,7 @@
 import { EXIT_CODES, Failure } from '../../policies/failure.ts';
 import { nearest } from '../../policies/reading/suggest.ts';
 import type { Io, Verb } from '../../parties/cli/verb.ts';
+import { printable, printableJson, printableLines } from '../../parties/printable.ts';
 
 export type DispatchCode = 'cli/unknown-verb';
 
@@ -30,10 +31,12 @@ export interface Program {
 
 /** Runs one command line. Never throws: what went wrong is told on `io` and in the exit code. */
 export async function dispatch(argv: readonly string[], io: Io, program: Program): Promise<number> {
+  const asJson = options(argv).includes('--json');
+  const told: Io = asJson ? { ...io, out: (text) => io.out(printableJson(text)) } : io;
   try {
-    return await run(argv, io, program);
+    return await run(argv, told, program);
   } catch (error) {
-    return report(error, argv, io);
+    return report(error, asJson, told);
   }
 }
 
@@ -98,8 +101,7 @@ function overview(version: string, verbs: readonly VerbEntry[]): string {
   ].join('\n');
 }
 
-function report(error: unknown, argv: readonly string[], io: Io): number {
-  const asJson = options(argv).includes('--json');
+function report(error: unknown, asJson: boolean, io: Io): number {
   if (io.signal.aborted) {
     io.err('accord: interrupted\n');
     return INTERRUPTED;
@@ -112,16 +114,17 @@ function report(error: unknown, argv: readonly string[], io: Io): number {
   }
   const message = error instanceof Error ? error.message : String(error);
   if (asJson) io.out(`${JSON.stringify({ error: { code: 'bug', message } })}\n`);
-  io.err(`accord: unexpected error, a bug in Accord: ${message}\n`);
+  io.err(`accord: unexpected error, a bug in Accord: ${printable(message)}\n`);
   if (io.env['ACCORD_DEBUG'] === '1' && error instanceof Error) io.err(`${error.stack ?? ''}\n`);
   else io.err('  please report it, with the output of the same command under ACCORD_DEBUG=1\n');
   return BUG;
 }
 
+/** Files, orchestrators and AWS are quoted in failures, and none of them is to be believed. */
 function describe({ message, where, hint, code }: Failure): string {
   const place = where === undefined || message.includes(where) ? '' : `\n  where: ${where}`;
   const advice = hint === undefined ? '' : `\n  hint: ${hint}`;
-  return `accord: ${message}${place}${advice}\n  (${code})\n`;
+  return printableLines(`accord: ${message}${place}${advice}\n  (${code})\n`);
 }
 
 function withNewline(text: string): string {

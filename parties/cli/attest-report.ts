@@ -4,6 +4,7 @@ import { decodeUserData } from '../../enclave/protocol/user-data.ts';
 import { Failure } from '../../policies/failure.ts';
 import { isDebug } from '../attestation/compare.ts';
 import type { AttestationDocument, OpenExpectation, Root, VerifiedAttestation } from '../attestation/verify.ts';
+import { printableLines } from '../printable.ts';
 import { wrap } from './render-policy.ts';
 
 export interface AttestReport {
@@ -122,7 +123,8 @@ export function renderReport(report: AttestReport): string {
   const claims = valid ? '' : 'What the document claims (do not rely on it):\n';
   const warnings = weakenings.map(({ text, code }) => wrap(`${text} [${code}]`, '    ', '  ! ')).join('');
   const open = notChecked.length === 0 ? '' : wrap(`not checked: ${notChecked.join(', ')}`, '    ', '  ? ');
-  return `${verdict}${advice}\n${claims}${rows.join('')}${warnings === '' && open === '' ? '' : '\n'}${warnings}${open}`;
+  const head = printableLines(`${verdict}${advice}`);
+  return `${head}\n${claims}${rows.join('')}${warnings === '' && open === '' ? '' : '\n'}${warnings}${open}`;
 }
 
 function row(name: string, value: string): string {

@@ -10,6 +10,7 @@ import { chooseCall, outcomeOfRefusal, settleCall } from '../calls.ts';
 import type { CallRecord } from '../calls.ts';
 import { fileFailure } from '../files.ts';
 import { parseJson } from '../json-fields.ts';
+import { printableJson } from '../printable.ts';
 import { Refused } from '../session/refusal.ts';
 import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments, usage } from './arguments.ts';
 import { functionOf, partyContext, startSession, systemRandom, tellingRefusals } from './party.ts';
@@ -63,7 +64,7 @@ export const verb: Verb = {
         const clear = io.interactive ? '\r\u001B[K' : '';
         if (repeated) io.err(`${clear}asking again for call ${id} of ${record.madeAt}: ${priceOf(record, moduleId)}\n`);
       });
-      io.out(values.json ? `${output}\n` : `${JSON.stringify(JSON.parse(output), undefined, 2)}\n`);
+      io.out(values.json ? `${output}\n` : `${printableJson(JSON.stringify(JSON.parse(output), undefined, 2))}\n`);
       io.err(`call ${id}; the same answer again, free while this enclave runs: --retry ${id}\n`);
       return 0;
     });
@@ -136,7 +137,7 @@ async function readInput(file: string, maxBytes: number, io: Io): Promise<Uint8A
   const input = file === '-' ? await io.stdin() : await readAtMost(resolve(io.cwd, file), maxBytes);
   if (input.length <= maxBytes) {
     if (sniff(input) !== undefined) return input;
-    const what = input.length === 0 ? 'is empty' : 'begins neither as JPEG nor as PNG nor as WebP';
+    const what = input.length === 0 ? 'is empty' : 'does not begin like a JPEG, PNG or WebP file';
     throw new Refused({ refused: 'input-invalid', detail: `${file} ${what}` }, 'here');
   }
   const detail = `${file} has more than ${maxBytes} bytes`;

@@ -1,7 +1,8 @@
 /** `accord quota`: what the enclave that runs now says of the functions, and of the calls that are left. */
 import { jsonFields, parseJson } from '../json-fields.ts';
 import type { Fields } from '../json-fields.ts';
-import { Refused, printable } from '../session/refusal.ts';
+import { printable } from '../printable.ts';
+import { Refused } from '../session/refusal.ts';
 import { PARTY_HELP, PARTY_OPTIONS, readArguments } from './arguments.ts';
 import { partyContext, startSession, tellingRefusals } from './party.ts';
 import type { PartyContext } from './party.ts';

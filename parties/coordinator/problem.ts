@@ -5,7 +5,7 @@
 import { Failure } from '../../policies/failure.ts';
 import type { FailureKind } from '../../policies/failure.ts';
 import { jsonFields } from '../json-fields.ts';
-import { printable } from '../session/refusal.ts';
+import { printable } from '../printable.ts';
 
 export type CoordinatorCode =
   | 'coordinator/url' // not an http or https URL

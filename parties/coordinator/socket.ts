@@ -5,7 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { LIMITS } from '../../enclave/protocol/limits.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { FrameChannel } from '../session/channel.ts';
-import { printable } from '../session/refusal.ts';
+import { printable } from '../printable.ts';
 import type { CoordinatorCode } from './problem.ts';
 import { problemOf, unreachable } from './problem.ts';
 

@@ -3,6 +3,7 @@ import { REFUSALS } from '../../enclave/protocol/refusal.ts';
 import type { Refusal, RefusalCode } from '../../enclave/protocol/refusal.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { FailureKind } from '../../policies/failure.ts';
+import { printable } from '../printable.ts';
 
 export type RefusedCode = `enclave/${RefusalCode}` | `call/${RefusalCode}`;
 
@@ -61,9 +62,4 @@ function hintHere({ refused }: Refusal, hint: string): string {
   if (refused === 'input-invalid') return 'no call is spent; give a still picture: JPEG, PNG or WebP';
   if (refused === 'input-too-large') return `no call is spent; ${hint}`;
   return hint;
-}
-
-/** A detail is the enclave's own text, yet it goes to a terminal: nothing in it may move the cursor. */
-export function printable(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?');
 }

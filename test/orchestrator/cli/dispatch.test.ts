@@ -115,6 +115,26 @@ describe('dispatch', () => {
     expect((await run(['probe', '--', '--json'], failing(new Failure('usage', 'a/b', 'no')))).out).toBe('');
   });
 
+  it('lets nothing that it quotes reach the terminal as more than text', async () => {
+    const hostile = 'a\u001B[2Jb\u009B31mc\u202Edcba\re';
+    const failure = new Failure('malformed', 'a/b', `two\nlines: ${hostile}`, { where: hostile, hint: hostile });
+    const { err } = await run(['probe'], failing(failure));
+    // oxlint-disable-next-line no-control-regex -- the very thing that is looked for
+    expect(err).not.toMatch(/[\u0000-\u0009\u000B-\u001F\u007F-\u009F\u202E]/);
+    expect(err).toContain('accord: two\nlines: a?[2Jb?31mc?dcba?e\n');
+    const bug = await run(['probe'], failing(new Error(hostile)));
+    expect(bug.err).toContain('a?[2Jb?31mc?dcba?e');
+    const json = await run(['probe', '--json'], failing(failure));
+    expect(json.out).toMatch(/^[\u0020-\u007E]*\n$/);
+    expect(JSON.parse(json.out)).toMatchObject({ error: { where: hostile, hint: hostile } });
+    const result = await run(['probe', '--json'], async (_, io) => {
+      io.out(`${JSON.stringify({ hostile })}\n`);
+      return 0;
+    });
+    expect(result.out).toMatch(/^[\u0020-\u007E]*\n$/);
+    expect(JSON.parse(result.out)).toEqual({ hostile });
+  });
+
   it('shows no stack of an unexpected error unless it is asked for', async () => {
     const bug = new TypeError('x is not a function');
     const plain = await run(['probe'], failing(bug));

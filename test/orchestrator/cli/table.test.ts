@@ -26,6 +26,7 @@ describe('a fast start', () => {
       'orchestrator/cli/bin.ts',
       'orchestrator/cli/dispatch.ts',
       'orchestrator/cli/table.ts',
+      'parties/printable.ts',
       'policies/failure.ts',
       'policies/reading/suggest.ts',
     ]);
