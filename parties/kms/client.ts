@@ -8,9 +8,12 @@ import { fromNodeProviderChain } from '@aws-sdk/credential-providers';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { readFileSync } from 'node:fs';
 import { Agent } from 'node:https';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import type { EnclaveCredentials } from '../../enclave/protocol/request.ts';
 import { parseKmsKeyArn } from '../../policies/arn.ts';
 import { Failure } from '../../policies/failure.ts';
+import { printable } from '../printable.ts';
 
 export type KmsClientCode =
   | 'aws/ca-bundle' // AWS_CA_BUNDLE names no readable file
@@ -98,8 +101,9 @@ export function incomplete(service: 'KMS' | 'STS', what: string): Failure<KmsCli
 export function awsFailure(cause: unknown, doing: string): Failure {
   if (cause instanceof Failure) return cause;
   const { name, message } = cause instanceof Error ? cause : { name: 'Error', message: String(cause) };
+  const said = message === '' || name === 'Error' ? '' : ` (${name})`;
   const fail = (kind: Failure['kind'], code: KmsClientCode, hint: string): Failure<KmsClientCode> =>
-    new Failure(kind, code, `${doing}: ${message === '' ? name : message}`, { where: name, hint, cause });
+    new Failure(kind, code, `${doing}: ${printable(message === '' ? name : message)}${said}`, { hint, cause });
   if (/^(AccessDenied|AccessDeniedException)$/.test(name)) {
     return fail(
       'refused',
@@ -121,7 +125,17 @@ export function awsFailure(cause: unknown, doing: string): Failure {
   const answered = cause instanceof KMSServiceException || (cause instanceof Error && '$fault' in cause);
   const serversFault = cause instanceof Error && '$fault' in cause && cause.$fault === 'server';
   if (answered && !serversFault) return fail('refused', 'aws/refused', 'AWS refused the request as it stands');
-  return fail('environment', 'aws/unreachable', 'check the network and AWS_ENDPOINT_URL, then try again');
+  const hint = refusedOnLoopback(cause)
+    ? 'is `accord local-aws` running? If AWS itself is meant, unset AWS_ENDPOINT_URL'
+    : 'check the network and AWS_ENDPOINT_URL, then try again';
+  return fail('environment', 'aws/unreachable', hint);
+}
+
+/** Nobody listens at an address of this machine: what should be there is the local AWS. */
+function refusedOnLoopback(cause: unknown): boolean {
+  if (cause instanceof AggregateError) return cause.errors.some(refusedOnLoopback);
+  if (!(cause instanceof Error) || !('code' in cause) || cause.code !== 'ECONNREFUSED') return false;
+  return 'address' in cause && typeof cause.address === 'string' && /^(127\.|::1$)/.test(cause.address);
 }
 
 interface ClientConfig {
@@ -153,8 +167,42 @@ function clientConfig(
       // Profiles that assume a role ask an STS of their own for it.
       clientConfig: { region, requestHandler, ...endpointOf('STS') },
     });
-  return { region, credentials: assumed ?? chain(), maxAttempts: MAX_ATTEMPTS, requestHandler, ...endpointOf(service) };
+  const credentials = assumed ?? tellingWhatIsMissing(chain(), named, env);
+  return { region, credentials, maxAttempts: MAX_ATTEMPTS, requestHandler, ...endpointOf(service) };
 }
+
+type CredentialChain = ReturnType<typeof fromNodeProviderChain>;
+
+/** What the SDK says of credentials that are nowhere names neither the profile nor the files that were looked in. */
+function tellingWhatIsMissing(
+  chain: CredentialChain,
+  profile: string | undefined,
+  env: AwsSettings['env'],
+): CredentialChain {
+  return async (properties) => {
+    try {
+      return await chain(properties);
+    } catch (cause) {
+      if (!(cause instanceof Error) || !NOWHERE.test(cause.message)) throw cause;
+      const folder = join(env['HOME'] ?? homedir(), '.aws');
+      const files = [
+        env['AWS_CONFIG_FILE'] ?? join(folder, 'config'),
+        env['AWS_SHARED_CREDENTIALS_FILE'] ?? join(folder, 'credentials'),
+      ];
+      const what =
+        profile === undefined
+          ? 'there are no AWS credentials'
+          : `there is no AWS profile "${profile}" with credentials`;
+      const advice = profile === undefined ? 'name a profile with --profile.' : 'is the name of the profile right?';
+      throw new Failure<KmsClientCode>('usage', 'aws/credentials', `${what} in ${files.join(' and ')}`, {
+        hint: `${advice} Under a local trust, paste the exports of \`accord local-aws\` into this shell`,
+        cause,
+      });
+    }
+  };
+}
+
+const NOWHERE = /^Could not (load credentials from any providers|resolve credentials using profile)/;
 
 /** Three tries of eight seconds: a KMS that takes a connection and never answers is unreachable, not waited for. */
 const MAX_ATTEMPTS = 3;

@@ -111,6 +111,29 @@ describe('accord key-policy', () => {
   });
 });
 
+describe('an AWS that is not there', () => {
+  const apply = (profile: string, env: Readonly<Record<string, string>>): Promise<Outcome> =>
+    keyPolicy(['--key', ALICE_KEY, '--profile', profile, '--measurements', 'a1.json', '--apply'], env);
+
+  test('a profile without credentials is named, with the files that were looked in', async () => {
+    const files = { AWS_CONFIG_FILE: join(cwd, 'no-config'), AWS_SHARED_CREDENTIALS_FILE: join(cwd, 'no-credentials') };
+    for (const env of [files, { ...fixture.env }]) {
+      const { code, out, err } = await apply('alcie', env);
+      expect([code, out]).toEqual([2, '']);
+      expect(err).toContain('no AWS profile "alcie"');
+      expect(err).toContain(env.AWS_CONFIG_FILE);
+      expect(err).toContain('paste the exports of `accord local-aws`');
+      expect(err).not.toContain('where: ');
+    }
+  });
+
+  test('a local one that does not run is asked for', async () => {
+    const { code, err } = await apply('alice', { ...fixture.env, AWS_ENDPOINT_URL: 'http://127.0.0.1:1' });
+    expect(code).toBe(40);
+    expect(err).toContain('is `accord local-aws` running?');
+  });
+});
+
 describe('a key that cannot carry the policy', () => {
   const USABLE = { KeySpec: 'SYMMETRIC_DEFAULT', KeyUsage: 'ENCRYPT_DECRYPT', MultiRegion: false, KeyState: 'Enabled' };
   const IDENTITY =
