@@ -12,12 +12,13 @@ import { renderWeakenings, wrap } from '../../parties/cli/render-policy.ts';
 import type { Verb } from '../../parties/cli/verb.ts';
 import { readArguments, usage } from '../../parties/cli/arguments.ts';
 
-const HELP = `usage: accord build POLICY --target local [--trust FILE] -o DIR [--json]
+const HELP = `usage: accord build POLICY [PART…] --target local [--trust FILE] -o DIR [--json]
 
 Builds the enclave image that can do what the policy says and nothing else, and computes its measurements. The same policy
 and the same installation give the same bytes, each time.
 
   POLICY          the policy, YAML or JSON; - is stdin
+  PART            further files of the same policy, for example one of each party
   --target local  an image for the local host: no kernel, this machine's Node; for trials and tests
   --trust FILE    a local stand-in for AWS (\`accord local-aws\` writes the file), composed in and so measured
   -o, --out DIR   writes DIR/image.eif, DIR/measurements.json and DIR/build-arg.txt
@@ -38,11 +39,12 @@ export type BuildVerbCode = 'build/target';
 export const verb: Verb = {
   help: HELP,
   async run(argv, io) {
-    const { values, positionals } = readArguments('build', argv, OPTIONS, ['POLICY']);
-    const [file = '-'] = positionals;
+    const { values, positionals } = readArguments('build', argv, OPTIONS, 'any');
+    const [file, ...parts] = positionals;
+    if (file === undefined) throw usage('build', 'POLICY is missing');
     if (values.out === undefined) throw usage('build', '-o DIR is missing: where should the image go?');
     checkTarget(values.target);
-    const policy = await readPolicy(io, [file], values.trust);
+    const policy = await readPolicy(io, [file, ...parts], values.trust);
     const weak = weakenings(policy, { now: new Date() });
     if (values.json !== true && weak.length > 0) io.err(renderWeakenings(weak));
     const progress = byteProgress(io);

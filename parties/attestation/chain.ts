@@ -171,7 +171,7 @@ export function checkRoot(chain: Chain, roots: readonly Root[]): Root {
     'attestation/unknown-root',
     'cabundle[0]',
     `the chain starts from a root that is not trusted (SHA-256 ${chain.rootSha256})`,
-    'a local root is accepted only when it is named explicitly',
+    'a local root is accepted only when it is named: --root FILE (nsm/root.der in the folder of `accord local-aws`)',
   );
 }
 

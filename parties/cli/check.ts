@@ -7,7 +7,7 @@ import type { Policy } from '../../policies/model.ts';
 import { usage } from './arguments.ts';
 import { readPolicyArguments } from './policy-arguments.ts';
 import { readPolicy } from './policy-files.ts';
-import { renderWeakenings } from './render-policy.ts';
+import { renderWeakenings, wrap } from './render-policy.ts';
 import type { Io, Verb } from './verb.ts';
 
 const HELP = `usage: accord check POLICY [PART…] [--trust FILE] [--at TIME] [--json]
@@ -53,7 +53,7 @@ async function reportSound(policy: Policy, now: Date, json: boolean, io: Io): Pr
     io.out(`${JSON.stringify({ ...summary, canonicalBytes: canonicalText.length, inWords: sentences, weakenings })}\n`);
     return 0;
   }
-  io.out(`${title}\n\n${sentences.map((sentence) => `  ${sentence}\n`).join('')}\n`);
+  io.out(`${title}\n\n${sentences.map((sentence) => wrap(sentence, '    ', '  - ')).join('')}\n`);
   io.out(renderWeakenings(weakenings));
   io.out(`\nNo fault. Policy digest (SHA-384): ${digest}\n`);
   return 0;

@@ -1,4 +1,5 @@
 /** `accord contribute`: a model, to the enclave alone. */
+import { Failure } from '../../policies/failure.ts';
 import { contributeModel, prepareModel } from '../contribute/contribute.ts';
 import { createKms } from '../kms/client.ts';
 import { kmsDataKeys } from '../kms/data-keys.ts';
@@ -39,7 +40,9 @@ export const verb: Verb = {
         throw new Refused({ refused: 'not-permitted', detail: `the model is ${policy.model.from}'s to give` }, 'here');
       }
       const [manifest, onnx] = await Promise.all([readBytes(io, manifestFile), readBytes(io, modelFile)]);
-      const prepared = prepareModel(new TextDecoder().decode(manifest), onnx, policy);
+      const prepared = inFiles(manifestFile, modelFile, () =>
+        prepareModel(new TextDecoder().decode(manifest), onnx, policy),
+      );
       const kms = createKms(aws);
       const progress = stepProgress(io);
       try {
@@ -56,7 +59,7 @@ export const verb: Verb = {
         });
         progress.end();
         io.out(values.json ? `${JSON.stringify(contribution)}\n` : `${contribution.modelSha256}\n`);
-        if (!values.json) io.err(`the enclave took the model for ${functionName}; above is its SHA-256\n`);
+        if (!values.json) io.err(told(functionName));
         return 0;
       } finally {
         progress.end();
@@ -65,3 +68,23 @@ export const verb: Verb = {
     });
   },
 };
+
+/** What is wrong with a model is told with the file that it is wrong in; `where` of a manifest names a place in it. */
+function inFiles<T>(manifestFile: string, modelFile: string, prepare: () => T): T {
+  try {
+    return prepare();
+  } catch (cause) {
+    if (!(cause instanceof Failure) || !cause.code.startsWith('model/')) throw cause;
+    const { kind, code, message, where = '', hint } = cause;
+    const place = /^manifest ?(.*)$/.exec(where)?.[1];
+    const file = place === undefined ? modelFile : `${manifestFile} ${place}`.trimEnd();
+    throw new Failure(kind, code, message, { where: file, ...(hint === undefined ? {} : { hint }), cause });
+  }
+}
+
+function told(functionName: string): string {
+  return (
+    `the enclave took the model for ${functionName}; above is its SHA-256\n` +
+    `Next: whoever may call it runs \`accord call ${functionName} --input FILE\`; \`accord quota\` says how often it was called\n`
+  );
+}

@@ -14,6 +14,8 @@ Says in plain words who may do what and who learns what, party by party, and wha
   --trust FILE a local stand-in for AWS
   --at TIME    judge as of this time instead of now
   --json       {title, sections: [{heading, sentences}], weakenings: [{code, text}]}
+
+Exit codes: 0 explained, 2 called wrongly, 20 a policy that this version does not enforce, 30 a policy with faults.
 `;
 
 export const verb: Verb = {
