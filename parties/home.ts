@@ -29,7 +29,8 @@ export type HomeCode =
   | 'home/ambiguous' // several homes, and none was named
   | 'home/malformed'
   | 'home/policy-mismatch' // the policy file is not the pinned one
-  | 'home/already-pinned'; // another collaboration or image is pinned here
+  | 'home/already-pinned' // another collaboration or image is pinned here
+  | 'home/set-up-otherwise'; // the same pins with another key, profile, role or orchestrator
 
 export interface HomeConfig {
   readonly party: string;
@@ -136,8 +137,8 @@ export interface NewHome {
 }
 
 /**
- * Writes a home; the same again changes nothing. Other pins than those in place are refused unless `repin` says that
- * the owner has looked at the new image: a changed measurement is exactly what pins are there to catch.
+ * Writes a home; the same again changes nothing. Other pins or settings than those in place are refused unless `repin` says
+ * that the owner means it: a changed measurement is exactly what pins are there to catch.
  */
 export async function writeHome(
   path: string,
@@ -153,13 +154,30 @@ export async function writeHome(
       hint: 'if you reproduced the new image and agree with its policy, add --repin; or use another --home',
     });
   }
-  const same = before !== undefined && JSON.stringify(before.config) === JSON.stringify(home.config);
-  if (same) return 'unchanged';
+  if (before !== undefined) {
+    demandSameSettings(path, before.config, home.config);
+    return 'unchanged';
+  }
   await writePrivateFile(join(path, 'policy.json'), home.policyText);
   await writePrivateFile(join(path, 'pins.json'), `${JSON.stringify({ v: 1, ...home.pins }, undefined, 2)}\n`);
   // Last: a folder with a configuration is a whole home.
   await writePrivateFile(join(path, 'config.json'), `${JSON.stringify({ v: 1, ...home.config }, undefined, 2)}\n`);
   return existed ? 'changed' : 'made';
+}
+
+function demandSameSettings(path: string, before: HomeConfig, after: HomeConfig): void {
+  const names = ['orchestrator', 'keyArn', 'profile', 'enclaveRoleArn'] as const;
+  const other = names.filter((name) => before[name] !== after[name]);
+  if (other.length === 0) return;
+  const changes = other.map((name) => `${name} is ${before[name] ?? 'not set'}, not ${after[name] ?? 'left out'}`);
+  throw new Failure<HomeCode>(
+    'refused',
+    'home/set-up-otherwise',
+    `${path} is set up otherwise: ${changes.join('; ')}`,
+    {
+      hint: 'nothing was changed; if you mean it, add --repin',
+    },
+  );
 }
 
 function samePins({ pins, config }: Home, { pins: next, config: nextConfig }: NewHome): boolean {

@@ -16,6 +16,7 @@ import { defaultEnclaveRole } from '../kms/client.ts';
 import { demand, readArguments, usage } from './arguments.ts';
 import { readRoot } from './attest-input.ts';
 import { readText } from './files.ts';
+import { demandKeysAccount } from './init-account.ts';
 import { renderWeakenings } from './render-policy.ts';
 import { stepProgress } from './progress.ts';
 import type { Io, Verb } from './verb.ts';
@@ -43,7 +44,7 @@ must have the digest in your measurements, name you, and name your key.
   --root aws|FILE      the root of attestation, where you want to name it yourself; it must be the policy's
   --profile NAME       AWS profile to use from now on (default: the SDK's credential chain)
   --home DIR           default: ACCORD_HOME, else ./.accord/NAME
-  --repin              replace what is pinned there: you have looked at the new image
+  --repin              replace what is pinned and set there: you have looked at the new image
   --json               what was pinned, as JSON
 
 Exit codes: 0 done, 10 a check said no, 30 malformed input, 40 orchestrator not reached.
@@ -57,6 +58,7 @@ export const verb: Verb = {
     const measured = await readMeasurements(io, options.measurements);
     const { text, policy } = await fetchPolicy(options, measured, io);
     await demandParty(policy, options);
+    if (options.profile !== undefined) await demandKeysAccount(options.key, options.profile, io);
     const root = await rootOf(policy, options.root, io);
     const config: HomeConfig = {
       party: options.party,
@@ -75,7 +77,7 @@ export const verb: Verb = {
       return 0;
     }
     io.out(`${path}\n`);
-    io.err(`${describe(outcome, config, pins)}\n${renderWeakenings(weak)}`);
+    io.err(`${describe(outcome, config, pins)}\n${renderWeakenings(weak)}${nextOf(policy, options)}`);
     return 0;
   },
 };
@@ -182,8 +184,11 @@ async function demandParty(policy: CanonicalPolicy, { party, key }: Options): Pr
       where: '--party',
     });
   }
-  if (found.kmsKey.arnHash === (await kmsKeyArnHash(key))) return;
-  throw new Failure<InitCode>('refused', 'init/other-key', `the policy names another key for ${party}`, {
+  const hash = await kmsKeyArnHash(key);
+  const { region, arnHash } = found.kmsKey;
+  if (arnHash === hash) return;
+  const named = `one in ${region} whose ARN has the hash ${arnHash.slice(0, 16)}…; yours has ${hash.slice(0, 16)}…`;
+  throw new Failure<InitCode>('refused', 'init/other-key', `the policy names another key for ${party}: ${named}`, {
     where: key,
     hint: 'give the ARN as it stands in the policy that the parties agreed on',
   });
@@ -199,6 +204,17 @@ async function rootOf(policy: CanonicalPolicy, named: string | undefined, io: Io
     where: `${named} has SHA-256 ${own.sha256}, the policy ${root.sha256}`,
     hint: 'a policy with a local root of somebody else proves nothing to you',
   });
+}
+
+function nextOf({ functions }: CanonicalPolicy, { party, home }: Options): string {
+  const mine = home === undefined ? `--party ${party}` : `--home ${home}`;
+  const steps = Object.entries(functions).flatMap(([name, { model, calls }]) => [
+    ...(model.from === party ? [`accord contribute ${name} --model FILE.onnx --manifest FILE.json ${mine}`] : []),
+    ...((Object.hasOwn(calls, party) ? (calls[party] ?? 0) : 0) > 0
+      ? [`accord call ${name} --input FILE ${mine}`]
+      : []),
+  ]);
+  return `\nNext: once your key opens to this image (\`accord key-policy … --apply\`):\n${steps.map((step) => `  ${step}\n`).join('')}`;
 }
 
 const OUTCOMES = {

@@ -39,7 +39,27 @@ describe('a party that the policy does not know', () => {
     expect(refused.err).toContain('it has alice, bob');
     const taken = await accord(place, 'init', '--party', 'alice', '--key', keyOf('charlie'), ...who.slice(4), ...where, '--measurements', agreement.measurementsFile); // prettier-ignore
     expect(taken).toMatchObject({ code: 10, err: expect.stringContaining('(init/other-key)') });
+    expect(taken.err).toMatch(/one in eu-west-1 whose ARN has the hash [0-9a-f]{16}…/);
   });
+
+  it(
+    'gets none with the credentials of another party, and changes none without saying so',
+    { timeout: 90_000 },
+    async () => {
+      const where = ['--orchestrator', place.url, '--collaboration', agreement.id, '--key', keyOf('alice')];
+      const init = (profile: string, home: string) =>
+      accord(place, 'init', '--party', 'alice', '--profile', profile, '--home', home, ...where, '--measurements', agreement.measurementsFile); // prettier-ignore
+      const fresh = join(place.folder, 'other-account');
+      expect(await init('bob', fresh)).toMatchObject({
+        code: 10,
+        err: expect.stringContaining('(init/other-account)'),
+      });
+      expect(await init('alcie', fresh)).toMatchObject({ code: 0, err: expect.stringContaining('it was not checked') });
+      const changed = await init('alice', fresh);
+      expect(changed).toMatchObject({ code: 10, err: expect.stringContaining('(home/set-up-otherwise)') });
+      expect(changed.err).toContain('profile is alcie, not alice');
+    },
+  );
 
   it('is refused by the enclave where it made a home by itself', { timeout: 90_000 }, async () => {
     const forged = join(place.folder, 'forged');

@@ -29,12 +29,18 @@ describe('a home', () => {
     for (const name of await readdir(path)) expect(await modeOf(join(path, name)), name).toBe(0o600);
   });
 
-  test('the same again changes nothing; a new setting under the same pins is taken', async () => {
+  test('the same again changes nothing; another setting under the same pins is refused, unless its owner says so', async () => {
     const home = await newHome();
     await writeHome(folder, home, false);
     expect(await writeHome(folder, home, false)).toBe('unchanged');
     const moved: NewHome = { ...home, config: { ...home.config, orchestrator: 'http://elsewhere/' } };
-    expect(await writeHome(folder, moved, false)).toBe('changed');
+    await expect(writeHome(folder, moved, false)).rejects.toMatchObject({
+      code: 'home/set-up-otherwise',
+      kind: 'refused',
+      message: expect.stringContaining('not http://elsewhere/'),
+    });
+    expect((await openHome(folder)).config).toEqual(home.config);
+    expect(await writeHome(folder, moved, true)).toBe('changed');
     expect((await openHome(folder)).config.orchestrator).toBe('http://elsewhere/');
   });
 
