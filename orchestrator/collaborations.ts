@@ -77,7 +77,7 @@ export interface Collaborations {
 }
 
 const DIGEST_CHARACTERS = 12;
-const RESTARTED = 'the orchestrator stopped while the enclave ran; launch it again';
+const RESTARTED = 'the orchestrator stopped while the enclave ran; start it again with `accord run POLICY`';
 
 /** Takes up what an earlier process left: builds go on, enclaves that ran are marked stopped. */
 export async function openCollaborations(options: CollaborationsOptions): Promise<Collaborations> {
@@ -192,6 +192,8 @@ export async function openCollaborations(options: CollaborationsOptions): Promis
     async create(policyText) {
       stopping.signal.throwIfAborted();
       const policy = loadPolicy(policyText, { file: 'policy' });
+      // Before minutes go into an image that could not be launched here.
+      demandSameRoot(policy.trust, options.attestationRoot);
       const canonicalPolicy = canonicalPolicyText(await toCanonicalPolicy(policy));
       const digest = await policyDigest(canonicalPolicy);
       const id = `${policy.collaboration}-${digest.slice(0, DIGEST_CHARACTERS)}`;

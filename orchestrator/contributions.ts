@@ -121,7 +121,7 @@ export async function demandCollaboration(store: Store, id: string): Promise<Col
   if (found !== undefined) return found;
   throw new Failure<ContributionCode>('usage', 'orchestrator/unknown-collaboration', 'there is no such collaboration', {
     where: id,
-    hint: 'list what there is with `accord ps`',
+    hint: '`accord ps` lists them',
   });
 }
 

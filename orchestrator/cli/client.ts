@@ -6,7 +6,7 @@ import { printable } from '../../parties/printable.ts';
 import type { Io } from '../../parties/cli/verb.ts';
 import type { StartCode } from '../main.ts';
 
-export type ClientCode = 'cli/url' | 'cli/answer' | 'cli/timeout';
+export type ClientCode = 'cli/url' | 'cli/answer' | 'cli/timeout' | 'cli/unknown-collaboration';
 
 export type Answer = Readonly<Record<string, unknown>>;
 
@@ -44,6 +44,15 @@ export function orchestratorOf(io: Io, option: string | undefined): Orchestrator
     post: (path, body) => answerOf(new URL(path, url), postOf(body), io.signal),
     events: (path) => eventsOf(new URL(path, url), io.signal),
   };
+}
+
+/** Where a collaboration stands in the interface. What cannot be the id of any is told like one that is not there. */
+export function pathOf(id: string): string {
+  if (/^[a-z0-9-]+-[0-9a-f]{12}$/.test(id)) return `/v1/collaborations/${id}`;
+  throw new Failure<ClientCode>('usage', 'cli/unknown-collaboration', 'there is no such collaboration', {
+    where: id,
+    hint: '`accord ps` lists them',
+  });
 }
 
 function postOf(body: Answer | undefined): RequestInit {

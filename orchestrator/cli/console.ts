@@ -1,7 +1,7 @@
 /** `accord console`: the last lines an enclave printed, and why it ended. */
 import type { Verb } from '../../parties/cli/verb.ts';
 import { readArguments } from '../../parties/cli/arguments.ts';
-import { orchestratorOf, shown } from './client.ts';
+import { orchestratorOf, pathOf, shown } from './client.ts';
 
 export const verb: Verb = {
   help: `usage: accord console ID [--orchestrator URL] [--json]
@@ -11,12 +11,14 @@ An enclave prints life-cycle lines and nothing else.
   ID                  the collaboration, as \`accord run\` printed it
   --orchestrator URL  default: ACCORD_ORCHESTRATOR, else http://127.0.0.1:7400
   --json              lines, state and reason as JSON
+
+Exit codes: 0 shown, 2 called wrongly or no such collaboration, 40 orchestrator not reached.
 `,
   async run(argv, io) {
     const options = { orchestrator: { type: 'string' }, json: { type: 'boolean' } } as const;
     const { values, positionals } = readArguments('console', argv, options, ['ID']);
     const orchestrator = orchestratorOf(io, values.orchestrator);
-    const path = `/v1/collaborations/${encodeURIComponent(positionals[0] ?? '')}`;
+    const path = pathOf(positionals[0] ?? '');
     const [{ lines }, { state, reason }] = await Promise.all([
       orchestrator.get(`${path}/console`),
       orchestrator.get(path),

@@ -58,7 +58,7 @@ export async function dialGuest(sockets: SocketFolder, port: number, gone: Abort
   for (;;) {
     if (gone.aborted) {
       throw new Failure<LocalSocketCode>('environment', 'host/enclave-gone', 'the enclave has ended', {
-        hint: 'launch it again',
+        hint: 'start it again with `accord run POLICY`',
       });
     }
     const socket = await dialOnce(sockets.path(`guest-${port}.sock`));

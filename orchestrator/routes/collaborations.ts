@@ -55,7 +55,7 @@ export const jsonBody: express.RequestHandler = express.json({ limit: 6 * BOUNDS
 export function notRunning(id: string): Failure<CollaborationCode> {
   return new Failure('refused', 'orchestrator/not-running', 'its enclave does not run', {
     where: id,
-    hint: 'the coordinator launches it with `accord run POLICY`',
+    hint: 'ask the coordinator to start it (`accord run POLICY`)',
   });
 }
 

@@ -155,7 +155,7 @@ describe('the orchestrator', () => {
       expect(stopped.err).toMatch(/accord run/);
       expect([10, 40]).toContain(stopped.code);
       expect((await accord(place, 'console', agreement.id, '--orchestrator', place.url)).err).toContain(
-        'launch it again',
+        'start it again with `accord run POLICY`',
       );
 
       await agree(place);

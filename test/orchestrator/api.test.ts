@@ -201,14 +201,13 @@ describe('a collaboration', () => {
     await whenBuilt(id);
   });
 
-  it('that trusts another root is not launched', async () => {
+  it('that trusts another root is refused before it is built', async () => {
     for (const trust of [undefined, { ...harness.aws.trust, attestationRoot: '0'.repeat(64) }]) {
-      const created = await send('POST', '/v1/collaborations', { policy: policyText(trust) });
-      const other = String(created.body['id']);
-      await whenBuilt(other);
-      expect(await send('POST', `/v1/collaborations/${other}/launch`)).toMatchObject(
+      const before = (await send('GET', '/v1/collaborations')).body;
+      expect(await send('POST', '/v1/collaborations', { policy: policyText(trust) })).toMatchObject(
         problem(409, 'orchestrator/trust-mismatch'),
       );
+      expect((await send('GET', '/v1/collaborations')).body).toEqual(before);
     }
   });
 });
@@ -326,7 +325,7 @@ describe('an enclave', () => {
     const after = (await send('GET', `/v1/collaborations/${id}`)).body;
     expect(after).toMatchObject({
       state: 'stopped',
-      reason: expect.stringContaining('launch it again'),
+      reason: expect.stringContaining('start it again with `accord run POLICY`'),
       measurements: before['measurements'],
       contributions: before['contributions'],
     });

@@ -138,7 +138,17 @@ describe('the command line as a process', () => {
     });
     expect(JSON.parse((await accord('ps', ...at)).out)).toMatchObject({ collaborations: [{ id: collaboration.id }] });
     expect((await accord('console', collaboration.id, '--orchestrator', url)).out).toContain('"serving"');
-    expect(await accord('console', 'absent-0123456789ab', '--orchestrator', url)).toMatchObject({ code: 2 });
+    for (const verb of ['console', 'stop']) {
+      for (const id of ['absent-0123456789ab', 'nope', '../x']) {
+        const absent = await accord(verb, id, '--orchestrator', url);
+        expect(absent).toMatchObject({ code: 2, out: '' });
+        expect(absent.err).toMatch(/there is no such collaboration[^]*`accord ps` lists them/);
+      }
+    }
+    expect(await accord('run', 'policy.json', '--orchestrator', url)).toMatchObject({
+      code: 10,
+      err: expect.stringContaining('(orchestrator/trust-mismatch)'),
+    });
 
     expect(await processesOf(join(folder, 'data'))).not.toEqual([]);
     child.kill('SIGINT');
@@ -159,7 +169,7 @@ describe('the command line as a process', () => {
     const again = await start('up', '--local-aws', 'aws', '--data', 'data', '--port', '0', '--json');
     const { url } = JSON.parse(await again.firstLine);
     expect(await accord('ps', '--orchestrator', url)).toMatchObject({
-      out: expect.stringMatching(new RegExp(`^${id}  stopped  \\(.*launch it again`)),
+      out: expect.stringMatching(new RegExp(`^${id}  stopped  \\(.*start it again`)),
     });
     expect(JSON.parse((await accord('run', ...policy, url)).out)).toMatchObject({ id, state: 'running' });
     expect(await accord('stop', id, '--orchestrator', url)).toMatchObject({ code: 0, out: `${id}  stopped\n` });
