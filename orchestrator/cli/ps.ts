@@ -12,6 +12,8 @@ export const verb: Verb = {
 
   --orchestrator URL  default: ACCORD_ORCHESTRATOR, else http://127.0.0.1:7400
   --json              the list as JSON
+
+Exit codes: 0 listed, 2 called wrongly, 40 orchestrator not reached.
 `,
   async run(argv, io) {
     const options = { orchestrator: { type: 'string' }, json: { type: 'boolean' } } as const;

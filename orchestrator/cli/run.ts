@@ -2,6 +2,7 @@
 import { readPolicy } from '../../parties/cli/policy-files.ts';
 import type { Io, Verb } from '../../parties/cli/verb.ts';
 import { Failure } from '../../policies/failure.ts';
+import { weakenings } from '../../policies/weakenings.ts';
 import { readArguments, usage } from '../../parties/cli/arguments.ts';
 import { orchestratorOf, shown } from './client.ts';
 import type { Answer, OrchestratorClient } from './client.ts';
@@ -29,12 +30,17 @@ collaboration: what is built is not built again, what runs is left running.
   --json              the outcome as JSON
 
 What the orchestrator prints is relayed. Each party measures for itself (\`accord build\`, \`accord measure\`) before it pins.
+
+Exit codes: 0 it runs, 2 called wrongly, 10 the policy trusts another root than the host's, 20 a policy that this version does
+not enforce, 30 a policy with faults, 40 the build failed, or orchestrator not reached (run it again).
 `,
   async run(argv, io) {
     const { values, positionals } = readArguments('run', argv, OPTIONS, 'any');
     const [first, ...parts] = positionals;
     if (first === undefined) throw usage('run', 'POLICY is missing');
     const policy = await readPolicy(io, [first, ...parts], values.trust);
+    const over = weakenings(policy, { now: new Date() }).find(({ code }) => code === 'expired');
+    if (over !== undefined) io.err(`accord run: warning: ${over.text}\n`);
     const orchestrator = orchestratorOf(io, values.orchestrator);
     const created = await orchestrator.post('/v1/collaborations', { policy: JSON.stringify(policy) });
     const path = `/v1/collaborations/${encodeURIComponent(shown(created['id']))}`;
@@ -43,9 +49,19 @@ What the orchestrator prints is relayed. Each party measures for itself (\`accor
     const result =
       values['no-launch'] === true ? await orchestrator.get(path) : await orchestrator.post(`${path}/launch`);
     io.out(values.json === true ? `${JSON.stringify(result)}\n` : describe(result));
+    if (values.json !== true && values['no-launch'] !== true) io.err(nextOf(result, orchestrator.url));
     return 0;
   },
 };
+
+function nextOf({ id }: Answer, url: string): string {
+  return (
+    'Next: each party builds the policy for itself, lets its key open to the image, and makes its home:\n' +
+    '  accord build POLICY … --target local -o DIR\n' +
+    '  accord key-policy --key ARN --measurements DIR/measurements.json --profile NAME --apply\n' +
+    `  accord init --party NAME --profile NAME --key ARN --measurements DIR/measurements.json --orchestrator ${url} --collaboration ${shown(id)}\n`
+  );
+}
 
 /** Progress on stderr until the image is there. */
 async function followBuild(orchestrator: OrchestratorClient, path: string, io: Io): Promise<void> {

@@ -25,6 +25,9 @@ Serves until Ctrl-C, then stops every enclave it started.
   --until-eof        ${UNTIL_EOF_HELP}
   --run-dir DIR      where enclaves are unpacked; must not lie below a node_modules folder
   --json             the address as one line of JSON
+
+Exit codes: 0 ended with stdin (--until-eof), 2 called wrongly, 20 a host of a later version, 40 port or folder in use, disk,
+130 stopped by Ctrl-C.
 `,
   async run(argv, io) {
     const { values } = readArguments('up', argv, {

@@ -21,13 +21,13 @@ const HELP = `usage: accord encrypt FILE -o FILE.enc --purpose input|model --fun
 Encrypts a file of any size under a data key of your own KMS key. KMS binds the key to the policy, to you, to the purpose
 and to the function: nobody but an enclave that your key's policy names can open it, and only for this.
 
-  -o, --output FILE  where to; an existing file is kept unless --force
-  --purpose WHAT     input: something a function is called with; model: a packed model (\`accord contribute\` packs,
-                     encrypts and hands over in one step)
-  --function NAME    the function of the policy it is for
-  --force            replace an existing file
+  -o FILE          where to (also --output); an existing file is kept unless --force
+  --purpose WHAT   input: something a function is called with; model: a packed model (\`accord contribute\` packs,
+                   encrypts and hands over in one step)
+  --function NAME  the function of the policy it is for
+  --force          replace an existing file
 ${PARTY_HELP}
-  --json             the outcome as JSON
+  --json           the outcome as JSON
 
 Exit codes: 0 done, 10 KMS said no, 40 disk or KMS not reached.
 `;

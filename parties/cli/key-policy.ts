@@ -225,4 +225,5 @@ function report({ terms, text, change, applied, warnings }: Outcome, io: Io): vo
     `  caller ${terms.callerArn}\n  contributor ${terms.contributorArn}\n  enclave role ${terms.enclaveRoleArn}\n`,
   );
   for (const warning of warnings) io.out(`  note: ${warning}\n`);
+  io.err('Next: `accord init` makes the home of the party whose key this is, if there is none yet\n');
 }
