@@ -31,8 +31,8 @@ collaboration: what is built is not built again, what runs is left running.
 
 What the orchestrator prints is relayed. Each party measures for itself (\`accord build\`, \`accord measure\`) before it pins.
 
-Exit codes: 0 it runs, 2 called wrongly, 10 the policy trusts another root than the host's, 20 a policy that this version does
-not enforce, 30 a policy with faults, 40 the build failed, or orchestrator not reached (run it again).
+Exit codes: 0 it runs, 2 called wrongly, 10 the policy trusts another root than the host's, 20 a policy that this version
+does not enforce, 30 a policy with faults, 40 the build failed, or orchestrator not reached (run it again).
 `,
   async run(argv, io) {
     const { values, positionals } = readArguments('run', argv, OPTIONS, 'any');
