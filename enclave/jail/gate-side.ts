@@ -65,6 +65,8 @@ export interface Computer {
  * spare that is warm already hides what that costs.
  */
 const LIFE = { lanes: 1, spares: 1, callsPerJail: 1 } as const;
+/** From an answer to the start of its jails' successors: the answer leaves first. */
+const AFTER_MS = 50;
 /** Starting a process and loading a library, on a busy machine. */
 const START_MS = 30_000;
 const LOAD_MS = 60_000;
@@ -75,8 +77,14 @@ const LOAD_MS = 60_000;
  */
 export async function startComputer(options: ComputerOptions): Promise<Computer> {
   const { kind, model, policy, timers, signal } = options;
-  const decoders = createSupply({ ...LIFE, ...decoder(options) });
-  const computers = createSupply({ ...LIFE, ...computer(options) });
+  const waiting = new Set<() => void>();
+  const later = (run: () => void): void => void waiting.add(run);
+  const decoders = createSupply({ ...LIFE, ...decoder(options), later });
+  const computers = createSupply({ ...LIFE, ...computer(options), later });
+  const makeSuccessors = (): void => {
+    for (const run of waiting) run();
+    waiting.clear();
+  };
   const close = async (): Promise<void> => {
     await Promise.all([decoders.close(), computers.close()]);
   };
@@ -113,6 +121,7 @@ export async function startComputer(options: ComputerOptions): Promise<Computer>
         throw forCaller(error);
       } finally {
         stop();
+        timers(AFTER_MS, makeSuccessors);
       }
     },
     pids: () => [...decoders.pids(), ...computers.pids()],

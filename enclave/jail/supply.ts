@@ -14,6 +14,8 @@ export interface SupplyOptions {
   /** Jails kept warm beyond those in use. */
   readonly spares: number;
   readonly callsPerJail: number;
+  /** Runs it when making a successor is in nobody's way. By default at once. */
+  readonly later?: (run: () => void) => void;
 }
 
 export interface Supply {
@@ -35,7 +37,8 @@ interface Stocked {
   calls: number;
 }
 
-export function createSupply({ spawn, prepare, lanes, spares, callsPerJail }: SupplyOptions): Supply {
+export function createSupply(options: SupplyOptions): Supply {
+  const { spawn, prepare, lanes, spares, callsPerJail, later = (run) => run() } = options;
   const living = new Set<Jail>();
   const stock: Stocked[] = [];
   const lane = createLanes(lanes);
@@ -71,7 +74,7 @@ export function createSupply({ spawn, prepare, lanes, spares, callsPerJail }: Su
     try {
       await orAborted(taken.ready, signal);
       isReady = true;
-      restock();
+      later(restock);
       taken.calls++;
       return await orAborted(work(taken.jail), signal);
     } finally {
@@ -97,7 +100,7 @@ export function createSupply({ spawn, prepare, lanes, spares, callsPerJail }: Su
         return await serve(work, signal);
       } finally {
         lane.leave();
-        restock();
+        later(restock);
       }
     },
     pids: () => [...living].filter((jail) => jail.alive()).map(({ pid }) => pid),

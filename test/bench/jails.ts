@@ -1,6 +1,7 @@
 /**
  * Where the time of a call goes: the jails alone, without session, relay and sealing, and how long they take to start.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { packModel, parseModelPackage } from '../../enclave/functions/model-package.ts';
 import { startComputer } from '../../enclave/jail/gate-side.ts';
 import type { Computer } from '../../enclave/jail/gate-side.ts';
@@ -14,7 +15,9 @@ import type { Emit } from './figure.ts';
 import { OUTPUT, airShow, detector, vectorsFolder } from './samples.ts';
 import type { Subject } from './samples.ts';
 
-const ROUNDS = 25;
+const ROUNDS = 12;
+/** For the successors of jails that served, to be started and warm. */
+const PAUSE_MS = 1_500;
 const STARTS = 5;
 
 const policy: FunctionPolicy = {
@@ -57,7 +60,7 @@ export async function benchJails(emit: Emit): Promise<void> {
       const bare = await bareOf(subject);
       await withComputer(subject, entries, async (computer) => {
         const run = (): Promise<unknown> => computer.run(picture, { timeoutMs: 60_000 });
-        const found = await interleaved({ rounds: ROUNDS, warmUp: 10 }, run, bare);
+        const found = await interleaved({ rounds: ROUNDS, between: () => sleep(PAUSE_MS) }, run, bare);
         emit({
           figure: `jails: ${subject.name}`,
           value: rounded(found.value),

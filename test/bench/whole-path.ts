@@ -44,6 +44,8 @@ export interface EnclaveProcesses {
 export interface Collaboration {
   openSession(party: Party): Promise<Session>;
   processes(): Promise<EnclaveProcesses>;
+  /** Resolves when the enclave has nothing to do: the spares of its jails are warm. */
+  settled(): Promise<void>;
   /** Resolves when nothing of the enclave runs any more. */
   stop(): Promise<void>;
 }
@@ -125,6 +127,7 @@ async function collaborate(place: Place, subject: Subject): Promise<Collaboratio
   return {
     openSession: open,
     processes: () => enclaveProcesses(place.runFolder),
+    settled: () => settled(place.runFolder),
     stop: async () => void (await post(`${url}/v1/collaborations/${view.id}/terminate`)),
   };
 }
@@ -226,11 +229,35 @@ async function session(place: Place, coordinator: Coordinator, home: Home): Prom
 
 async function enclaveProcesses(runFolder: string): Promise<EnclaveProcesses> {
   const pids = await processesOf(runFolder);
+  // Of each kind of jail one is next, and one is a spare.
   const find = (entry: string): number => {
-    const found = pids.filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(entry));
-    const [pid] = found;
-    if (pid === undefined || found.length > 1) throw new Error(`${found.length} processes of ${entry} run`);
+    const pid = pids.find((candidate) => readFileSync(`/proc/${candidate}/cmdline`, 'utf8').includes(entry));
+    if (pid === undefined) throw new Error(`no process of ${entry} runs`);
     return pid;
   };
   return { gate: find('gate.mjs'), decode: find('decode.mjs'), compute: find('compute.mjs') };
+}
+
+const QUIET_MS = 60;
+const JAILS = 4;
+
+async function settled(runFolder: string): Promise<void> {
+  let before = '';
+  for (;;) {
+    const pids = await processesOf(runFolder);
+    const now = pids.map((pid) => `${pid} ${ticks(pid)}`).join();
+    if (now === before && pids.length === JAILS + 1) return;
+    before = now;
+    await sleep(QUIET_MS);
+  }
+}
+
+/** Processor time of a process, in the kernel's ticks; of one that is gone, none. */
+function ticks(pid: number): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+    return Number(fields[11]) + Number(fields[12]);
+  } catch {
+    return 0;
+  }
 }
