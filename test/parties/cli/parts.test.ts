@@ -5,7 +5,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { verb as build } from '../../../orchestrator/cli/build.ts';
 import { verb as check } from '../../../parties/cli/check.ts';
+import { verb as call } from '../../../parties/cli/call.ts';
+import { verb as contribute } from '../../../parties/cli/contribute.ts';
 import { verb as diff } from '../../../parties/cli/diff.ts';
+import { writeHome } from '../../../parties/home.ts';
+import { newHome } from '../home/new-home.ts';
 import { runVerb } from './run-verb.ts';
 
 const EXAMPLE = join(import.meta.dirname, '../../../policies/examples/skin-lesion-screening/policy.yaml');
@@ -40,6 +44,36 @@ describe('a policy of several files', () => {
     expect(bad).toMatchObject({ code: 30, err: expect.stringContaining('bad.yaml:1:') });
     expect(await runVerb('build', build, where, { cwd })).toMatchObject({ code: 2 });
   });
+});
+
+test('a fault of a manifest is told with the file and the place in it', async () => {
+  await writeHome(join(cwd, 'bob'), await newHome('bob'), false);
+  const example = join(EXAMPLE, '..');
+  const manifest = await readFile(join(example, 'manifest.json'), 'utf8');
+  const argv = ['classify', '--model', join(example, 'model.onnx'), '--manifest', 'bad.json', '--home', 'bob'];
+  for (const [content, where] of [
+    ['{', 'where: bad.json\n'],
+    [manifest.replace(/"kind": ?"[a-z-]+"/, '"kind":"nothing"'), 'where: bad.json\n'],
+  ] as const) {
+    expect(content).not.toBe(manifest);
+    await writeFile(join(cwd, 'bad.json'), content);
+    const { code, err } = await runVerb('contribute', contribute, argv, { cwd });
+    expect([code, err]).toEqual([30, expect.stringContaining(where)]);
+  }
+});
+
+test('what is no picture is refused before anybody is asked', async () => {
+  await writeHome(join(cwd, 'alice'), await newHome('alice'), false);
+  for (const content of ['', 'GIF89a', 'RIFF0000WAVE']) {
+    const stdin = new TextEncoder().encode(content);
+    const argv = ['classify', '--input', '-', '--home', 'alice'];
+    const { code, out, err } = await runVerb('call', call, argv, { cwd, stdin });
+    expect([code, out]).toEqual([10, '']);
+    expect(err).toContain('no call is spent');
+    expect(err).toContain('(call/input-invalid)');
+    const json = await runVerb('call', call, [...argv, '--json'], { cwd, stdin });
+    expect(JSON.parse(json.out)).toMatchObject({ refused: 'input-invalid' });
+  }
 });
 
 test('what is checked is told in lines that fit a terminal', async () => {
