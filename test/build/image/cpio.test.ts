@@ -158,6 +158,7 @@ describe('a ramdisk', () => {
   });
 
   const cpio = spawnSync('cpio', ['--version']).error === undefined;
+  if (!cpio) process.stderr.write('skipped: ramdisks read by cpio: the cpio program is not installed\n');
   test.skipIf(!cpio)('is read by the cpio program', async () => {
     const target = join(folder, 'unpacked');
     execFileSync('sh', ['-c', `mkdir ${target} && cd ${target} && cpio -idm --quiet`], { input: encodeCpio(ENTRIES) });
