@@ -4,6 +4,7 @@
  * it writes model, manifest and pictures.
  */
 import { readFile, mkdir, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { format } from 'prettier';
@@ -37,13 +38,11 @@ export async function main(argv: readonly string[], examples: string, self: URL)
     return 2;
   }
   const check = argv.includes('--check');
-  const outcomes = await Promise.all(
-    chosen.map(async ({ folder }) => {
-      const committed = await readFile(join(examples, folder, 'model.onnx')).catch(() => undefined);
-      const outcome = await inWorker({ folder, committed }, self);
-      return { ...outcome, good: told(outcome, check) };
-    }),
-  );
+  const outcomes = await onEachCore(chosen, async ({ folder }) => {
+    const committed = await readFile(join(examples, folder, 'model.onnx')).catch(() => undefined);
+    const outcome = await inWorker({ folder, committed }, self);
+    return { ...outcome, good: told(outcome, check) };
+  });
   if (outcomes.some(({ good }) => !good)) return 1;
   if (check) return 0;
   for (const { folder, onnx } of outcomes) {
@@ -51,6 +50,17 @@ export async function main(argv: readonly string[], examples: string, self: URL)
     if (example !== undefined) await write(join(examples, folder), example, onnx);
   }
   return 0;
+}
+
+/** As many at once as there are cores, in the order given: the longest should stand first. */
+async function onEachCore<T, Result>(items: readonly T[], run: (item: T) => Promise<Result>): Promise<Result[]> {
+  const waiting = [...items];
+  const results: Result[] = [];
+  const lane = async (): Promise<void> => {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) results.push(await run(item));
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, lane));
+  return results;
 }
 
 /** Says how it went, and whether that is good enough: to be written, or, for a check, to stay. */
