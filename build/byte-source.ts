@@ -79,13 +79,18 @@ export async function* readAhead(source: ByteSource, start: number, length: numb
     if (got < into.length) throw changed(source.name, start + done + got);
     return into;
   };
+  const ahead = (done: number, turn: number): Promise<Uint8Array> => {
+    const piece = fetch(done, turn);
+    piece.catch(() => {}); // told when the caller asks for it, which may be a while
+    return piece;
+  };
   let done = 0;
-  let pending = length > 0 ? fetch(0, 0) : undefined;
+  let pending = length > 0 ? ahead(0, 0) : undefined;
   try {
     for (let turn = 1; pending !== undefined; turn++) {
       const piece = await pending;
       done += piece.length;
-      pending = done < length ? fetch(done, turn) : undefined;
+      pending = done < length ? ahead(done, turn) : undefined;
       yield piece;
     }
   } finally {
