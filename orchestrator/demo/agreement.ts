@@ -64,10 +64,15 @@ export async function produce(scene: Scene, example: string): Promise<Play> {
 export async function tellKeys(scene: Scene, play: Play): Promise<string> {
   const { stage, story } = scene;
   story.chapter("The keys: each party's KMS key opens to that image alone");
-  for (const person of ['alice', 'bob'] as const) {
-    story.doing(`${person} applies the key policy (accord key-policy --apply)`);
-    await applyKeyPolicy(scene, person, play);
-    await makeHome(scene, person, play);
+  const parties = ['alice', 'bob'] as const;
+  story.doing('each applies the key policy (accord key-policy --apply)');
+  await Promise.all(
+    parties.map(async (person) => {
+      await applyKeyPolicy(scene, person, play);
+      await makeHome(scene, person, play);
+    }),
+  );
+  for (const person of parties) {
     story.fact(`${keyOf(person)} opens to PCR0 ${play.measurements.PCR0.slice(0, 16)}…, and to nothing else`);
   }
   const sealed = join(stage.folder, 'bob', 'weights.enc');

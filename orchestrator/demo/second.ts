@@ -26,9 +26,11 @@ export async function tellCharlie(scene: Scene, first: Play, name: string, weigh
     play.measurements.PCR0 !== first.measurements.PCR0 && play.measurements.PCR1 === first.measurements.PCR1,
     `PCR0 ${play.measurements.PCR0.slice(0, 32)}…; built on the same base, started and rebuilt in ${seconds} s`,
   );
-  await applyKeyPolicy(scene, 'alice', play, ['--add']);
-  await applyKeyPolicy(scene, 'charlie', play);
-  for (const person of ['alice', 'charlie'] as const) await makeHome(scene, person, play);
+  const consent = async (person: Person, options?: string[]): Promise<void> => {
+    await applyKeyPolicy(scene, person, play, options);
+    await makeHome(scene, person, play);
+  };
+  await Promise.all([consent('alice', ['--add']), consent('charlie')]);
 
   const offered = await offerBobs(scene, play, weights);
   story.check(
