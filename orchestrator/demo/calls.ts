@@ -1,17 +1,31 @@
 /** The middle: weights go in, answers come out, quotas end. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sha256 } from '../../enclave/crypto/digest.ts';
+import { toHex } from '../../enclave/encoding/hex.ts';
+import { packModel } from '../../enclave/functions/model-package.ts';
 import { call, callsLeft, contribute, fieldsOf, homeOf, inWords, inputOf } from './cast.ts';
 import type { Called, Person, Play, Scene } from './cast.ts';
 
 export async function tellContribution(scene: Scene, play: Play): Promise<void> {
-  const { story } = scene;
+  const { stage, story } = scene;
   story.chapter("Bob's weights: contributed to the enclave alone");
   story.doing('Bob encrypts, hands over, and names them in his own session (accord contribute)');
   const given = await contribute(scene, 'bob', play);
+  const status = await stage.must(['quota', '--home', homeOf(scene, 'alice', play)]);
+  const opened = fieldsOf(status).fields('functions').fields('classify').fields('model').text('sha256');
   story.check(
-    "the enclave opened Bob's weights, and they are his",
-    /^[0-9a-f]{64}$/.test(fieldsOf(given).text('modelSha256')),
-    `SHA-256 of the model ${fieldsOf(given).text('modelSha256')}; the host stores ${Number(given['envelopeBytes'])} bytes of ciphertext`,
+    "the enclave opened Bob's weights, and they are his: to Alice it names the digest of his very files",
+    opened === (await modelDigest(play)),
+    `SHA-256 of the model ${opened}; the host stores ${Number(given['envelopeBytes'])} bytes of ciphertext`,
   );
+}
+
+/** Of the model's files as they lie with its owner. */
+async function modelDigest({ example }: Play): Promise<string> {
+  const manifest = await readFile(join(example, 'manifest.json'), 'utf8');
+  const packed = packModel(manifest, await readFile(join(example, 'model.onnx')));
+  return toHex(await sha256(packed));
 }
 
 export async function tellAlice(scene: Scene, play: Play): Promise<void> {

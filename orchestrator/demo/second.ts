@@ -38,13 +38,13 @@ export async function tellCharlie(scene: Scene, first: Play, name: string, weigh
     offered === 'contribution-mismatch',
     offered,
   );
-  const denied = await openBobs(scene, weights, play.measurements);
+  const denied = await openAs(scene, 'bob', weights, play.measurements);
   story.check(
     "Bob's KMS refuses Charlie's enclave, even with the credentials of Bob's own enclave role",
     denied.outcome === DENIED,
     denied.outcome,
   );
-  const opened = await openBobs(scene, weights, first.measurements);
+  const opened = await openAs(scene, 'bob', weights, first.measurements);
   story.check(
     'the same request by the image that Bob agreed to is granted',
     opened.outcome === 'opened',
@@ -79,12 +79,8 @@ async function offerBobs(scene: Scene, play: Play, weights: string): Promise<str
   }
 }
 
-async function openBobs({ stage, io }: Scene, weights: string, measurements: Measurements): Promise<Attempt> {
-  return openAs({ stage, io }, 'bob', weights, measurements);
-}
-
 async function openAs(
-  { stage, io }: Pick<Scene, 'stage' | 'io'>,
+  { stage, io }: Scene,
   profile: Person,
   file: string,
   measurements: Measurements,
