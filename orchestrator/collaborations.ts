@@ -145,7 +145,8 @@ export async function openCollaborations(options: CollaborationsOptions): Promis
       localAws: localAws?.address,
       notebook,
     });
-    const spec = { collaboration: id, eifPath: imagePath(id), ...canonical.enclave };
+    const allocation = allocationOf(collaboration.sizing, canonical.enclave);
+    const spec = { collaboration: id, eifPath: imagePath(id), ...allocation };
     try {
       const enclave = await host.launch(spec, services, stopping.signal);
       const running = createRunning(enclave, notebook);
@@ -238,6 +239,16 @@ export async function openCollaborations(options: CollaborationsOptions): Promis
       await builds(() => builder.close());
     },
   };
+}
+
+/** What the image needs, where the policy asks for less. */
+function allocationOf(
+  sizing: Collaboration['sizing'],
+  asked: Policy['enclave'],
+): { readonly memoryMiB: number; readonly cpus: number } {
+  const larger = (needed: unknown, wanted: number): number =>
+    typeof needed === 'number' ? Math.max(needed, wanted) : wanted;
+  return { memoryMiB: larger(sizing?.['memoryMiB'], asked.memoryMiB), cpus: larger(sizing?.['cpus'], asked.cpus) };
 }
 
 function notBuilt({ id, state }: Collaboration): Failure<CollaborationCode> {

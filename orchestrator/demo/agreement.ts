@@ -4,7 +4,7 @@ import { headerOf, hostAttempts, ownerAttempt } from './attacks.ts';
 import { applyKeyPolicy, exampleFolder, fieldsOf, homeOf, keyOf, makeHome, measurementsOf, policyOf } from './cast.ts'; // prettier-ignore
 import type { Play, Scene } from './cast.ts';
 
-const trustOf = ({ stage }: Scene): readonly string[] => ['--trust', join(stage.awsFolder, 'trust.json')];
+export const trustOf = ({ stage }: Scene): readonly string[] => ['--trust', join(stage.awsFolder, 'trust.json')];
 
 export async function tellPolicy(scene: Scene, example: string): Promise<void> {
   const { stage, story } = scene;
@@ -50,7 +50,7 @@ export async function produce(scene: Scene, example: string): Promise<Play> {
   const run = await stage.must(['run', ...policy, '--orchestrator', stage.orchestratorUrl]);
   story.doing('a party builds it too (accord build)');
   const folder = join(stage.folder, 'parties-own-build', fieldsOf(run).text('id'));
-  const own = await stage.must(['build', ...policy, '--target', 'local', '-o', folder]);
+  const own = await stage.must(['build', ...policy, '--target', stage.target, '-o', folder]);
   return {
     example,
     id: fieldsOf(run).text('id'),

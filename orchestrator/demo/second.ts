@@ -95,7 +95,8 @@ export async function tellTampering(scene: Scene, play: Play, weights: string): 
   const image = join(stage.orchestratorFolder, 'images', play.id, 'image.eif');
   story.doing("the host turns Alice's 3 calls into 9, mends the checksum, and starts it");
   await stage.must(['stop', play.id, '--orchestrator', stage.orchestratorUrl]);
-  await changeOneByte(image, '"alice":3', '"alice":9');
+  if (stage.target === 'nitro') await tellBrokenImage(scene, play, image);
+  await changeOneByte(image, '"alice":3', '"alice":9', { mend: true });
   const measured = measurementsOf(await stage.must(['measure', image]));
   await stage.must(['run', policyOf(play.example), '--trust', join(stage.awsFolder, 'trust.json'), '--orchestrator', stage.orchestratorUrl]); // prettier-ignore
   story.check(
@@ -124,14 +125,32 @@ function errorOf(result: Readonly<Record<string, unknown>>): string {
   return fieldsOf(result).fields('error').text('code');
 }
 
-/** Replaces the last `from` by `to` of the same length, and the file by the result. The checksum is right again. */
-async function changeOneByte(path: string, from: string, to: string): Promise<void> {
+/** What every boot reads first: the checksum over the whole file. */
+async function tellBrokenImage({ stage, story }: Scene, play: Play, image: string): Promise<void> {
+  await changeOneByte(image, '"alice":3', '"alice":9', { mend: false });
+  const started = await stage.run(['run', policyOf(play.example), '--trust', join(stage.awsFolder, 'trust.json'), '--orchestrator', stage.orchestratorUrl]); // prettier-ignore
+  story.check(
+    'with one byte changed and nothing mended, the machine does not even boot',
+    started.exitCode !== 0 && /checksum|CRC/i.test(started.stderr + JSON.stringify(started.result)),
+    fieldsOf(started.result).fields('error').text('message'),
+  );
+  await changeOneByte(image, '"alice":9', '"alice":3', { mend: true });
+}
+
+/** Replaces the last `from` by `to` of the same length, and the file by the result; `mend` makes its checksum right again. */
+async function changeOneByte(
+  path: string,
+  from: string,
+  to: string,
+  { mend }: { readonly mend: boolean },
+): Promise<void> {
   const bytes = await readFile(path);
   const at = bytes.lastIndexOf(from);
   if (at < 0 || from.length !== to.length) throw new RangeError(`${path} has no ${from}`);
   bytes.write(to, at, 'latin1');
-  const checked = crc32(bytes.subarray(CRC_OFFSET + 4), crc32(bytes.subarray(0, CRC_OFFSET)));
-  bytes.writeUInt32BE(checked, CRC_OFFSET);
+  if (mend) {
+    bytes.writeUInt32BE(crc32(bytes.subarray(CRC_OFFSET + 4), crc32(bytes.subarray(0, CRC_OFFSET))), CRC_OFFSET);
+  }
   // Beside and renamed: the file may share its blocks with the cache.
   await writeFile(`${path}.changed`, bytes);
   await rename(`${path}.changed`, path);

@@ -19,7 +19,12 @@ export interface Outcome {
   readonly stderr: string;
 }
 
+/** Where the enclaves of the story run. */
+export type DemoHost = 'local' | 'qemu';
+
 export interface Stage {
+  /** What is built for that host. */
+  readonly target: 'local' | 'nitro';
   /** Everything that the demo writes is below this folder. */
   readonly folder: string;
   /** What the local AWS printed for people's shells. */
@@ -145,7 +150,12 @@ function runVerb(
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 
 /** `bin` is the compiled command line; `host` the kind of host the enclaves run on. */
-export async function setStage(bin: string, host: string, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Stage> {
+export async function setStage(
+  bin: string,
+  host: DemoHost,
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+): Promise<Stage> {
   const folder = await mkdtemp(join(tmpdir(), 'accord-demo-'));
   const awsFolder = join(folder, 'aws');
   const orchestratorFolder = join(folder, 'orchestrator');
@@ -173,6 +183,7 @@ export async function setStage(bin: string, host: string, env: NodeJS.ProcessEnv
     const withAws = { ...clean, ...awsEnvironment };
     const run = (argv: readonly string[]): Promise<Outcome> => runVerb(bin, argv, withAws, folder, signal);
     return {
+      target: host === 'local' ? 'local' : 'nitro',
       folder,
       awsEnvironment,
       awsFolder,

@@ -3,18 +3,31 @@ import type { Io } from '../../parties/cli/verb.ts';
 import { tellImage, tellKeys, tellPolicy } from './agreement.ts';
 import { tellAlice, tellBob, tellContribution } from './calls.ts';
 import type { Scene } from './cast.ts';
+import { tellDetection } from './detection.ts';
+import type { Detection } from './detection.ts';
 import { observe, tellHost } from './host-view.ts';
+import { tellDeath } from './death.ts';
 import { tellCharlie, tellTampering } from './second.ts';
 import { setStage } from './stage.ts';
+import type { DemoHost } from './stage.ts';
 import type { Story } from './story.ts';
 
 const WITH_BOB = 'skin-lesion-screening';
 const WITH_CHARLIE = 'skin-lesion-screening-charlie';
 
-/** `bin` is the compiled command line. Throws at the first claim that does not hold; leaves nothing running. */
-export async function tell(bin: string, story: Story, io: Io): Promise<void> {
+export interface Telling {
+  /** The compiled command line. */
+  readonly bin: string;
+  /** Where the enclaves run. In a virtual machine there is more to tell. */
+  readonly host: DemoHost;
+  /** A picture, and what finds things in it. */
+  readonly detection: Detection;
+}
+
+/** Throws at the first claim that does not hold; leaves nothing running. */
+export async function tell({ bin, host, detection }: Telling, story: Story, io: Io): Promise<void> {
   story.opening('starting AWS in miniature and the orchestrator');
-  const stage = await setStage(bin, 'local', io.env, io.signal);
+  const stage = await setStage(bin, host, io.env, io.signal);
   const scene: Scene = { stage, story, io };
   try {
     await tellPolicy(scene, WITH_BOB);
@@ -25,6 +38,11 @@ export async function tell(bin: string, story: Story, io: Io): Promise<void> {
     await tellBob(scene, first);
     const second = await tellCharlie(scene, first, WITH_CHARLIE, weights);
     const observed = [await observe(scene, first), await observe(scene, second)];
+    if (host === 'qemu') {
+      await stage.must(['stop', second.id, '--orchestrator', stage.orchestratorUrl]);
+      await tellDeath(scene, first);
+      await tellDetection(scene, detection);
+    }
     await tellTampering(scene, first, weights);
     await tellHost(scene, observed, [
       { play: first, pictures: ['alice-1', 'alice-2', 'alice-3', 'bob-1', 'bob-2'] },
