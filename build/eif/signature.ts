@@ -4,7 +4,7 @@
  *     [ { signing_certificate: [* 0..255], signature: [* 0..255] } ]        // CBOR, at most 32 KiB
  *
  * Both values are arrays of integers, not byte strings. The certificate is PEM; the signature is a COSE_Sign1 over PCR0,
- * which the hypervisor checks. PCR8 says who signed; only a verified document that carries it says that the check was made.
+ * which the hypervisor checks (`pcr-signature.ts`). PCR8 says who signed; only a verified document that carries it says that the check was made.
  */
 import { X509Certificate } from 'node:crypto';
 import { Failure } from '../../policies/failure.ts';

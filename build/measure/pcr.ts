@@ -86,7 +86,9 @@ function measurementOf(state: State): Measurement {
       PCR0: extendZeros(state.image.digest()),
       PCR1: extendZeros(state.boot.digest()),
       PCR2: extendZeros(state.application.digest()),
-      ...(state.signature.length === 0 ? {} : { PCR8: certificatePcr(state.signature) }),
+      ...(state.signature.length === 0
+        ? {}
+        : { PCR8: certificatePcr(parseSignature(Buffer.concat(state.signature)).certificate) }),
     }),
   };
 }
@@ -96,8 +98,8 @@ function extendZeros(digest: Uint8Array): string {
   return createHash('sha384').update(new Uint8Array(48)).update(digest).digest('hex');
 }
 
-function certificatePcr(section: readonly Uint8Array[]): string {
-  const { certificate } = parseSignature(Buffer.concat(section));
+/** PCR8, of a certificate in DER. */
+export function certificatePcr(certificate: Uint8Array): string {
   return extendZeros(createHash('sha384').update(certificate).digest());
 }
 
