@@ -26,7 +26,7 @@ export const PROGRAMS: Readonly<Record<ProgramName, { readonly entry: string; re
 };
 
 /** Native packages: they stand beside the bundles as packages (see `base.ts`). */
-export const EXTERNAL_PACKAGES: readonly string[] = ['sharp', 'onnxruntime-node'];
+export const EXTERNAL_PACKAGES: readonly string[] = ['sharp', 'onnxruntime-node', 'koffi'];
 
 export interface Bundle {
   /** In the image, from the unpacked root. */

@@ -38,6 +38,14 @@ const LEFT_OUT: Readonly<Record<string, RegExp>> = {
   semver: /^bin\//,
   'onnxruntime-node': /^script\//,
 };
+/** Of these packages nothing but what is named runs. */
+const KEPT: Readonly<Record<string, RegExp>> = {
+  // What `require('koffi')` reads; the rest is its compiler's driver, the same as ES modules, and C++.
+  koffi: /^(package\.json|index\.cjs|src\/koffi\/index\.cjs|src\/koffi\/src\/static\.cjs)$/,
+  // For glibc; musl's stands beside it.
+  '@koromix/koffi-linux-x64': /^(package\.json|index\.js|linux_x64\/koffi\.node)$/,
+  '@koromix/koffi-linux-arm64': /^(package\.json|index\.js|linux_arm64\/koffi\.node)$/,
+};
 
 export function thisPlatform(): Platform {
   const { platform, arch } = process;
@@ -121,7 +129,7 @@ function runtimeFiles({ name, folder }: ImagePackage, { os, cpu }: Platform): re
   const ownBinaries = new RegExp(`^bin/napi-v\\d+/${os}/${cpu}/(libonnxruntime\\.so|onnxruntime_binding\\.node)`);
   const keep = (path: string): boolean => {
     if (name === 'onnxruntime-node' && path.startsWith('bin/')) return ownBinaries.test(path);
-    return RUNTIME_FILE.test(path) && LEFT_OUT[name]?.test(path) !== true;
+    return RUNTIME_FILE.test(path) && LEFT_OUT[name]?.test(path) !== true && KEPT[name]?.test(path) !== false;
   };
   return filesOf(folder, '').filter(keep).sort();
 }
@@ -135,9 +143,9 @@ function filesOf(folder: string, below: string): readonly string[] {
   });
 }
 
-/** sharp names one optional package a platform: `@img/sharp-linux-x64`, `@img/sharp-libvips-linux-x64`. */
+/** sharp and koffi name optional packages a platform: `@img/sharp-libvips-linux-x64`, `@koromix/koffi-linux-x64`. */
 function isForPlatform(name: string, { os, cpu }: Platform): boolean {
-  return !name.startsWith('@img/sharp-') || name.endsWith(`-${os}-${cpu}`);
+  return !/^@(img\/sharp|koromix\/koffi)-/.test(name) || name.endsWith(`-${os}-${cpu}`);
 }
 
 /** A package's folder, by Node's own search path: its `exports` may hide its package.json, so nothing is resolved. */

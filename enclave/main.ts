@@ -29,7 +29,11 @@ const timers: Timers = (milliseconds, run) => {
   return () => clearTimeout(timer);
 };
 
-/** RSA-3072: KMS takes 2048, 3072 and 4096; this is as strong as the rest. */
+/**
+ * RSA-3072: KMS takes 2048, 3072 and 4096; this is as strong as the rest. It is the one key whose randomness is not
+ * mixed by `mixRandom`: WebCrypto takes it from OpenSSL, which is seeded by the kernel. There the NSM has its part too,
+ * since the init starts nothing before the kernel's source of randomness is the NSM (and the processor's own besides).
+ */
 async function makeRecipientKey(): Promise<RecipientKey> {
   const algorithm = { name: 'RSA-OAEP', hash: 'SHA-256', modulusLength: 3072, publicExponent: Uint8Array.of(1, 0, 1) };
   const { privateKey, publicKey } = await crypto.subtle.generateKey(algorithm, false, ['decrypt', 'encrypt']);
@@ -45,10 +49,10 @@ function endWithHost(): void {
   process.stdin.resume();
 }
 
-function openWorld(): World {
+async function openWorld(): Promise<World> {
   const line = readFileSync(beside('./transport'), 'latin1');
   // Relative to the unpacked image on the local host, whose sockets must have short names.
-  const { nsm, vsock } = openTransport(line, 'run');
+  const { nsm, vsock } = await openTransport(line, 'run', timers);
   if (line === 'local\n') endWithHost();
   const paths = { node: process.execPath, decode: beside('./jail/decode.mjs'), compute: beside('./jail/compute.mjs') };
   return {
@@ -108,7 +112,7 @@ try {
   const policyText = process.env['ACCORD_POLICY'];
   if (policyText === undefined)
     throw new Failure<MainCode>('malformed', 'policy/absent', 'the image carries no policy');
-  serving = await serve(await key(await boot(openWorld(), policyText)));
+  serving = await serve(await key(await boot(await openWorld(), policyText)));
 } catch (error) {
   fail(error);
 }

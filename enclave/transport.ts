@@ -7,12 +7,17 @@
 import { join } from 'node:path';
 import { Failure } from '../policies/failure.ts';
 import type { NsmTransport } from './attest/device.ts';
+import { nsmOverDevice } from './attest/dev-nsm.ts';
 import { nsmOverSocket } from './attest/nsm-socket.ts';
+import type { Timers } from './deadline.ts';
+import { loadLibc } from './libc.ts';
+import { openAfVsock } from './vsock/af-vsock.ts';
 import { connectUnix, dialUnix } from './vsock/dial.ts';
 import { listenUnix } from './vsock/listen.ts';
+import { parentVsock } from './vsock/parent.ts';
 import type { Vsock } from './vsock/socket.ts';
 
-export type TransportCode = 'transport/unknown' | 'transport/unsupported';
+export type TransportCode = 'transport/unknown';
 
 export interface Transport {
   readonly nsm: NsmTransport;
@@ -20,7 +25,7 @@ export interface Transport {
 }
 
 /** `line`: the whole content of the measured file. `folder`: where the sockets of `local` are. */
-export function openTransport(line: string, folder: string): Transport {
+export async function openTransport(line: string, folder: string, timers: Timers): Promise<Transport> {
   switch (line) {
     case 'local\n':
       return {
@@ -30,13 +35,11 @@ export function openTransport(line: string, folder: string): Transport {
           dial: (port, signal) => dialUnix(folder, port, signal),
         },
       };
-    case 'nitro\n':
-      throw new Failure<TransportCode>(
-        'unsupported',
-        'transport/unsupported',
-        'this image is for the Nitro hypervisor, which this version does not run on yet',
-        { hint: 'build with --target local' },
-      );
+    case 'nitro\n': {
+      const libc = loadLibc();
+      const vsock = parentVsock(await openAfVsock(libc, timers), timers);
+      return { nsm: nsmOverDevice(libc), vsock };
+    }
     default:
       throw new Failure<TransportCode>('malformed', 'transport/unknown', 'the image names no transport that is known');
   }

@@ -4,7 +4,11 @@
  */
 import type { Duplex } from 'node:stream';
 
-export type VsockCode = 'vsock/unreachable' | 'vsock/listen-failed';
+export type VsockCode =
+  | 'vsock/unreachable' // nobody answers, or not in time
+  | 'vsock/listen-failed'
+  | 'vsock/unavailable' // the kernel gives no socket of this kind
+  | 'vsock/unsupported'; // this Node does not do what AF_VSOCK needs of it
 
 /** Ports are the same over every transport. */
 export const PORTS = {

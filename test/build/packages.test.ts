@@ -1,6 +1,9 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EXTERNAL_PACKAGES, SOURCES } from '../../build/bundle.ts';
 import { neededLibraries } from '../../build/elf.ts';
@@ -24,6 +27,8 @@ describe('the native packages of the image', () => {
         'semver',
         'onnxruntime-node',
         'onnxruntime-common',
+        'koffi',
+        '@koromix/koffi-linux-x64',
       ]),
     );
     expect(names).not.toContain('adm-zip');
@@ -36,8 +41,44 @@ describe('the native packages of the image', () => {
     expect(paths.filter((path) => /darwin|win32|arm64|musl|cuda|tensorrt/i.test(path))).toEqual([]);
     expect(
       paths.filter((path) => /\.(d\.[cm]?ts|ts|map|md|cc|h|gyp)$|\/(script|install|src|docs?|test)\//.test(path)),
-    ).toEqual([]);
-    expect(paths.filter((path) => path.endsWith('.node')).length).toBe(2);
+    ).toEqual([
+      'node_modules/koffi/src/koffi',
+      'node_modules/koffi/src/koffi/index.cjs',
+      'node_modules/koffi/src/koffi/src',
+      'node_modules/koffi/src/koffi/src/static.cjs',
+    ]);
+    expect(paths.filter((path) => /koffi.*\.\w+$/.test(path))).toEqual([
+      'node_modules/@koromix/koffi-linux-x64/index.js',
+      'node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node',
+      'node_modules/@koromix/koffi-linux-x64/package.json',
+      'node_modules/koffi/index.cjs',
+      'node_modules/koffi/package.json',
+      'node_modules/koffi/src/koffi/index.cjs',
+      'node_modules/koffi/src/koffi/src/static.cjs',
+    ]);
+    expect(paths.filter((path) => path.endsWith('.node')).length).toBe(3);
+  });
+
+  test('load from what is left of them, as the enclave loads them', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'accord-stripped-'));
+    try {
+      for (const entry of packageEntries(packages, 'node_modules', X64)) {
+        if (entry.kind === 'directory') await mkdir(join(folder, entry.path), { recursive: true });
+        else if (entry.kind === 'file' && !(entry.content instanceof Uint8Array)) {
+          await copyFile(entry.content.file, join(folder, entry.path));
+        }
+      }
+      const load = createRequire(join(folder, 'gate.mjs'));
+      expect(load.resolve('koffi')).toBe(join(folder, 'node_modules/koffi/index.cjs'));
+      // In a process of its own: the native part would otherwise be the one that is loaded already.
+      const program =
+        'const k = require("koffi"); console.log(k.load("libc.so.6").func("int getpid()")() === process.pid)';
+      const flags = ['--disallow-code-generation-from-strings', '-e', program];
+      const { stdout } = await promisify(execFile)(process.execPath, flags, { cwd: folder });
+      expect(stdout).toBe('true\n');
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   test('have their folders named before them', () => {

@@ -165,7 +165,7 @@ export async function startGate(options: GateOptions = {}): Promise<TestGate> {
     const kms = createScriptedKms();
     const computers = createScriptedComputers();
     const lines: LifeLine[] = [];
-    const transport = openTransport('local\n', folder);
+    const transport = await openTransport('local\n', folder, realTimers);
     const world: World = {
       nsm: createNsm(transport.nsm),
       vsock: transport.vsock,
