@@ -1,0 +1,9 @@
+/**
+ * The kernel's command line, measured in PCR0 and PCR1 and compiled into the init, which stops when there is more on it.
+ *
+ *     console=ttyS0        the serial port is the console
+ *     quiet                warnings and worse; every line costs time on an emulated port
+ *     reboot=k             an end by the keyboard controller, which hypervisors take for the end of the machine
+ *     rootfstype=ramfs     unpack into a ramfs: a tmpfs, the default, is refused more than half of the memory
+ */
+export const COMMAND_LINE = 'console=ttyS0 quiet reboot=k rootfstype=ramfs';
