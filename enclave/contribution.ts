@@ -2,7 +2,8 @@
  * From the host's blob to a loaded model. Every step narrows what the bytes can be:
  *
  *   1. the host sends as many bytes as the party named            else: cut, or another file
- *   2. the header's key is the party's, its context this policy's, party's, purpose's and function's
+ *   2. the header's key is the party's, its context this policy's, party's, purpose's (a model, or one marked as test data)
+ *      and function's
  *                                                                 else: a ciphertext made for something else is offered
  *   3. KMS opens the data key, attested, with that context        else: another image, or the owner withdrew
  *   4. every chunk is authentic under it                          else: changed
@@ -85,7 +86,8 @@ async function openBlob(
   const { header } = envelope;
   const { party, keyArn, credentials } = session;
   if (header.keyArn !== keyArn) throw mismatch('contribution/wrong-key', 'it is encrypted under another key');
-  const context = modelContext({ policyDigest: gate.policyDigest, party, function: request.function });
+  const { function: name, testData } = request;
+  const context = modelContext({ policyDigest: gate.policyDigest, party, function: name, testData });
   if (!sameContext(header.context, context)) {
     throw mismatch('contribution/wrong-context', 'it was encrypted for another policy, party, purpose or function');
   }

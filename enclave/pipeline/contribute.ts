@@ -42,8 +42,7 @@ async function take(gate: Gate, { session, request }: Authenticated<Contribute>,
   if (found === undefined) throw new Refused('unknown-function');
   if (found.model.from !== session.party)
     throw new Refused('not-permitted', `the model is ${found.model.from}'s to give`);
-  // In debug mode the host reads the enclave's memory; nobody's weights belong there.
-  if (gate.debug) throw new Refused('not-permitted', 'this enclave runs in debug mode: the host could read the model');
+  demandMark(gate, request);
   await demandOpen(gate);
   try {
     const model = await loadContribution(gate, session, request, found, signal);
@@ -52,6 +51,21 @@ async function take(gate: Gate, { session, request }: Authenticated<Contribute>,
   } catch (error) {
     throw contributionRefusal(error);
   }
+}
+
+/**
+ * In debug mode the host reads the enclave's console and may run any other image in its place: nobody's weights belong
+ * there, and only what its owner marked as test data is taken. Elsewhere the mark is a mistake, of which the owner should
+ * hear: parties would call a model that was meant for a trial.
+ */
+function demandMark(gate: Gate, { testData }: Contribute): void {
+  if (gate.debug === testData) return;
+  throw new Refused(
+    'not-permitted',
+    gate.debug
+      ? 'this enclave runs in debug mode, where its host can look inside: it takes only what is marked as test data'
+      : 'this enclave does not run in debug mode: it takes no test data',
+  );
 }
 
 interface Told {

@@ -14,7 +14,11 @@ export const CONTEXT_KEYS = {
   function: 'accord:function',
 } as const;
 
-export const PURPOSES = ['session', 'model', 'input', 'state'] as const;
+/**
+ * `test-model` marks a model as test data: what an enclave in debug mode takes, and no other. It is a purpose of its own so
+ * that the owner's key policy, which names the purposes, never gives a data key for it.
+ */
+export const PURPOSES = ['session', 'model', 'test-model', 'input', 'state'] as const;
 export type Purpose = (typeof PURPOSES)[number];
 
 export type EncryptionContext = Readonly<Record<string, string>>;
@@ -29,9 +33,11 @@ export function sessionContext(of: Bound & { readonly sessionId: Uint8Array }): 
   return { ...bound(of, 'session'), [CONTEXT_KEYS.session]: toHex(of.sessionId) };
 }
 
-/** For a contributed model, by its owner. */
-export function modelContext(of: Bound & { readonly function: string }): EncryptionContext {
-  return { ...bound(of, 'model'), [CONTEXT_KEYS.function]: of.function };
+/** For a contributed model, by its owner; `testData` where its owner marks it as such. */
+export function modelContext(
+  of: Bound & { readonly function: string; readonly testData?: boolean },
+): EncryptionContext {
+  return { ...bound(of, of.testData === true ? 'test-model' : 'model'), [CONTEXT_KEYS.function]: of.function };
 }
 
 /** For an encrypted input file. */

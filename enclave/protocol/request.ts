@@ -6,7 +6,8 @@
  *                                     sessionToken: text[1..8,192] } }
  *     call         = { t: "call", function: name, requestId: bytes[32], inputBytes: uint[0..64 MiB] }
  *     chunk        = { t: "chunk", position: uint, last: bool, data: bytes[0..262,144] }
- *     contribute   = { t: "contribute", function: name, envelopeSha256: bytes[32], bytes: uint[1..512 MiB] }
+ *     contribute   = { t: "contribute", function: name, envelopeSha256: bytes[32], bytes: uint[1..512 MiB],
+ *                      testData: bool }
  *     status       = { t: "status" }
  *     name         = text matching NAME of policies/name.ts
  *
@@ -67,6 +68,8 @@ export interface Contribute {
   /** SHA-256 of the whole encrypted envelope, as the orchestrator stores it. */
   readonly envelopeSha256: Uint8Array;
   readonly bytes: number;
+  /** The owner says that its host may read it: for an enclave in debug mode, and refused by every other. */
+  readonly testData: boolean;
 }
 
 export type Request = Authenticate | Call | Chunk | Contribute | { readonly t: 'status' };
@@ -108,6 +111,7 @@ function entriesOf(request: Request): readonly (readonly [string, CborValue])[] 
         ['function', request.function],
         ['envelopeSha256', request.envelopeSha256],
         ['bytes', request.bytes],
+        ['testData', request.testData],
       ];
     case 'status':
       return [];
@@ -157,6 +161,7 @@ function readRequest(map: MapReader): Request {
         function: functionName(map),
         envelopeSha256: map.bytes('envelopeSha256', { exact: SHA256_BYTES }),
         bytes: map.uint('bytes', { min: 1, max: LIMITS.contributionBytes }),
+        testData: map.boolean('testData'),
       };
     case 'status':
       return { t };

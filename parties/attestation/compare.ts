@@ -9,8 +9,8 @@ import { Failure } from '../../policies/failure.ts';
 import type { PolicyDigest } from '../../policies/model.ts';
 import { refused } from './codes.ts';
 import type { AttestationDocument } from './document.ts';
-import { isNotChecked } from './expectation.ts';
-import type { Expectation, NotChecked } from './expectation.ts';
+import { isNotChecked, isUnlessDebug, notChecked } from './expectation.ts';
+import type { Expectation, NotChecked, PcrExpectation } from './expectation.ts';
 
 /** One expectation that was left open: which (`PCR1`, `nonce`, `policyDigest`, `maxAge`), and the verifier's reason. */
 export interface OpenExpectation {
@@ -27,11 +27,18 @@ export function compare(document: AttestationDocument, expectation: Expectation)
   compareAge(document, expectation);
 }
 
-/** What nobody will look at, whatever the document says. */
-export function openExpectations({ pcrs, nonce, policyDigest, maxAgeMs }: Expectation): readonly OpenExpectation[] {
-  const image = isNotChecked(pcrs) ? IMAGE_PCRS.map((index) => [`${index}`, pcrs] as const) : Object.entries(pcrs);
+/** What nobody will look at: whatever the document says, or because this one says nothing there. */
+export function openExpectations(
+  { pcrs, nonce, policyDigest, maxAgeMs }: Expectation,
+  document?: AttestationDocument,
+): readonly OpenExpectation[] {
+  const image: readonly (readonly [string, PcrExpectation])[] = isNotChecked(pcrs)
+    ? IMAGE_PCRS.map((index) => [`${index}`, pcrs] as const)
+    : Object.entries(pcrs);
+  const found = (index: string, value: PcrExpectation): PcrExpectation =>
+    document === undefined ? value : expectedOf(document, Number(index), value);
   const expected: readonly (readonly [string, object | string | number])[] = [
-    ...image.map(([index, value]) => [`PCR${index}`, value] as const),
+    ...image.map(([index, value]) => [`PCR${index}`, found(index, value)] as const),
     ['nonce', nonce],
     ['policyDigest', policyDigest],
     ['maxAge', maxAgeMs],
@@ -47,6 +54,15 @@ export function isDebug(document: AttestationDocument): boolean {
   return IMAGE_PCRS.some((index) => document.pcrs.get(index)?.every((byte) => byte === 0) === true);
 }
 
+const DEBUG_ZEROS = notChecked('the enclave runs in debug mode: zeros say nothing about what runs');
+
+/** What is expected of this register of this document: of pins that allow debug mode nothing, where it holds its zeros. */
+function expectedOf(document: AttestationDocument, index: number, expected: PcrExpectation): string | NotChecked {
+  if (!isUnlessDebug(expected)) return expected;
+  const zero = document.pcrs.get(index)?.every((byte) => byte === 0) === true;
+  return zero && isDebug(document) ? DEBUG_ZEROS : expected.unlessDebug;
+}
+
 function demandProduction(document: AttestationDocument, allowDebug: boolean): void {
   for (const index of IMAGE_PCRS) pcrOf(document, index);
   if (allowDebug || !isDebug(document)) return;
@@ -54,7 +70,7 @@ function demandProduction(document: AttestationDocument, allowDebug: boolean): v
     'attestation/debug',
     'payload.pcrs',
     'the enclave runs in debug mode: its PCRs are zeros, and its host can read its console',
-    'never send data to it; to look at such a document all the same, allow debug explicitly',
+    'send it no data but test data (--test-data); to look at such a document all the same, --allow-debug',
   );
 }
 
@@ -66,8 +82,9 @@ function pcrOf(document: AttestationDocument, index: number): Uint8Array {
 
 function comparePcrs(document: AttestationDocument, expected: Expectation['pcrs']): void {
   if (isNotChecked(expected)) return;
-  const entries: readonly (readonly [string, string | NotChecked])[] = Object.entries(expected);
-  for (const [index, value] of entries) {
+  const entries: readonly (readonly [string, PcrExpectation])[] = Object.entries(expected);
+  for (const [index, stated] of entries) {
+    const value = expectedOf(document, Number(index), stated);
     if (isNotChecked(value)) continue;
     const found = toHex(pcrOf(document, Number(index)));
     if (found === value.toLowerCase()) continue;

@@ -62,7 +62,7 @@ export async function verifyAttestation(
     document,
     root,
     debug: isDebug(document),
-    notChecked: openExpectations(expectation),
+    notChecked: openExpectations(expectation, document),
   };
   for (const outcome of await Promise.allSettled([signature, contents])) {
     if (outcome.status === 'rejected') throw outcome.reason;

@@ -18,6 +18,8 @@ harmless; another model replaces the one before.
 
   --model FILE     the ONNX file
   --manifest FILE  labels, pre- and post-processing, as JSON
+  --test-data      the model is test data, for an enclave in debug mode, whose host can read it; no other enclave takes it,
+                   and no key whose policy pins an image gives a data key for it: use a key of its own for trials
 ${PARTY_HELP}
   --json           {"function", "modelSha256", "envelopeSha256", "envelopeBytes"}, or {"refused", "detail"}
 
@@ -27,11 +29,17 @@ Exit codes: 0 done, 10 refused, 30 malformed model or manifest, 40 orchestrator,
 export const verb: Verb = {
   help: HELP,
   async run(argv, io) {
-    const options = { ...PARTY_OPTIONS, model: { type: 'string' }, manifest: { type: 'string' } } as const;
+    const options = {
+      ...PARTY_OPTIONS,
+      model: { type: 'string' },
+      manifest: { type: 'string' },
+      'test-data': { type: 'boolean', default: false },
+    } as const;
     const { values, positionals } = readArguments('contribute', argv, options, ['FUNCTION']);
     const functionName = positionals[0] ?? '';
     const modelFile = demand('contribute', '--model', values.model);
     const manifestFile = demand('contribute', '--manifest', values.manifest);
+    const { 'test-data': testData } = values;
     return tellingRefusals(values.json, io, async () => {
       const context = await partyContext(values, io);
       const policy = functionOf(context, functionName);
@@ -52,7 +60,8 @@ export const verb: Verb = {
           ...prepared,
           coordinator,
           dataKeys: kmsDataKeys(kms),
-          openSession: () => startSession(context, io, progress),
+          testData,
+          openSession: () => startSession(context, io, progress, testData ? 'demanded' : 'refused'),
           random: systemRandom,
           signal: io.signal,
           onProgress: progress.update,

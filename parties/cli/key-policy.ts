@@ -9,16 +9,19 @@ import type { KeyPolicy, KeyPolicyTerms, Pin } from '../kms/key-policy.ts';
 import { keyPolicy, keyPolicyText } from '../kms/key-policy.ts';
 import type { KeyPolicyChange } from '../kms/key-policy-read.ts';
 import { compareKeyPolicies, termsOf } from '../kms/key-policy-read.ts';
+import { trialKeyPolicy } from '../kms/trial-key-policy.ts';
 import { parseMeasurements } from '../measurements.ts';
 import { demand, readArguments, usage } from './arguments.ts';
 import { readText } from './files.ts';
 import type { Io, Verb } from './verb.ts';
 
-/** `--add`, and the policy in force is not one of ours. */
-export type KeyPolicyVerbCode = 'key-policy/add';
+export type KeyPolicyVerbCode =
+  | 'key-policy/add' // `--add`, and the policy in force is not one of ours
+  | 'key-policy/trial'; // `--trial`, and the policy in force pins images
 
 const HELP = `usage: accord key-policy --key ARN --measurements FILE… [--profile NAME] [--apply] [--json]
        accord key-policy --key ARN --pcr0 HEX --policy-digest HEX … [options]
+       accord key-policy --key ARN --trial [options]
 
 Writes the policy with which a KMS key opens to the named enclave images alone, each under its own agreement: not to its
 owner, not to the host, not to an administrator. Prints it; with --apply also puts it, reads it back and says what changed.
@@ -28,6 +31,7 @@ owner, not to the host, not to an administrator. Prints it; with --apply also pu
   --pcr0 HEX           PCR0 of an image, with
   --policy-digest HEX  the digest of its policy; may be repeated, in pairs
   --add                keep the images pinned by the policy in force
+  --trial              a key for trials with enclaves in debug mode: it opens to any enclave, and serves for test data alone
   --caller ARN         user or role that opens sessions (default: whom the profile belongs to)
   --contributor ARN    user or role that contributes models and inputs (default: the same)
   --enclave-role ARN   role with which the enclave calls KMS (default: arn:aws:iam::ACCOUNT:role/accord-enclave)
@@ -45,7 +49,9 @@ export const verb: Verb = {
   async run(argv, io) {
     const options = readOptions(argv);
     const pins = [...options.pins, ...(await pinsFromFiles(options.measurements, io))];
-    const outcome = isOffline(options) ? written(termsFor(options, pins), undefined) : await withAws(options, pins, io);
+    const outcome = isOffline(options)
+      ? written(options, termsFor(options, pins), undefined)
+      : await withAws(options, pins, io);
     if (options.json) io.out(`${JSON.stringify(asJson(outcome))}\n`);
     else report(outcome, io);
     return 0;
@@ -58,6 +64,7 @@ const OPTIONS = {
   'policy-digest': { type: 'string', multiple: true },
   measurements: { type: 'string', multiple: true },
   add: { type: 'boolean', default: false },
+  trial: { type: 'boolean', default: false },
   caller: { type: 'string' },
   contributor: { type: 'string' },
   'enclave-role': { type: 'string' },
@@ -71,6 +78,7 @@ interface Options {
   readonly pins: readonly Pin[];
   readonly measurements: readonly string[];
   readonly add: boolean;
+  readonly trial: boolean;
   readonly caller: string | undefined;
   readonly contributor: string | undefined;
   readonly enclaveRole: string | undefined;
@@ -92,12 +100,14 @@ function readOptions(argv: readonly string[]): Options {
       '--pcr0 and --policy-digest come in pairs: an image opens the key under its own agreement alone',
     );
   }
-  if (pins.length === 0 && measurements.length === 0 && !rest.add) {
+  const named = pins.length > 0 || measurements.length > 0 || rest.add;
+  if (rest.trial && named) throw usage('key-policy', '--trial names no image: a key is for trials or for images');
+  if (!named && !rest.trial) {
     throw usage('key-policy', '--measurements FILE is missing (or --pcr0 with --policy-digest)');
   }
-  const { caller, contributor, 'enclave-role': enclaveRole, profile, add, apply, json } = rest;
+  const { caller, contributor, 'enclave-role': enclaveRole, profile, add, trial, apply, json } = rest;
   const key = demand('key-policy', '--key ARN', rest.key);
-  return { key, pins, measurements, enclaveRole, caller, contributor, profile, add, apply, json };
+  return { key, pins, measurements, enclaveRole, caller, contributor, profile, add, trial, apply, json };
 }
 
 async function pinsFromFiles(files: readonly string[], io: Io): Promise<readonly Pin[]> {
@@ -127,7 +137,8 @@ async function withAws(options: Options, pins: readonly Pin[], io: Io): Promise<
     const metadata = await describeUsableKey(kms, key, io.signal);
     const before = await policyInForce(kms, key, io.signal);
     const kept = options.add ? termsToKeep(before, key) : undefined;
-    const outcome = written(termsFor(options, pins, kept, identity), before, metadata);
+    if (options.trial) demandUnpinned(before, key);
+    const outcome = written(options, termsFor(options, pins, kept, identity), before, metadata);
     if (!options.apply) return outcome;
     await applyKeyPolicy(kms, key, { before, policy: outcome.policy }, io.signal);
     return { ...outcome, applied: true };
@@ -155,6 +166,18 @@ function termsFor(
   };
 }
 
+/** What was encrypted in earnest under this key shall not come near an enclave in debug mode. */
+function demandUnpinned(before: string, keyArn: string): void {
+  const pins = termsOf(before, keyArn)?.pins ?? [];
+  if (pins.length === 0) return;
+  throw new Failure<KeyPolicyVerbCode>(
+    'refused',
+    'key-policy/trial',
+    `this key opens to ${pins.length === 1 ? 'an image' : `${pins.length} images`} already: it is no key for trials`,
+    { where: keyArn, hint: 'make another one with `aws kms create-key`, and name it in a policy for trials' },
+  );
+}
+
 function termsToKeep(before: string, keyArn: string): KeyPolicyTerms {
   const terms = termsOf(before, keyArn);
   if (terms !== undefined) return terms;
@@ -176,17 +199,25 @@ interface Outcome {
 }
 
 /** The policy for these terms, and what it changes about the one in force. Nothing is put yet. */
-function written(terms: KeyPolicyTerms, before: string | undefined, metadata?: KeyMetadata): Outcome {
-  const policy = keyPolicy(terms);
+function written(
+  { trial }: Options,
+  terms: KeyPolicyTerms,
+  before: string | undefined,
+  metadata?: KeyMetadata,
+): Outcome {
+  const policy = trial ? trialKeyPolicy(terms) : keyPolicy(terms);
   return {
     terms,
     policy,
     text: keyPolicyText(policy),
     change: compareKeyPolicies(before, policy, terms.keyArn),
     applied: false,
-    warnings: warnings(terms.account, metadata),
+    warnings: [...(trial ? [TRIAL_WARNING] : []), ...warnings(terms.account, metadata)],
   };
 }
+
+const TRIAL_WARNING =
+  'this key is for trials: any program with the credentials of the enclave role opens what is under it';
 
 /** What the policy cannot close, in words. */
 function warnings(account: string, metadata: KeyMetadata | undefined): readonly string[] {

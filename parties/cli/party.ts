@@ -1,7 +1,7 @@
 /** What a verb needs to act for a party: the home, the orchestrator, and a session with the enclave that it pins. */
 import type { RandomSource } from '../../enclave/crypto/random.ts';
 import { parseKmsKeyArn } from '../../policies/arn.ts';
-import { EXIT_CODES } from '../../policies/failure.ts';
+import { EXIT_CODES, Failure } from '../../policies/failure.ts';
 import type { FunctionPolicy } from '../../policies/model.ts';
 import { createCoordinator } from '../coordinator/client.ts';
 import type { Coordinator } from '../coordinator/client.ts';
@@ -43,8 +43,42 @@ export async function partyContext(choice: PartyChoice, io: Io): Promise<PartyCo
 /** WebCrypto's generator; the parties' machines have one that can be relied on. */
 export const systemRandom: RandomSource = (bytes) => crypto.getRandomValues(new Uint8Array(bytes));
 
+/**
+ * What to think of an enclave in debug mode, which proves nothing about what runs: refuse it, speak to it all the same, or
+ * speak to no other, since what will be sent is test data.
+ */
+export type DebugMode = 'refused' | 'allowed' | 'demanded';
+
+export type PartyCode = 'session/not-debug';
+
 /** Connects, verifies, authenticates. Close what it gives. */
-export async function startSession(context: PartyContext, io: Io, progress: Progress): Promise<Session> {
+export async function startSession(
+  context: PartyContext,
+  io: Io,
+  progress: Progress,
+  debug: DebugMode = 'refused',
+): Promise<Session> {
+  const session = await verifiedSession(context, io, progress, debug !== 'refused');
+  const { debug: found } = session.attestation;
+  if (debug === 'demanded' && !found) {
+    await session.close();
+    throw new Failure<PartyCode>('refused', 'session/not-debug', 'the enclave does not run in debug mode', {
+      hint: 'it takes no test data: leave --test-data out, or start the enclave in debug mode; nothing was sent',
+    });
+  }
+  if (found) io.err(`${io.interactive ? '\r\u001B[K' : ''}${DEBUG_WARNING}`);
+  return session;
+}
+
+const DEBUG_WARNING =
+  'the enclave runs in debug mode: its host can look inside, and nothing proves which image it is. Test data only.\n';
+
+async function verifiedSession(
+  context: PartyContext,
+  io: Io,
+  progress: Progress,
+  allowDebug: boolean,
+): Promise<Session> {
   const { home, coordinator, aws } = context;
   const { party, keyArn, enclaveRoleArn, collaboration } = home.config;
   const kms = createKms(aws);
@@ -58,7 +92,7 @@ export async function startSession(context: PartyContext, io: Io, progress: Prog
       party,
       keyArn,
       policyDigest: home.pins.policyDigest,
-      expectation: pinnedExpectation(home),
+      expectation: pinnedExpectation(home, allowDebug),
       encryptChallenge: challengeEncryption(kms, keyArn),
       credentials: enclaveCredentials(sts, {
         roleArn: enclaveRoleArn,

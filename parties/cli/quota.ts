@@ -5,7 +5,7 @@ import { printable } from '../printable.ts';
 import { Refused } from '../session/refusal.ts';
 import { PARTY_HELP, PARTY_OPTIONS, readArguments } from './arguments.ts';
 import { partyContext, startSession, tellingRefusals } from './party.ts';
-import type { PartyContext } from './party.ts';
+import type { DebugMode, PartyContext } from './party.ts';
 import { wrap } from './render-policy.ts';
 import { stepProgress } from './progress.ts';
 import type { Io, Verb } from './verb.ts';
@@ -18,6 +18,7 @@ Asks the enclave, after verifying it, how many calls you have left of each funct
 of your own models also how often others called them. Costs no call.
 
 ${PARTY_HELP}
+  --allow-debug    ask an enclave in debug mode too, of which nothing proves what it is
   --json           the enclave's status as JSON
 
 Exit codes: 0 done, 10 refused, 40 not reached (try again).
@@ -28,9 +29,11 @@ const STATUS: QuotaCode = 'quota/status';
 export const verb: Verb = {
   help: HELP,
   async run(argv, io) {
-    const { values } = readArguments('quota', argv, PARTY_OPTIONS);
+    const options = { ...PARTY_OPTIONS, 'allow-debug': { type: 'boolean', default: false } } as const;
+    const { values } = readArguments('quota', argv, options);
+    const debug = values['allow-debug'] ? 'allowed' : 'refused';
     return tellingRefusals(values.json, io, async () => {
-      const status = await askStatus(await partyContext(values, io), io);
+      const status = await askStatus(await partyContext(values, io), debug, io);
       const fields = jsonFields(parseJson(status, STATUS, 'status'), STATUS, 'status');
       io.out(values.json ? `${status}\n` : render(fields));
       return 0;
@@ -38,10 +41,10 @@ export const verb: Verb = {
   },
 };
 
-async function askStatus(context: PartyContext, io: Io): Promise<string> {
+async function askStatus(context: PartyContext, debug: DebugMode, io: Io): Promise<string> {
   const progress = stepProgress(io);
   try {
-    const session = await startSession(context, io, progress);
+    const session = await startSession(context, io, progress, debug);
     try {
       const answer = await session.status();
       if (answer.t === 'refused') throw new Refused(answer);

@@ -46,6 +46,8 @@ export interface ContributeOptions {
   readonly packed: Uint8Array;
   readonly coordinator: Pick<Coordinator, 'contribute'>;
   readonly dataKeys: DataKeys;
+  /** Marks the model as test data: for an enclave in debug mode. Default no. */
+  readonly testData?: boolean;
   /** Opened only when the envelope is stored. */
   readonly openSession: () => Promise<Pick<Session, 'contribute' | 'close'>>;
   readonly random: RandomSource;
@@ -86,7 +88,7 @@ export async function contributeModel(options: ContributeOptions): Promise<Contr
     const session = await options.openSession();
     try {
       onProgress('the enclave opens and loads the model');
-      const answer = await session.contribute(functionName, envelope.sha256, envelope.bytes);
+      const answer = await session.contribute(functionName, envelope.sha256, envelope.bytes, options.testData);
       if (answer.t === 'refused') throw new Refused(answer);
       if (toHex(answer.modelSha256) !== model.sha256) throw otherModel(toHex(answer.modelSha256));
     } finally {
@@ -104,13 +106,13 @@ export async function contributeModel(options: ContributeOptions): Promise<Contr
 }
 
 async function encryptModel(options: ContributeOptions): Promise<Outgoing> {
-  const { home, functionName, packed, dataKeys, random, signal, onProgress } = options;
+  const { home, functionName, packed, dataKeys, random, signal, onProgress, testData = false } = options;
   const { party, keyArn } = home.config;
   onProgress('asking KMS for a data key');
   const encrypted = await encryptFile({
     dataKeys,
     keyArn,
-    context: modelContext({ policyDigest: home.pins.policyDigest, party, function: functionName }),
+    context: modelContext({ policyDigest: home.pins.policyDigest, party, function: functionName, testData }),
     plaintext: [packed],
     plaintextBytes: packed.length,
     random,

@@ -82,9 +82,9 @@ const {
 } = CONDITION_KEYS;
 
 const TO_CONTRIBUTE: readonly Purpose[] = ['input', 'model'];
-const TO_CALL: Purpose = 'session';
+export const TO_CALL: Purpose = 'session';
 /** Wherever GenerateDataKey is meant, its sibling without plaintext is too. */
-const DATA_KEYS = ['kms:GenerateDataKey', 'kms:GenerateDataKeyWithoutPlaintext'];
+export const DATA_KEYS: readonly string[] = ['kms:GenerateDataKey', 'kms:GenerateDataKeyWithoutPlaintext'];
 
 /** Only what an owner needs to look after the key; never `kms:*`, with which IAM could allow Decrypt. */
 const ADMINISTRATION = [
@@ -144,14 +144,7 @@ function denials(terms: KeyPolicyTerms, pins: readonly Pin[]): readonly KeyPolic
         StringNotEquals: { [AGREEMENT]: policyDigest },
       }),
     ),
-    // Attack: re-encrypt to a key of one's own (no attestation exists for it), or from one; hand the right on by a grant;
-    // make a replica with a policy of its own.
-    deny('DenyWhatCannotBeAttested', [
-      'kms:ReEncrypt*',
-      'kms:CreateGrant',
-      'kms:ReplicateKey',
-      'kms:UpdatePrimaryRegion',
-    ]),
+    denyTheUnattestable(),
     // Attack: a data key whose plaintext is known outside the enclave, for a purpose that the enclave keeps for itself.
     deny('DenyUnattestedDataKeysForOtherPurposes', DATA_KEYS, {
       StringNotEqualsIgnoreCase: otherImage,
@@ -166,12 +159,27 @@ function denials(terms: KeyPolicyTerms, pins: readonly Pin[]): readonly KeyPolic
     deny('DenyEncryptForOtherPurposes', ['kms:Encrypt'], { StringNotEquals: { [PURPOSE]: TO_CALL } }),
     // Attack: somebody else answers a session's challenge and calls in the party's name.
     deny('DenyEncryptToOthers', ['kms:Encrypt'], { ArnNotEquals: { [PRINCIPAL]: terms.callerArn } }),
-    // Attack: the same name once more in other letters. Names of condition keys are compared without regard to case, those
-    // of an encryption context with it: `Accord:Purpose` could satisfy a condition and still be another context.
-    deny('DenyForeignEncryptionContexts', ['kms:Encrypt', ...DATA_KEYS], {
-      'ForAnyValue:StringNotEquals': { [CONTEXT_NAMES]: Object.values(CONTEXT_KEYS) },
-    }),
+    denyForeignContexts(),
   ];
+}
+
+/**
+ * Attack: re-encrypt to a key of one's own (no attestation exists for it), or from one; hand the right on by a grant; make a
+ * replica with a policy of its own.
+ */
+export function denyTheUnattestable(): KeyPolicyStatement {
+  const actions = ['kms:ReEncrypt*', 'kms:CreateGrant', 'kms:ReplicateKey', 'kms:UpdatePrimaryRegion'];
+  return deny('DenyWhatCannotBeAttested', actions);
+}
+
+/**
+ * Attack: the same name once more in other letters. Names of condition keys are compared without regard to case, those of
+ * an encryption context with it: `Accord:Purpose` could satisfy a condition and still be another context.
+ */
+export function denyForeignContexts(): KeyPolicyStatement {
+  return deny('DenyForeignEncryptionContexts', ['kms:Encrypt', ...DATA_KEYS], {
+    'ForAnyValue:StringNotEquals': { [CONTEXT_NAMES]: Object.values(CONTEXT_KEYS) },
+  });
 }
 
 function permissions(terms: KeyPolicyTerms, pins: readonly Pin[]): readonly KeyPolicyStatement[] {
@@ -186,16 +194,20 @@ function permissions(terms: KeyPolicyTerms, pins: readonly Pin[]): readonly KeyP
     allow('AllowTheContributor', terms.contributorArn, 'kms:GenerateDataKey', {
       StringEquals: { [PURPOSE]: TO_CONTRIBUTE },
     }),
-    allow('AllowAdministration', rootArn(terms), ADMINISTRATION),
+    allowAdministration(terms),
   ];
 }
 
-function deny(Sid: string, Action: readonly string[], condition?: Condition): KeyPolicyStatement {
+export function allowAdministration(terms: Pick<KeyPolicyTerms, 'keyArn' | 'account'>): KeyPolicyStatement {
+  return allow('AllowAdministration', rootArn(terms), ADMINISTRATION);
+}
+
+export function deny(Sid: string, Action: readonly string[], condition?: Condition): KeyPolicyStatement {
   const statement = { Sid, Effect: 'Deny', Principal: '*', Action, Resource: '*' } as const;
   return condition === undefined ? statement : { ...statement, Condition: condition };
 }
 
-function allow(
+export function allow(
   Sid: string,
   principal: string,
   Action: string | readonly string[],
@@ -205,7 +217,7 @@ function allow(
   return condition === undefined ? statement : { ...statement, Condition: condition };
 }
 
-function rootArn({ keyArn, account }: KeyPolicyTerms): string {
+function rootArn({ keyArn, account }: Pick<KeyPolicyTerms, 'keyArn' | 'account'>): string {
   return `arn:${parseKmsKeyArn(keyArn).partition}:iam::${account}:root`;
 }
 
@@ -252,7 +264,7 @@ function digest(text: string, what: string): string {
   return text.toLowerCase();
 }
 
-function checkPrincipals(terms: KeyPolicyTerms): void {
+export function checkPrincipals(terms: Omit<KeyPolicyTerms, 'pins'>): void {
   const { keyArn, account, enclaveRoleArn, callerArn, contributorArn } = terms;
   const key = parseKmsKeyArn(keyArn);
   if (key.account !== account) {

@@ -81,8 +81,16 @@ export interface Session {
   readonly attestation: VerifiedAttestation;
   /** `requestId` has 32 bytes. `input` is copied chunk by chunk as it is sent; leave it alone until this resolves. */
   call(functionName: string, requestId: Uint8Array, input: Uint8Array): Promise<AnswerTo<'answer'>>;
-  /** After the envelope was stored with the orchestrator. `sha256` has 32 bytes, `bytes` is its length. */
-  contribute(functionName: string, sha256: Uint8Array, bytes: number): Promise<AnswerTo<'contributed'>>;
+  /**
+   * After the envelope was stored with the orchestrator. `sha256` has 32 bytes, `bytes` is its length; `testData` where its
+   * encryption context marks it as such. Default no.
+   */
+  contribute(
+    functionName: string,
+    sha256: Uint8Array,
+    bytes: number,
+    testData?: boolean,
+  ): Promise<AnswerTo<'contributed'>>;
   status(): Promise<AnswerTo<'status'>>;
   close(): Promise<void>;
 }
@@ -191,8 +199,9 @@ function sessionOver(
     attestation,
     call: (name, requestId, input) =>
       inOrder(() => exchange(callRequests(name, new Uint8Array(requestId), input), 'answer', timeouts.answerMs)),
-    contribute: (name, digest, bytes) => {
-      const request: Request = { t: 'contribute', function: name, envelopeSha256: new Uint8Array(digest), bytes };
+    contribute: (name, digest, bytes, testData = false) => {
+      const envelopeSha256 = new Uint8Array(digest);
+      const request: Request = { t: 'contribute', function: name, envelopeSha256, bytes, testData };
       return inOrder(() => exchange([request], 'contributed', timeouts.contributeMs));
     },
     status: () => inOrder(() => exchange([{ t: 'status' }], 'status', timeouts.answerMs)),

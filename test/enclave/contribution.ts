@@ -21,10 +21,12 @@ export async function encryptModel(
     readonly header?: Partial<EnvelopeHeader>;
     readonly context?: Readonly<Record<string, string>>;
     readonly dataKey?: Uint8Array;
+    readonly testData?: boolean;
   } = {},
 ): Promise<Contribution> {
+  const { testData = false } = changes;
   const context =
-    changes.context ?? modelContext({ policyDigest: gate.policyDigest, party: 'bob', function: 'classify' });
+    changes.context ?? modelContext({ policyDigest: gate.policyDigest, party: 'bob', function: 'classify', testData });
   const dataKey = changes.dataKey ?? randomBytes(32);
   const header: EnvelopeHeader = {
     keyArn: KEY_ARNS.bob,
@@ -37,12 +39,12 @@ export async function encryptModel(
   const parts: Uint8Array[] = [];
   for await (const part of sealEnvelope(header, dataKey, [plaintext])) parts.push(part);
   const blob = concat(...parts);
-  return { blob, request: contributeRequest(blob) };
+  return { blob, request: contributeRequest(blob, testData) };
 }
 
-export function contributeRequest(blob: Uint8Array): Contribute {
+export function contributeRequest(blob: Uint8Array, testData = false): Contribute {
   const envelopeSha256 = new Uint8Array(createHash('sha256').update(blob).digest());
-  return { t: 'contribute', function: 'classify', envelopeSha256, bytes: blob.length };
+  return { t: 'contribute', function: 'classify', envelopeSha256, bytes: blob.length, testData };
 }
 
 /** Bob hands a model over. Gives its SHA-256. */

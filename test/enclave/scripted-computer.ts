@@ -85,7 +85,7 @@ export function createScriptedComputers(): ScriptedComputers {
   return computers;
 }
 
-const MANIFEST: ModelManifest = {
+export const MANIFEST: ModelManifest = {
   apiVersion: 'accord/v1',
   name: 'scripted',
   labels: ['benign', 'malignant', 'unclear'],

@@ -10,6 +10,7 @@ import type { LocalAws } from '../../../orchestrator/local/aws.ts';
 import { startLocalAws } from '../../../orchestrator/local/aws.ts';
 import { createKms, createSts } from '../../../parties/kms/client.ts';
 import { keyPolicy, keyPolicyText } from '../../../parties/kms/key-policy.ts';
+import { trialKeyPolicy } from '../../../parties/kms/trial-key-policy.ts';
 import { parseKmsKeyArn } from '../../../policies/arn.ts';
 import { canonicalPolicyText, toCanonicalPolicy } from '../../../policies/canonical.ts';
 import { policyDigest } from '../../../policies/digest.ts';
@@ -24,6 +25,8 @@ export interface PartiesAws {
   readonly policy: Policy;
   /** Puts this PCR0 and the policy into both keys' policies. */
   pin(pcr0: string): Promise<void>;
+  /** Makes both keys keys for trials. */
+  forTrials(): Promise<void>;
   readonly encrypt: (
     keyArn: string,
     plaintext: Uint8Array,
@@ -61,25 +64,22 @@ export async function startPartiesAws(now: () => number = Date.now): Promise<Par
     return sts;
   };
 
+  const putPolicies = async (write: typeof trialKeyPolicy): Promise<void> => {
+    for (const party of ['alice', 'bob'] as const) {
+      const keyArn = KEY_ARNS[party];
+      const { account } = parseKmsKeyArn(keyArn);
+      const principal = `arn:aws:iam::${account}:user/${party}`;
+      const enclaveRoleArn = `arn:aws:iam::${account}:role/${ENCLAVE_ROLE}`;
+      const document = write({ keyArn, account, enclaveRoleArn, callerArn: principal, contributorArn: principal });
+      await kmsOf(keyArn).send(new PutKeyPolicyCommand({ KeyId: keyArn, Policy: keyPolicyText(document) }));
+    }
+  };
+
   return {
     aws,
     policy,
-    async pin(pcr0) {
-      for (const party of ['alice', 'bob'] as const) {
-        const keyArn = KEY_ARNS[party];
-        const { account } = parseKmsKeyArn(keyArn);
-        const principal = `arn:aws:iam::${account}:user/${party}`;
-        const document = keyPolicy({
-          keyArn,
-          account,
-          pins: [{ pcr0, policyDigest: digest }],
-          enclaveRoleArn: `arn:aws:iam::${account}:role/${ENCLAVE_ROLE}`,
-          callerArn: principal,
-          contributorArn: principal,
-        });
-        await kmsOf(keyArn).send(new PutKeyPolicyCommand({ KeyId: keyArn, Policy: keyPolicyText(document) }));
-      }
-    },
+    pin: (pcr0) => putPolicies((terms) => keyPolicy({ ...terms, pins: [{ pcr0, policyDigest: digest }] })),
+    forTrials: () => putPolicies(trialKeyPolicy),
     async encrypt(keyArn, plaintext, context) {
       const command = new EncryptCommand({ KeyId: keyArn, Plaintext: plaintext, EncryptionContext: { ...context } });
       return (await kmsOf(keyArn).send(command)).CiphertextBlob ?? new Uint8Array(0);

@@ -21,7 +21,14 @@ const REQUESTS: readonly Request[] = [
   { t: 'call', function: 'classify', requestId: new Uint8Array(32).fill(3), inputBytes: 70_000 },
   { t: 'chunk', position: 0, last: false, data: new Uint8Array(300).fill(4) },
   { t: 'chunk', position: LIMITS.inputBytes, last: true, data: new Uint8Array(0) },
-  { t: 'contribute', function: 'classify', envelopeSha256: new Uint8Array(32).fill(5), bytes: 1_000_000 },
+  {
+    t: 'contribute',
+    function: 'classify',
+    envelopeSha256: new Uint8Array(32).fill(5),
+    bytes: 1_000_000,
+    testData: false,
+  },
+  { t: 'contribute', function: 'classify', envelopeSha256: new Uint8Array(32).fill(6), bytes: 1, testData: true },
   { t: 'status' },
 ];
 
@@ -41,6 +48,13 @@ test('the largest request fits a frame once it is sealed and wrapped', () => {
 
 const map = (entries: Readonly<Record<string, CborValue>>): Uint8Array => encodeCbor(new Map(Object.entries(entries)));
 const call = { t: 'call', function: 'classify', requestId: new Uint8Array(32), inputBytes: 5 };
+const contribution = {
+  t: 'contribute',
+  function: 'f',
+  envelopeSha256: new Uint8Array(32),
+  bytes: 1,
+  testData: false,
+};
 const credentials = new Map(Object.entries(CREDENTIALS));
 const authenticate = {
   t: 'authenticate',
@@ -69,13 +83,10 @@ const HOSTILE: Readonly<Record<string, Uint8Array>> = {
   credentialsMissing: map({ ...authenticate, credentials: new Map([['accessKeyId', 'a']]) }),
   credentialsExtra: map({ ...authenticate, credentials: new Map([...credentials, ['region', 'x']]) }),
   credentialsNested: map({ ...authenticate, credentials: new Map([['accessKeyId', new Map()]]) }),
-  contributionTooLarge: map({
-    t: 'contribute',
-    function: 'f',
-    envelopeSha256: new Uint8Array(32),
-    bytes: LIMITS.contributionBytes + 1,
-  }),
-  contributionOfNothing: map({ t: 'contribute', function: 'f', envelopeSha256: new Uint8Array(32), bytes: 0 }),
+  contributionTooLarge: map({ ...contribution, bytes: LIMITS.contributionBytes + 1 }),
+  contributionOfNothing: map({ ...contribution, bytes: 0 }),
+  contributionMarkAsNumber: map({ ...contribution, testData: 1 }),
+  contributionWithoutMark: map({ t: 'contribute', function: 'f', envelopeSha256: new Uint8Array(32), bytes: 1 }),
 };
 
 test.each(Object.entries(HOSTILE))('refused: %s', (_, plaintext) => {

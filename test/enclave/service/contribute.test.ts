@@ -227,21 +227,77 @@ describe('the model', () => {
     expect(await offer(await encryptModel(gate, MODEL))).toMatchObject({ refused: 'contribution-mismatch' });
   });
 
-  test('never goes to an enclave that runs in debug mode', async () => {
-    await gate.stop();
-    gate = await startGate({ pcrs: ['00', '00', '00'] });
-    bob = await gate.peer('bob');
-    const before = gate.kms.requests.length;
-    expect(await offer(await encryptModel(gate, MODEL))).toMatchObject({ refused: 'not-permitted' });
-    expect(gate.kms.requests).toHaveLength(before);
-  });
-
   test('is not taken after the last day', async () => {
     bob.close();
     gate.advance(Date.parse('2027-07-01T00:00:00Z') - Date.parse('2026-11-21T12:00:00Z'));
     bob = await gate.peer('bob');
     expect(await offer(await encryptModel(gate, MODEL))).toMatchObject({ refused: 'expired' });
   });
+});
+
+describe('in debug mode', () => {
+  beforeEach(async () => {
+    await gate.stop();
+    gate = await startGate({ pcrs: ['00', '00', '00'] });
+    bob = await gate.peer('bob');
+  });
+
+  test('nothing without the mark is taken, before the host or KMS is asked', async () => {
+    const before = gate.kms.requests.length;
+    gate.host.serveBlob = () => expect.unreachable('the host was asked');
+    expect(await bob.ask((await encryptModel(gate, MODEL)).request)).toMatchObject({
+      refused: 'not-permitted',
+      detail: expect.stringContaining('debug mode'),
+    });
+    expect(gate.kms.requests).toHaveLength(before);
+    expect(placed()).toBeUndefined();
+  });
+
+  test('test data is taken, and can be called', async () => {
+    expect(await offer(await encryptModel(gate, MODEL, { testData: true }))).toMatchObject({ t: 'contributed' });
+    expect(gate.kms.requests.at(-1)?.context).toMatchObject({ 'accord:purpose': 'test-model' });
+    const alice = await gate.peer('alice');
+    expect(await alice.call('classify', newRequestId(), Uint8Array.of(1))).toMatchObject({ t: 'answer' });
+    const status = await alice.ask({ t: 'status' });
+    expect(status !== 'closed' && status.t === 'status' && JSON.parse(status.status)).toMatchObject({ debug: true });
+  });
+
+  test('a model is not passed off as test data: the mark is in what KMS binds, and in what the owner names', async () => {
+    const before = gate.kms.requests.length;
+    const real = await encryptModel(gate, MODEL);
+    expect(await offer({ ...real, request: { ...real.request, testData: true } })).toMatchObject({
+      refused: 'contribution-mismatch',
+    });
+    const context = modelContext({
+      policyDigest: gate.policyDigest,
+      party: 'bob',
+      function: 'classify',
+      testData: true,
+    });
+    const relabelled = await encryptModel(gate, MODEL, { header: { context } });
+    expect(await offer({ ...relabelled, request: { ...relabelled.request, testData: true } })).toMatchObject({
+      refused: 'kms-refused',
+    });
+    expect(gate.kms.requests).toHaveLength(before + 1);
+    expect(placed()).toBeUndefined();
+  });
+
+  test('is what a zero PCR0 says, and nothing else', async () => {
+    await gate.stop();
+    gate = await startGate({ pcrs: ['aa', '00', '00'] });
+    bob = await gate.peer('bob');
+    expect(await offer(await encryptModel(gate, MODEL))).toMatchObject({ t: 'contributed' });
+  });
+});
+
+test('outside of debug mode test data is not taken, so that no party calls a model that was meant for a trial', async () => {
+  const before = gate.kms.requests.length;
+  expect(await offer(await encryptModel(gate, MODEL, { testData: true }))).toMatchObject({
+    refused: 'not-permitted',
+    detail: 'this enclave does not run in debug mode: it takes no test data',
+  });
+  expect(gate.kms.requests).toHaveLength(before);
+  expect(placed()).toBeUndefined();
 });
 
 test('one contribution of a party at a time', async () => {

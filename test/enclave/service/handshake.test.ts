@@ -186,7 +186,7 @@ describe('nobody gets a session with', () => {
   const FIRST_REQUESTS: Readonly<Record<string, Request>> = {
     status: { t: 'status' },
     call: { t: 'call', function: 'classify', requestId: randomBytes(32), inputBytes: 1 },
-    contribute: { t: 'contribute', function: 'classify', envelopeSha256: randomBytes(32), bytes: 1 },
+    contribute: { t: 'contribute', function: 'classify', envelopeSha256: randomBytes(32), bytes: 1, testData: false },
     chunk: { t: 'chunk', position: 0, last: true, data: new Uint8Array(0) },
   };
   test.each(Object.entries(FIRST_REQUESTS))('a %s before it has said who it is', async (_, request) => {

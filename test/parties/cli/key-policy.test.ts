@@ -202,3 +202,40 @@ describe('a key that cannot carry the policy', () => {
     expect(asked).toContain('PutKeyPolicy');
   });
 });
+
+describe('a key for trials', () => {
+  const offline = ['--caller', ALICE_ARN, '--contributor', ALICE_ARN];
+
+  test('names no image, and opens to any enclave for test data and sessions alone', async () => {
+    const { code, out } = await keyPolicy(['--key', ALICE_KEY, '--trial', ...offline, '--json']);
+    expect(code).toBe(0);
+    const { policy, warnings } = JSON.parse(out);
+    expect(JSON.stringify(policy)).not.toContain('RecipientAttestation');
+    expect(policy.Statement).toContainEqual(
+      expect.objectContaining({
+        Sid: 'DenyOpeningAllButTestData',
+        Condition: { StringNotEquals: { 'kms:EncryptionContext:accord:purpose': ['session', 'test-model'] } },
+      }),
+    );
+    expect(warnings[0]).toContain('for trials');
+  });
+
+  test('is never one that opens to an image already', async () => {
+    await asAlice('--measurements', 'a1.json', '--apply');
+    const before = await inForce();
+    const { code, err } = await asAlice('--trial', '--apply');
+    expect([code, err]).toEqual([10, expect.stringContaining('key-policy/trial')]);
+    expect(await inForce()).toBe(before);
+  });
+
+  test('is put on a key that pins nothing', async () => {
+    const bob = ['--key', BOB_KEY, '--profile', 'bob'];
+    expect((await keyPolicy([...bob, '--trial', '--apply'])).code).toBe(0);
+    expect((await keyPolicy([...bob, '--trial', '--apply'])).out).toContain('nothing changed');
+  });
+
+  test('names no image beside it', async () => {
+    const { code, err } = await asAlice('--trial', '--measurements', 'a1.json');
+    expect([code, err]).toEqual([2, expect.stringContaining('--trial names no image')]);
+  });
+});
