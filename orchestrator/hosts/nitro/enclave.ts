@@ -1,0 +1,223 @@
+/** One enclave that nitro-cli started: its life line, its console, its end. */
+import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PORTS } from '../../../enclave/vsock/socket.ts';
+import { Failure } from '../../../policies/failure.ts';
+import { createConsoleRing, lifeCycle } from '../console-ring.ts';
+import type { ConsoleRing } from '../console-ring.ts';
+import type { EnclaveState, HostServices, Measurements, RunningEnclave } from '../host.ts';
+import type { NitroCli } from './cli.ts';
+import { describeEnding } from './ending.ts';
+import type { StartedEnclave } from './output.ts';
+import type { Arrival, HostVsock } from './ports.ts';
+import { untilGone } from './watch.ts';
+import type { Pauses } from './watch.ts';
+
+export type NitroEnclaveCode =
+  | 'host/enclave-gone' // it has ended
+  | 'host/enclave-ended' // it ended before it served
+  | 'host/not-serving' // it runs and did not serve in time
+  | 'host/not-listening'; // nothing inside listens on that port
+
+/** Host side: the init's and the program's life-cycle lines, as text. */
+export const LIFE_LINE_PORT = 8003;
+
+export interface StartedNitroEnclave {
+  readonly enclave: RunningEnclave;
+  /** The enclave, once it serves; ends it where it does not in time, or is no longer wanted. */
+  whenServing(ms: number, signal: AbortSignal | undefined): Promise<RunningEnclave>;
+}
+
+export interface OpenOptions {
+  readonly cli: NitroCli;
+  readonly vsock: HostVsock;
+  readonly started: StartedEnclave;
+  readonly measurements: Measurements;
+  readonly isDebug: boolean;
+  readonly arrival: Arrival;
+  readonly services: HostServices;
+  readonly pauses: Partial<Pauses> | undefined;
+}
+
+type End = Awaited<RunningEnclave['ended']>;
+
+/** A dial to a port without a listener may hang; it is tried again, for so long in all. */
+const DIAL_MS = 5_000;
+const DIAL_ONCE_MS = 1_000;
+const RETRY_MS = 50;
+/** An image with AWS's own init has no life line. After so long without one, a session port that answers will do. */
+const WITHOUT_LIFE_LINE_MS = 5_000;
+/** From the enclave's own last word to its end; then it is ended by hand. */
+const LAST_WORD_MS = 5_000;
+const LIFE_CYCLE_LINE = '{"accord":';
+
+export function openEnclave(options: OpenOptions): StartedNitroEnclave {
+  const { cli, vsock, started, measurements, isDebug, arrival, services } = options;
+  let state: EnclaveState = { phase: 'starting' };
+  let isTerminating = false;
+  const gone = new AbortController();
+  const serving = settled();
+  const lifeLineOpen = settled();
+  const lifeLineEnded = settled();
+  const lastWord = settled();
+
+  const serve = (): void => {
+    if (state.phase === 'starting') state = { phase: 'running' };
+    serving.resolve();
+  };
+  const ring = createConsoleRing((line) => {
+    const said = lifeCycle(line)?.accord;
+    if (said === 'serving') serve();
+    if (said === 'exited') lastWord.resolve();
+  });
+  const lifeLine = (connection: Duplex): void => {
+    lifeLineOpen.resolve();
+    ring.follow(connection);
+    connection.once('close', () => lifeLineEnded.resolve());
+    connection.once('end', () => (lifeLineEnded.resolve(), connection.destroy()));
+  };
+  const forget = arrival.adopt(started.cid, { ...services, [LIFE_LINE_PORT]: lifeLine });
+  const stopConsole = isDebug ? followConsole(cli, started.id, ring) : () => {};
+
+  const end = async (): Promise<End> => {
+    const isListed = async (): Promise<boolean> => (await cli.list()).some(({ id }) => id === started.id);
+    await untilGone({ isListed, lifeLineEnded: lifeLineEnded.promise, ...pausesOf(options) });
+    gone.abort();
+    forget();
+    stopConsole();
+    const ended = describeEnding(ring.lines(), isTerminating);
+    state = { phase: 'ended', ...ended };
+    return ended;
+  };
+  const ended = end();
+  void lastWord.promise
+    .then(() => Promise.race([ended, sleep(LAST_WORD_MS, undefined, { ref: false })]))
+    .then(() => (state.phase === 'ended' ? undefined : cli.terminate(started.id)))
+    .catch(() => {}); // it is asked for again, and told, when somebody terminates it
+
+  const dial = (port: number): Promise<Duplex> => dialUntil(vsock, started.cid, port, gone.signal);
+  const terminate = async (): Promise<void> => {
+    if (state.phase !== 'ended') {
+      isTerminating = true;
+      await cli.terminate(started.id).catch((error: unknown) => {
+        isTerminating = false;
+        throw error;
+      });
+      lifeLineEnded.resolve(); // look at once
+    }
+    await ended;
+  };
+  const enclave: RunningEnclave = {
+    describe: () => ({ id: started.id, host: 'nitro', measurements, state }),
+    connect: dial,
+    console: () => ring.lines(),
+    terminate,
+    ended,
+  };
+
+  return {
+    enclave,
+    async whenServing(ms, signal) {
+      const done = new AbortController();
+      const stop = signal === undefined ? done.signal : AbortSignal.any([done.signal, signal]);
+      void probe(vsock, started.cid, lifeLineOpen.promise, AbortSignal.any([stop, gone.signal])).then(
+        (answers) => answers && serve(),
+      );
+      const outcome = await Promise.race([
+        serving.promise.then(() => 'serving' as const),
+        ended,
+        sleep(ms, 'late' as const, { signal: stop }).catch(() => 'aborted' as const),
+      ]);
+      done.abort();
+      if (outcome === 'serving') return enclave;
+      if (typeof outcome === 'object') {
+        throw new Failure<NitroEnclaveCode>(
+          'environment',
+          'host/enclave-ended',
+          `the enclave ended before it served: ${outcome.reason}`,
+        );
+      }
+      const lines = ring.lines().slice(-3).join(' | ');
+      await enclave.terminate();
+      signal?.throwIfAborted();
+      throw new Failure<NitroEnclaveCode>(
+        'environment',
+        'host/not-serving',
+        `the enclave did not serve within ${ms / 1000} s; it printed: ${lines === '' ? 'nothing' : lines}`,
+        isDebug ? {} : { hint: 'start the orchestrator with --debug to see all that it prints, with test data alone' },
+      );
+    },
+  };
+}
+
+/** The console carries the life-cycle lines too; they come by the life line already. */
+function followConsole(cli: NitroCli, id: string, ring: ConsoleRing): () => void {
+  const followed = cli.console(id);
+  const NOT_THE_ENCLAVE = /^(?:Connecting to the console|Successfully connected to the console)/;
+  createConsoleRing((line) => {
+    const text = line.trimEnd();
+    if (!text.startsWith(LIFE_CYCLE_LINE) && !NOT_THE_ENCLAVE.test(text)) ring.add(text);
+  }).follow(followed.stdout);
+  return () => followed.stop();
+}
+
+/** True where no life line came and the session port answers all the same. */
+async function probe(vsock: HostVsock, cid: number, lifeLine: Promise<void>, stop: AbortSignal): Promise<boolean> {
+  try {
+    const wait = sleep(WITHOUT_LIFE_LINE_MS, true, { signal: stop });
+    if (!(await Promise.race([wait, lifeLine.then(() => false)]))) return false;
+    while (!stop.aborted) {
+      const connection = await dialOnce(vsock, cid, PORTS.sessions, stop);
+      if (connection !== undefined) {
+        connection.destroy();
+        return true;
+      }
+      await sleep(DIAL_ONCE_MS, undefined, { signal: stop });
+    }
+  } catch {
+    // no longer asked for
+  }
+  return false;
+}
+
+async function dialUntil(vsock: HostVsock, cid: number, port: number, gone: AbortSignal): Promise<Duplex> {
+  const deadline = performance.now() + DIAL_MS;
+  for (;;) {
+    if (gone.aborted) {
+      throw new Failure<NitroEnclaveCode>('environment', 'host/enclave-gone', 'the enclave has ended', {
+        hint: 'start it again with `accord run POLICY`',
+      });
+    }
+    const connection = await dialOnce(vsock, cid, port, gone);
+    if (connection !== undefined) return connection;
+    if (performance.now() > deadline) {
+      throw new Failure<NitroEnclaveCode>(
+        'environment',
+        'host/not-listening',
+        `nothing in the enclave listens on port ${port}`,
+        { hint: 'read what it printed with `accord console`' },
+      );
+    }
+    await sleep(RETRY_MS);
+  }
+}
+
+async function dialOnce(vsock: HostVsock, cid: number, port: number, stop: AbortSignal): Promise<Duplex | undefined> {
+  try {
+    const connection = await vsock.dial(cid, port, AbortSignal.any([stop, AbortSignal.timeout(DIAL_ONCE_MS)]));
+    connection.on('error', () => {}); // later ones are seen by whoever reads or writes
+    return connection;
+  } catch {
+    return undefined;
+  }
+}
+
+function pausesOf({ pauses }: OpenOptions): { readonly pauses?: Partial<Pauses> } {
+  return pauses === undefined ? {} : { pauses };
+}
+
+function settled(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((done) => (resolve = done));
+  return { promise, resolve };
+}
