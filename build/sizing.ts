@@ -2,8 +2,17 @@
  * How much memory and how many cores an enclave of this content needs, with each term said. An enclave has no disk: what
  * the ramdisks unpack to stays in memory for its whole life. On the local host nothing is set aside; the figures are what
  * the same content would take on Nitro, so that nobody is surprised there.
+ *
+ *     running   unpacked ramdisks + kernel + tmpfs + gate + for each function: processes, model, inputs in flight
+ *     booting   ramdisks as they were loaded + unpacked ramdisks + kernel; the first of these is given back before the
+ *               first process starts
+ *
+ * An enclave is given the larger of the two, and never less than its policy asks for.
  */
-import type { Policy } from '../policies/model.ts';
+import { Failure } from '../policies/failure.ts';
+import type { FunctionPolicy, Policy } from '../policies/model.ts';
+
+export type SizingCode = 'sizing/memory';
 
 export interface SizingTerm {
   readonly what: string;
@@ -15,57 +24,118 @@ export interface Sizing {
   /** What the ramdisks unpack to. */
   readonly unpackedBytes: number;
   readonly terms: readonly SizingTerm[];
-  /** Memory to allocate: the largest of the sum of the terms, the loader's rule, and what the policy asks for. */
+  /** Memory to allocate. */
   readonly memoryMiB: number;
+  /** The least that nitro-cli starts this image with, whatever the image needs: four times the size of the EIF. */
+  readonly nitroCliMiB: number;
   /** vCPUs to allocate: whole cores. */
   readonly cpus: number;
   /** What the reader should know, one sentence each. */
   readonly notes: readonly string[];
 }
 
+/** What is known beyond the policy and the size of the image. */
+export interface SizingFacts {
+  /** All ramdisks as they stand in the EIF. Default: as large as they unpack to. */
+  readonly ramdiskBytes?: number;
+  /** Size of each function's model, by the function's name, where it was contributed already. */
+  readonly modelBytes?: Readonly<Record<string, number>>;
+}
+
 const MiB = 1024 * 1024;
-/** A decoding and a computing process serve one call each; one more of each is warm. Resident sizes as measured with YOLOX-nano on Node 20 (`npm run bench`), rounded up. */
+
+/**
+ * Measured on Linux with Node 20 and YOLOX-nano (`npm run bench -- --only memory`): `Pss` of `/proc/PID/smaps_rollup` after
+ * 25 calls, rounded up generously, since pages of programs and libraries are counted among the unpacked ramdisks already.
+ * To be measured anew in the machine that they are for: there as MemTotal - MemAvailable of `/proc/meminfo` with one, two
+ * and four functions, whose differences are these terms.
+ */
 const GATE_MIB = 128;
-const JAIL_MIB = 272;
-const SYSTEM_MIB = 64;
+/** One process that serves a call, and one more that is warm for the next: of each of the two kinds. */
+const WARM = 2;
+const DECODING_MIB = 112;
+const COMPUTING_MIB = 160;
+/** The gate keeps a model for the processes that take a dead one's place; each computing process has it twice, as it came and as onnxruntime lays it out. */
+const MODEL_COPIES = 1 + 2 * WARM;
+/** Of a model that nobody has contributed yet. */
+const ASSUMED_MODEL_MIB = 8;
+/** An input is whole in the gate and in the decoding process. */
+const INPUT_COPIES = 2;
+/** Kernel text and data, page tables, slabs, and what the kernel keeps free. Linux 6.12 of `build/kernel`. */
+const KERNEL_MIB = 64;
+/** /tmp, /run and /dev/shm: no process of ours writes there; room for what libraries do. */
+const TMPFS_MIB = 16;
+/** `ENCLAVE_MEMORY_EIF_SIZE_RATIO` of nitro-cli, which ends with E26 below it. */
+const NITRO_CLI_RATIO = 4;
 
 export function sizeImage(
   policy: Pick<Policy, 'enclave' | 'functions'>,
   eifBytes: number,
   unpackedBytes: number,
+  { ramdiskBytes = unpackedBytes, modelBytes = {} }: SizingFacts = {},
 ): Sizing {
-  const functions = Object.keys(policy.functions).length;
+  const unpacked = inMiB(unpackedBytes);
   const terms: readonly SizingTerm[] = [
-    { what: 'unpacked ramdisks (Node, enclave, packages)', MiB: Math.ceil(unpackedBytes / MiB) },
-    { what: 'kernel, init and page tables', MiB: SYSTEM_MIB },
-    { what: 'the gate', MiB: GATE_MIB },
-    {
-      what: `two decoding and two computing processes for ${functionsInWords(functions)}`,
-      MiB: 2 * functions * JAIL_MIB,
-    },
+    { what: 'unpacked ramdisks (Node, enclave, packages)', MiB: unpacked },
+    { what: 'kernel, init and page tables', MiB: KERNEL_MIB },
+    { what: 'temporary files in memory (tmpfs)', MiB: TMPFS_MIB },
+    { what: 'the gate (Node)', MiB: GATE_MIB },
+    ...Object.entries(policy.functions).flatMap(([name, found]) =>
+      functionTerms(name, found, Object.hasOwn(modelBytes, name) ? modelBytes[name] : undefined),
+    ),
   ];
-  const needed = terms.reduce((sum, term) => sum + term.MiB, 0);
-  // nitro-cli refuses to start an enclave with less than four times its EIF.
-  const loader = Math.ceil((4 * eifBytes) / MiB);
-  const { memoryMiB, cpus } = policy.enclave;
+  const running = terms.reduce((sum, term) => sum + term.MiB, 0);
+  const booting = inMiB(ramdiskBytes) + unpacked + KERNEL_MIB;
+  const needed = Math.max(running, booting);
+  const nitroCliMiB = inMiB(NITRO_CLI_RATIO * eifBytes);
+  const { memoryMiB: asked, cpus } = policy.enclave;
+  const memoryMiB = Math.max(needed, asked);
   const notes: string[] = [];
-  if (memoryMiB < needed) {
-    notes.push(`the policy asks for ${memoryMiB} MiB, but the parts need ${needed} MiB: raise enclave.memoryMiB`);
+  if (asked < needed) {
+    notes.push(`the policy asks for ${asked} MiB, but the parts need ${needed} MiB: raise enclave.memoryMiB`);
   }
-  if (memoryMiB < loader) {
-    notes.push(`nitro-cli demands four times the size of the EIF, ${loader} MiB; the policy asks for ${memoryMiB} MiB`);
+  if (booting > running) {
+    notes.push(`while it boots, the ramdisks are in memory twice: ${booting} MiB, more than it needs later`);
+  }
+  if (memoryMiB < nitroCliMiB) {
+    notes.push(`nitro-cli starts no image with less than four times its size: on EC2 allocate ${nitroCliMiB} MiB`);
   }
   if (cpus % 2 === 1) notes.push(`Nitro gives whole cores of two threads: ${cpus} is rounded up to ${cpus + 1}`);
-  return {
-    eifBytes,
-    unpackedBytes,
-    terms,
-    memoryMiB: Math.max(needed, loader, memoryMiB),
-    cpus: 2 * Math.ceil(cpus / 2),
-    notes,
-  };
+  return { eifBytes, unpackedBytes, terms, memoryMiB, nitroCliMiB, cpus: 2 * Math.ceil(cpus / 2), notes };
 }
 
-function functionsInWords(count: number): string {
-  return count === 1 ? 'the function' : `each of ${count} functions`;
+function functionTerms(name: string, { calls, input }: FunctionPolicy, modelBytes?: number): readonly SizingTerm[] {
+  const callers = Object.values(calls).filter((quota) => quota > 0).length;
+  const model = modelBytes === undefined ? ASSUMED_MODEL_MIB : inMiB(modelBytes);
+  const which = modelBytes === undefined ? `a model of at most ${model} MiB` : `its model of ${model} MiB`;
+  return [
+    {
+      what: `${name}: two decoding and two computing processes`,
+      MiB: WARM * (DECODING_MIB + COMPUTING_MIB),
+    },
+    { what: `${name}: ${which}, in the gate and in the computing processes`, MiB: MODEL_COPIES * model },
+    { what: `${name}: an input of each party that may call`, MiB: inMiB(INPUT_COPIES * callers * input.maxBytes) },
+  ];
 }
+
+/**
+ * Refuses to start an enclave that the host has no room for: it would be stopped by the host's own want of memory, or never
+ * get through its boot. `advice` says how this host gets more. Throws `sizing/memory` of kind `environment`.
+ */
+export function checkHostMemory(
+  { memoryMiB, terms }: Pick<Sizing, 'memoryMiB' | 'terms'>,
+  freeMiB: number,
+  advice = 'stop what else runs here, or take a larger machine',
+): void {
+  if (freeMiB >= memoryMiB) return;
+  const largest = [...terms].sort((a, b) => b.MiB - a.MiB).slice(0, 3);
+  const most = largest.map(({ what, MiB: size }) => `${what} ${size} MiB`).join('; ');
+  throw new Failure<SizingCode>(
+    'environment',
+    'sizing/memory',
+    `the enclave needs ${memoryMiB} MiB of memory, and this host has ${Math.floor(freeMiB)} MiB free`,
+    { where: `most of it: ${most}`, hint: advice },
+  );
+}
+
+const inMiB = (bytes: number): number => Math.ceil(bytes / MiB);
