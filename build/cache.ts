@@ -2,7 +2,7 @@
  * The base ramdisk, kept between builds outside of the checkout:
  *
  *     CACHE/base/KEY/base.cpio     the archive
- *     CACHE/base/KEY/base.json     its length, its CRC-32 and the PCR2 of an image that has it alone
+ *     CACHE/base/KEY/base.json     its length, that of the contents, its CRC-32 and the PCR2 of an image that has it alone
  *
  * KEY is a digest of all inputs. What is found is read whole and measured before it is used: that proves it sound, and
  * gives the hash states that every later policy resumes from. A new entry is made beside the others and renamed into
@@ -25,6 +25,8 @@ import type { Measurement } from './measure/pcr.ts';
 /** What the bytes of the base are known to be. */
 interface BaseRecord {
   readonly bytes: number;
+  /** Of the contents alone. */
+  readonly unpacked: number;
   readonly crc32: number;
   readonly PCR2: string;
 }
@@ -33,9 +35,19 @@ export interface OpenBase {
   /** Readable until `close`, even if another process removes the entry. */
   readonly source: ByteSource;
   readonly crc32: number;
+  /** What it unpacks to, in bytes. */
+  readonly unpacked: number;
   /** All that comes before the base, and the base: fork it for each last ramdisk. */
   readonly measurement: Measurement;
   close(): Promise<void>;
+}
+
+/** What a base is made from, if it is not there yet. */
+export interface BaseSource {
+  /** Names the entry: 64 hex digits over all inputs. */
+  readonly key: string;
+  /** Hands the plan over for as long as `use` works with the files that it names. */
+  withPlan<Result>(use: (plan: CpioPlan) => Promise<Result>): Promise<Result>;
 }
 
 export interface CacheOptions {
@@ -61,21 +73,23 @@ export function defaultCacheDir(env: Readonly<Record<string, string | undefined>
   return join(xdg?.startsWith('/') === true ? xdg : join(homedir(), '.cache'), 'accord');
 }
 
-/** The archive of `plan`, from the cache if it is there and sound, else made now. */
-export async function openBase(plan: CpioPlan, key: string, options: CacheOptions): Promise<OpenBase> {
-  if (options.cacheDir === undefined) return makeElsewhere(plan, options);
+/** The archive of `source`, from the cache if it is there and sound, else made now. */
+export async function openBase(source: BaseSource, options: CacheOptions): Promise<OpenBase> {
+  const makeApart = (): Promise<OpenBase> => source.withPlan((plan) => makeElsewhere(plan, options));
+  if (options.cacheDir === undefined) return makeApart();
+  const { key } = source;
   const home = join(options.cacheDir, 'base');
   const entry = join(home, key);
-  const kept = await openEntry(entry, plan.bytes, options);
+  const kept = await openEntry(entry, options);
   if (kept !== undefined) return kept;
   try {
     await makeFolder(home, 0o700);
   } catch (error) {
-    if (['EACCES', 'EROFS', 'EPERM'].includes(errorCode(error) ?? '')) return makeElsewhere(plan, options);
+    if (['EACCES', 'EROFS', 'EPERM'].includes(errorCode(error) ?? '')) return makeApart();
     throw diskFailure(error, home, 'making the cache');
   }
   const temporary = join(home, `.${process.pid}-${randomBytes(6).toString('hex')}`);
-  const made = await make(plan, temporary, options);
+  const made = await source.withPlan((plan) => make(plan, temporary, options));
   await rename(temporary, entry).catch(async () => {
     // Another process was first with the same bytes; ours stay readable through the open descriptor.
     await rm(temporary, { recursive: true, force: true });
@@ -114,7 +128,7 @@ async function make(plan: CpioPlan, folder: string, options: CacheOptions): Prom
       done += piece.length;
       options.onProgress?.('make', done, plan.bytes);
     }
-    const record: BaseRecord = { bytes: done, crc32: crc, PCR2: fingerprint(measurement) };
+    const record: BaseRecord = { bytes: done, unpacked: plan.unpacked, crc32: crc, PCR2: fingerprint(measurement) };
     await writeFile(join(folder, RECORD), `${JSON.stringify(record)}\n`, { mode: 0o600 });
     return opened(handle, file, record, measurement);
   } catch (error) {
@@ -134,6 +148,7 @@ function opened(handle: FileHandle, file: string, record: BaseRecord, measuremen
   return {
     source: handleSource(handle, file, record.bytes),
     crc32: record.crc32,
+    unpacked: record.unpacked,
     measurement,
     close: () => handle.close(),
   };
@@ -145,7 +160,7 @@ function fingerprint(measurement: Measurement): string {
 }
 
 /** Undefined where there is no entry, or one that is not what its record says: such a one is removed. */
-async function openEntry(entry: string, bytes: number, options: CacheOptions): Promise<OpenBase | undefined> {
+async function openEntry(entry: string, options: CacheOptions): Promise<OpenBase | undefined> {
   const record = parseRecord(await readFile(join(entry, RECORD), 'utf8').catch(() => ''));
   const file = join(entry, ARCHIVE);
   const handle = await open(file, 'r').catch(() => undefined);
@@ -155,7 +170,9 @@ async function openEntry(entry: string, bytes: number, options: CacheOptions): P
   }
   try {
     const measurement = options.measure();
-    if (record?.bytes === bytes && (await isSound(handleSource(handle, file, bytes), record, measurement, options))) {
+    const isWhole =
+      record !== undefined && (await isSound(handleSource(handle, file, record.bytes), record, measurement, options));
+    if (isWhole) {
       const now = new Date();
       await utimes(entry, now, now).catch(() => {}); // used just now: see `prune`
       return opened(handle, file, record, measurement);
@@ -170,9 +187,10 @@ async function openEntry(entry: string, bytes: number, options: CacheOptions): P
 }
 
 function parseRecord(text: string): BaseRecord | undefined {
-  const [, bytes, crc, PCR2] = /^\{"bytes":(\d+),"crc32":(\d+),"PCR2":"([0-9a-f]{96})"\}\n$/.exec(text) ?? [];
-  if (bytes === undefined || crc === undefined || PCR2 === undefined) return undefined;
-  return { bytes: Number(bytes), crc32: Number(crc), PCR2 };
+  const form = /^\{"bytes":(\d+),"unpacked":(\d+),"crc32":(\d+),"PCR2":"([0-9a-f]{96})"\}\n$/;
+  const [, bytes, unpacked, crc, PCR2] = form.exec(text) ?? [];
+  if (bytes === undefined || unpacked === undefined || crc === undefined || PCR2 === undefined) return undefined;
+  return { bytes: Number(bytes), unpacked: Number(unpacked), crc32: Number(crc), PCR2 };
 }
 
 async function isSound(

@@ -1,6 +1,7 @@
 /** The local target's builder, as collaborations use it: one base, hashed once and kept open, for all policies. */
+import type { BuildProgress } from '../build/image-builder.ts';
 import { createLocalBuilder } from '../build/pipeline.ts';
-import type { BuildProgress, LocalBuilder } from '../build/pipeline.ts';
+import type { LocalBuilder } from '../build/pipeline.ts';
 import type { ImageBuilder } from './collaborations.ts';
 
 /** The base is opened when the first image is asked for. Builds come one at a time. */

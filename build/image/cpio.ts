@@ -42,7 +42,14 @@ export type CpioCode =
   | 'cpio/padding' // bytes that nobody would see
   | 'cpio/changed'; // a file changed while it was archived
 
-export type Content = Uint8Array | { readonly file: string; readonly bytes: number };
+export type Content = Uint8Array | FileRange;
+
+/** A whole file, or from `offset` on `bytes` of one that holds more. */
+export interface FileRange {
+  readonly file: string;
+  readonly bytes: number;
+  readonly offset?: number;
+}
 
 /** Paths are relative to the archive's root, without `./`. Modes are permission bits alone. */
 export type CpioEntry =
@@ -82,6 +89,8 @@ interface ArchiveRecord {
 /** The archive's length is known before any file is read. */
 export interface CpioPlan {
   readonly bytes: number;
+  /** Of the files' contents alone, each counted once. */
+  readonly unpacked: number;
   readonly records: readonly ArchiveRecord[];
 }
 
@@ -114,7 +123,8 @@ export function planCpio(entries: readonly CpioEntry[]): CpioPlan {
     content: undefined,
   });
   const bytes = records.reduce((sum, { header, content }) => sum + header.length + padded(lengthOf(content), 4), 0);
-  return { bytes: padded(bytes, ARCHIVE_BLOCK), records };
+  const unpacked = sorted.reduce((sum, entry) => sum + (entry.kind === 'file' ? lengthOf(entry.content) : 0), 0);
+  return { bytes: padded(bytes, ARCHIVE_BLOCK), unpacked, records };
 }
 
 function checkEntry(
@@ -167,7 +177,7 @@ export async function* writeCpio(plan: CpioPlan): AsyncGenerator<Uint8Array> {
     yield header;
     const bytes = lengthOf(content);
     if (content instanceof Uint8Array) yield content;
-    else if (content !== undefined) yield* readWhole(content.file, content.bytes);
+    else if (content !== undefined) yield* readRange(content);
     yield new Uint8Array(padded(bytes, 4) - bytes);
     written += header.length + padded(bytes, 4);
   }
@@ -189,16 +199,17 @@ export function encodeCpio(entries: readonly (CpioEntry & { readonly content?: U
 }
 
 /** Exactly the bytes that were planned: a file that grew or shrank meanwhile would shift all that follows. */
-async function* readWhole(file: string, bytes: number): AsyncGenerator<Uint8Array> {
+async function* readRange({ file, bytes, offset }: FileRange): AsyncGenerator<Uint8Array> {
   const handle = await open(file, 'r').catch((error: unknown) => {
     throw diskFailure(error, file, 'reading a file of the image');
   });
   try {
     const { size } = await handle.stat();
     const buffer = new Uint8Array(Math.min(bytes, PIECE_BYTES));
-    let done = size === bytes ? 0 : bytes + 1;
+    const start = offset ?? 0;
+    let done = offset !== undefined || size === bytes ? 0 : bytes + 1;
     while (done < bytes) {
-      const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, bytes - done), done);
+      const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, bytes - done), start + done);
       if (bytesRead === 0) break;
       yield buffer.subarray(0, bytesRead);
       done += bytesRead;

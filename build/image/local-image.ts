@@ -1,11 +1,9 @@
 /**
- * The sections of a local image. It has the form of every image, so that everything which measures, signs, compares and
- * unpacks images is the same for it; where a real one has a kernel and an init, it says in plain text that it has none.
+ * What is particular to a local image. It has the form of every image, so that everything which measures, signs, compares
+ * and unpacks images is the same for it; where a real one has a kernel and an init, it says in plain text that it has none.
  */
-import type { SectionInput } from '../eif/write.ts';
-import { createMeasurement } from '../measure/pcr.ts';
-import type { Measurement } from '../measure/pcr.ts';
 import { PATHS, collaborationRamdisk, textRamdisk } from './ramdisk.ts';
+import type { Boot } from './sections.ts';
 
 const text = (lines: readonly string[]): Uint8Array => new TextEncoder().encode(`${lines.join('\n')}\n`);
 
@@ -27,42 +25,12 @@ const INIT = textRamdisk(
   ].join('\n'),
 );
 
-/** Everything before the base, in the order of the file. The metadata is not measured. */
-const BOOT = [
-  { kind: 'kernel', content: KERNEL },
-  { kind: 'cmdline', content: COMMAND_LINE },
-  { kind: 'metadata', content: new Uint8Array() },
-  { kind: 'ramdisk', content: INIT },
-] as const satisfies readonly SectionInput[];
-
-/** Indexes of the sections that follow. */
-export const BASE_SECTION: number = BOOT.length;
-export const LAST_SECTION: number = BOOT.length + 1;
+export const LOCAL_BOOT: Boot = { kernel: KERNEL, commandLine: COMMAND_LINE, init: INIT };
 
 /** What the local host starts, seen from the folder it unpacked to. */
 export const LOCAL_COMMAND: readonly string[] = [PATHS.node, '--disallow-code-generation-from-strings', PATHS.gate];
 
-/** A measurement that has seen all that stands before the base. */
-export function measureBoot(): Measurement {
-  const measurement = createMeasurement();
-  for (const [index, { kind, content }] of BOOT.entries()) measurement.update(kind, index, content);
-  return measurement;
-}
-
 /** The last ramdisk of a local image. */
 export function localCollaboration(policy: string): Uint8Array {
   return collaborationRamdisk({ policy, transport: 'local', command: LOCAL_COMMAND });
-}
-
-/** The sections of one image, in the order of the file. */
-export function localSections(
-  metadata: Uint8Array,
-  base: SectionInput['content'],
-  collaboration: Uint8Array,
-): readonly SectionInput[] {
-  return [
-    ...BOOT.map((section) => (section.kind === 'metadata' ? { ...section, content: metadata } : section)),
-    { kind: 'ramdisk', content: base },
-    { kind: 'ramdisk', content: collaboration },
-  ];
 }

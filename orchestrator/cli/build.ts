@@ -1,7 +1,8 @@
 import { relative, resolve } from 'node:path';
 import { defaultCacheDir } from '../../build/cache.ts';
 import { buildLocalImage } from '../../build/pipeline.ts';
-import type { BuildResult } from '../../build/pipeline.ts';
+import type { BaseInputs } from '../../build/base.ts';
+import type { BuildResult } from '../../build/image-builder.ts';
 import type { Sizing } from '../../build/sizing.ts';
 import { weakenings } from '../../policies/weakenings.ts';
 import { Failure } from '../../policies/failure.ts';
@@ -48,7 +49,7 @@ export const verb: Verb = {
     const weak = weakenings(policy, { now: new Date() });
     if (values.json !== true && weak.length > 0) io.err(renderWeakenings(weak));
     const progress = byteProgress(io);
-    let built: BuildResult;
+    let built: BuildResult<BaseInputs>;
     try {
       built = await buildLocalImage({
         policy,
@@ -79,7 +80,7 @@ function checkTarget(target: string | undefined): void {
   });
 }
 
-function render({ measurements, policyDigest, sizing }: BuildResult, image: string, file: string): string {
+function render({ measurements, policyDigest, sizing }: BuildResult<BaseInputs>, image: string, file: string): string {
   const { hostLibraries } = measurements.inputs;
   return [
     `${image}: ${(measurements.eif.bytes / 1_000_000).toFixed(1)} MB, for the local host\n\n`,

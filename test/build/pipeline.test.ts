@@ -9,8 +9,9 @@ import type { BaseOptions } from '../../build/base.ts';
 import { readEif } from './eif/read-eif.ts';
 import type { Eif } from './eif/read-eif.ts';
 import { measureEif } from '../../build/measure/pcr.ts';
-import { IMAGE_FILE, buildLocalImage, createLocalBuilder } from '../../build/pipeline.ts';
-import type { BuildResult } from '../../build/pipeline.ts';
+import { IMAGE_FILE } from '../../build/image-builder.ts';
+import type { BuildResult } from '../../build/image-builder.ts';
+import { buildLocalImage, createLocalBuilder } from '../../build/pipeline.ts';
 import { policyWith, smallBase } from './fixture.ts';
 
 const run = promisify(execFile);
