@@ -1,0 +1,88 @@
+/**
+ * The entries of a tar archive as it streams by: tar-stream's reader, with a bound on what an archive can make it hold in
+ * memory, and with the reason why it broke off told once.
+ */
+import { pipeline } from 'node:stream/promises';
+import { extract } from 'tar-stream';
+import { Failure } from '../../policies/failure.ts';
+
+export interface TarEntry {
+  readonly name: string;
+  readonly type: string | undefined;
+  readonly mode: number;
+  readonly bytes: number;
+  /** '' where there is none. */
+  readonly linkName: string;
+  /** Names of the extended header's records. */
+  readonly attributes: readonly string[];
+  /** Once, or not at all: what is not read is skipped. A piece is the caller's until it asks for the next. */
+  content(): AsyncGenerator<Uint8Array>;
+}
+
+/** Long names and extended headers are held whole, and the zeros at the end are waited out: no more than this of either. */
+const MAX_HELD_BYTES = 1024 * 1024;
+const CHUNK_BYTES = 64 * 1024;
+
+/** What `archive` says wrongly is told by `damaged`; its own errors pass through. */
+export async function* tarEntries(
+  archive: AsyncIterable<Uint8Array>,
+  damaged: (why: string) => Failure,
+): AsyncGenerator<TarEntry> {
+  const reader = extract();
+  let held = 0;
+  const bounded = async function* (pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const piece of pieces) {
+      for (let at = 0; at < piece.length; at += CHUNK_BYTES) {
+        if (held > MAX_HELD_BYTES)
+          throw damaged(`a header, or what follows its end, is more than ${MAX_HELD_BYTES} bytes`);
+        const part = piece.subarray(at, at + CHUNK_BYTES);
+        held += part.length;
+        yield part;
+      }
+    }
+  };
+  const fed: Promise<unknown> = pipeline(archive, bounded, reader).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  try {
+    for await (const entry of reader) {
+      held = 0;
+      const { name, type, mode = 0, size = 0, linkname } = entry.header;
+      yield {
+        name,
+        type: type ?? undefined,
+        mode,
+        bytes: size,
+        linkName: linkname ?? '',
+        attributes: paxNames(entry.header),
+        async *content() {
+          for await (const piece of entry) {
+            held = 0;
+            yield piece;
+          }
+        },
+      };
+      held = 0;
+      entry.resume(); // what nobody asked for
+    }
+  } catch (error) {
+    // The reader knows that its source broke off; the source knows why.
+    const why = (await fed) ?? error;
+    if (why instanceof Failure) throw why;
+    if (isOfTheSystem(why)) throw why;
+    throw damaged(why instanceof Error ? why.message : String(why));
+  }
+  const why = await fed;
+  if (why !== undefined) throw why;
+}
+
+/** Not part of the typed interface: the records of a pax header, where the entry has one. */
+function paxNames(header: object): readonly string[] {
+  const pax: unknown = 'pax' in header ? header.pax : undefined;
+  return typeof pax === 'object' && pax !== null ? Object.keys(pax) : [];
+}
+
+function isOfTheSystem(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error;
+}
