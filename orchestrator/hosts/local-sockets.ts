@@ -14,10 +14,10 @@ const DIAL_MS = 5_000;
 const RETRY_MS = 20;
 const RETRY: ReadonlySet<unknown> = new Set(['ENOENT', 'ECONNREFUSED', 'EAGAIN']);
 
-/** Listens on every port before the enclave starts. `close` ends every connection too. */
+/** Listens on every port before the enclave starts; `pathOf` names a port's socket. `close` ends every connection too. */
 export async function serveHostPorts(
-  sockets: SocketFolder,
   services: HostServices,
+  pathOf: (port: string) => string,
 ): Promise<{ close(): Promise<void> }> {
   const open = new Set<Socket>();
   const servers: Server[] = [];
@@ -32,7 +32,7 @@ export async function serveHostPorts(
         socket.once('close', () => open.delete(socket));
         handler(socket);
       });
-      await listen(server, sockets.path(`host-${port}.sock`));
+      await listen(server, pathOf(port));
       servers.push(server);
     }
   } catch (error) {

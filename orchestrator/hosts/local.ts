@@ -27,14 +27,14 @@ import { createConsoleRing, lifeCycle } from './console-ring.ts';
 import type { ConsoleRing } from './console-ring.ts';
 import { dialGuest, serveHostPorts } from './local-sockets.ts';
 import type { EnclaveHost, EnclaveState, HostServices, LaunchSpec, Measurements, RunningEnclave } from './host.ts';
+import { killWithThisProcess } from './living.ts';
 import { killProcessesOf, sendSignal } from './processes.ts';
 import { makeLaunchFolder, sweepRunFolder } from './run-folder.ts';
+import { whenServing } from './serving.ts';
+import type { Started } from './serving.ts';
 import { openSocketFolder } from './socket-folder.ts';
 
-export type LocalHostCode =
-  | 'host/start-failed' // the unpacked program could not be started
-  | 'host/not-serving' // it started, but did not serve in time
-  | 'host/enclave-ended'; // it ended before it served
+export type LocalHostCode = 'host/start-failed'; // the unpacked program could not be started
 
 export interface LocalHostOptions {
   /** Where launch folders are made; must not lie below a `node_modules`. */
@@ -71,12 +71,6 @@ export function createLocalHost(options: LocalHostOptions): EnclaveHost {
   };
 }
 
-interface Started {
-  readonly enclave: RunningEnclave;
-  /** Resolves when the enclave says that it serves. */
-  readonly serving: Promise<void>;
-}
-
 async function start(
   options: LocalHostOptions,
   spec: LaunchSpec,
@@ -107,7 +101,7 @@ async function start(
       issuer: options.issuer,
     });
     undo.push(() => nsm.close());
-    const served = await serveHostPorts(sockets, services);
+    const served = await serveHostPorts(services, (port) => sockets.path(`host-${port}.sock`));
     undo.push(() => served.close());
 
     const child = await spawnUnpacked(root, cmd, env);
@@ -221,30 +215,6 @@ function watch({ child, id, folder, measurements, undoAll, dial }: WatchOptions)
   };
 }
 
-async function whenServing({ enclave, serving }: Started, ms: number, signal: AbortSignal | undefined): Promise<void> {
-  const settled = new AbortController();
-  const stop = signal === undefined ? settled.signal : AbortSignal.any([settled.signal, signal]);
-  const outcome = await Promise.race([
-    serving.then(() => 'serving' as const),
-    enclave.ended,
-    sleep(ms, 'late' as const, { signal: stop }).catch(() => 'aborted' as const),
-  ]);
-  settled.abort();
-  if (outcome === 'serving') return;
-  if (typeof outcome === 'object') {
-    const message = `the enclave ended before it served: ${outcome.reason}`;
-    throw new Failure<LocalHostCode>('environment', 'host/enclave-ended', message);
-  }
-  const lines = enclave.console().slice(-3).join(' | ');
-  await enclave.terminate();
-  signal?.throwIfAborted();
-  throw new Failure<LocalHostCode>(
-    'environment',
-    'host/not-serving',
-    `the enclave did not serve within ${ms / 1000} s; it printed: ${lines === '' ? 'nothing' : lines}`,
-  );
-}
-
 function describeEnd(
   exitCode: number | null,
   signal: NodeJS.Signals | null,
@@ -262,22 +232,6 @@ function describeEnd(
   if (signal === 'SIGKILL') return `killed by SIGKILL (by hand, or by the kernel for want of memory)${said}`;
   if (signal !== null) return `killed by ${signal}${said}`;
   return `exited with code ${exitCode}${said}`;
-}
-
-const living = new Set<Child>();
-
-/** However this process ends, as long as it still runs its exit handlers, its enclaves end first. */
-function killWithThisProcess(child: Child): () => void {
-  if (living.size === 0) process.on('exit', killLiving);
-  living.add(child);
-  return () => {
-    living.delete(child);
-    if (living.size === 0) process.off('exit', killLiving);
-  };
-}
-
-function killLiving(): void {
-  for (const { pid } of living) if (pid !== undefined) sendSignal(-pid, 'SIGKILL');
 }
 
 /** PCR0 to 2 from the image; PCR3 and 4 as Nitro derives them; the others as they are at reset. */

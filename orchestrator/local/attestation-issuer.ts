@@ -39,8 +39,9 @@ export interface AttestationIssuer {
   /** A signed document (untagged COSE_Sign1). */
   sign(claims: Claims): Promise<Uint8Array>;
   /** Writes `leaf.key` (PEM, mode 0600), `leaf.der` and `ca-0.der` (root) to `ca-3.der`, from which another program can
-   *  sign for three hours as this enclave's NSM. */
-  writeKeyFolder(folder: string, moduleId: string): Promise<void>;
+   *  sign as this enclave's NSM. Resolves with the time (milliseconds since 1970) from which on it should have another
+   *  folder, so that its documents stay verifiable for as long as those of `sign`. */
+  writeKeyFolder(folder: string, moduleId: string): Promise<number>;
 }
 
 export interface IssuerOptions {
@@ -101,6 +102,7 @@ export async function createAttestationIssuer(folder: string, options: IssuerOpt
       for (const [index, { certificate }] of authorities.entries()) {
         await writeFile(join(target, `ca-${index}.der`), certificate);
       }
+      return leaf.notAfter - LEAF_MARGIN_MS;
     },
   };
 }
