@@ -25,13 +25,14 @@ import type { NitroCli } from './nitro/cli.ts';
 import { createNitroCommand } from './nitro/command.ts';
 import type { NitroCommand } from './nitro/command.ts';
 import { LIFE_LINE_PORT, openEnclave } from './nitro/enclave.ts';
-import type { StartedNitroEnclave } from './nitro/enclave.ts';
 import { demandEnclaveMachine, MACHINE_PATHS } from './nitro/machine.ts';
 import type { MachinePaths } from './nitro/machine.ts';
 import type { ListedEnclave, StartedEnclave } from './nitro/output.ts';
 import { createPorts } from './nitro/ports.ts';
 import type { HostVsock, Ports } from './nitro/ports.ts';
 import type { Pauses } from './nitro/watch.ts';
+import { whenServing } from './serving.ts';
+import type { Started } from './serving.ts';
 
 export type NitroHostCode =
   | 'host/measurement-mismatch' // nitro-cli measured another image than we did
@@ -85,7 +86,8 @@ export async function createNitroHost(options: NitroHostOptions): Promise<NitroH
         signal?.throwIfAborted();
         return startOne({ options, machine, cli, vsock, ports }, spec, services);
       });
-      return started.whenServing(options.startMs ?? START_MS, signal);
+      await whenServing(started, options.startMs ?? START_MS, signal);
+      return started.enclave;
     },
   };
 }
@@ -98,7 +100,7 @@ interface Parts {
   readonly ports: Ports;
 }
 
-async function startOne(parts: Parts, spec: LaunchSpec, services: HostServices): Promise<StartedNitroEnclave> {
+async function startOne(parts: Parts, spec: LaunchSpec, services: HostServices): Promise<Started> {
   const { cli, ports, options, machine } = parts;
   const { PCR0, PCR1, PCR2 } = await measureEif(spec.eifPath);
   const measurements: Measurements = { PCR0, PCR1, PCR2 };

@@ -6,6 +6,7 @@ import { Failure } from '../../../policies/failure.ts';
 import { createConsoleRing, lifeCycle } from '../console-ring.ts';
 import type { ConsoleRing } from '../console-ring.ts';
 import type { EnclaveState, HostServices, Measurements, RunningEnclave } from '../host.ts';
+import type { Started } from '../serving.ts';
 import type { NitroCli } from './cli.ts';
 import { describeEnding } from './ending.ts';
 import type { StartedEnclave } from './output.ts';
@@ -15,18 +16,10 @@ import type { Pauses } from './watch.ts';
 
 export type NitroEnclaveCode =
   | 'host/enclave-gone' // it has ended
-  | 'host/enclave-ended' // it ended before it served
-  | 'host/not-serving' // it runs and did not serve in time
   | 'host/not-listening'; // nothing inside listens on that port
 
 /** Host side: the init's and the program's life-cycle lines, as text. */
 export const LIFE_LINE_PORT = 8003;
-
-export interface StartedNitroEnclave {
-  readonly enclave: RunningEnclave;
-  /** The enclave, once it serves; ends it where it does not in time, or is no longer wanted. */
-  whenServing(ms: number, signal: AbortSignal | undefined): Promise<RunningEnclave>;
-}
 
 export interface OpenOptions {
   readonly cli: NitroCli;
@@ -49,9 +42,12 @@ const RETRY_MS = 50;
 const WITHOUT_LIFE_LINE_MS = 5_000;
 /** From the enclave's own last word to its end; then it is ended by hand. */
 const LAST_WORD_MS = 5_000;
+/** What an enclave said last may still be on its way when nitro-cli lists it no more. */
+const LAST_LINES_MS = 500;
 const LIFE_CYCLE_LINE = '{"accord":';
 
-export function openEnclave(options: OpenOptions): StartedNitroEnclave {
+/** `serving` resolves when the enclave says so or, where it has no life line, when its session port answers. */
+export function openEnclave(options: OpenOptions): Started {
   const { cli, vsock, started, measurements, isDebug, arrival, services } = options;
   let state: EnclaveState = { phase: 'starting' };
   let isTerminating = false;
@@ -70,19 +66,22 @@ export function openEnclave(options: OpenOptions): StartedNitroEnclave {
     if (said === 'serving') serve();
     if (said === 'exited') lastWord.resolve();
   });
+  let hasLifeLine = false;
   const lifeLine = (connection: Duplex): void => {
+    hasLifeLine = true;
     lifeLineOpen.resolve();
     ring.follow(connection);
     connection.once('close', () => lifeLineEnded.resolve());
     connection.once('end', () => (lifeLineEnded.resolve(), connection.destroy()));
   };
   const forget = arrival.adopt(started.cid, { ...services, [LIFE_LINE_PORT]: lifeLine });
-  const stopConsole = isDebug ? followConsole(cli, started.id, ring) : () => {};
+  const stopConsole = isDebug ? followConsole(cli, started.id, ring, () => hasLifeLine) : () => {};
 
   const end = async (): Promise<End> => {
     const isListed = async (): Promise<boolean> => (await cli.list()).some(({ id }) => id === started.id);
     await untilGone({ isListed, lifeLineEnded: lifeLineEnded.promise, ...pausesOf(options) });
     gone.abort();
+    if (hasLifeLine) await Promise.race([lifeLineEnded.promise, sleep(LAST_LINES_MS)]);
     forget();
     stopConsole();
     const ended = describeEnding(ring.lines(), isTerminating);
@@ -115,48 +114,18 @@ export function openEnclave(options: OpenOptions): StartedNitroEnclave {
     ended,
   };
 
-  return {
-    enclave,
-    async whenServing(ms, signal) {
-      const done = new AbortController();
-      const stop = signal === undefined ? done.signal : AbortSignal.any([done.signal, signal]);
-      void probe(vsock, started.cid, lifeLineOpen.promise, AbortSignal.any([stop, gone.signal])).then(
-        (answers) => answers && serve(),
-      );
-      const outcome = await Promise.race([
-        serving.promise.then(() => 'serving' as const),
-        ended,
-        sleep(ms, 'late' as const, { signal: stop }).catch(() => 'aborted' as const),
-      ]);
-      done.abort();
-      if (outcome === 'serving') return enclave;
-      if (typeof outcome === 'object') {
-        throw new Failure<NitroEnclaveCode>(
-          'environment',
-          'host/enclave-ended',
-          `the enclave ended before it served: ${outcome.reason}`,
-        );
-      }
-      const lines = ring.lines().slice(-3).join(' | ');
-      await enclave.terminate();
-      signal?.throwIfAborted();
-      throw new Failure<NitroEnclaveCode>(
-        'environment',
-        'host/not-serving',
-        `the enclave did not serve within ${ms / 1000} s; it printed: ${lines === '' ? 'nothing' : lines}`,
-        isDebug ? {} : { hint: 'start the orchestrator with --debug to see all that it prints, with test data alone' },
-      );
-    },
-  };
+  void probe(vsock, started.cid, lifeLineOpen.promise, gone.signal).then((answers) => answers && serve());
+  return { enclave, serving: serving.promise };
 }
 
-/** The console carries the life-cycle lines too; they come by the life line already. */
-function followConsole(cli: NitroCli, id: string, ring: ConsoleRing): () => void {
+/** The console carries the life-cycle lines too: they are kept once. */
+function followConsole(cli: NitroCli, id: string, ring: ConsoleRing, hasLifeLine: () => boolean): () => void {
   const followed = cli.console(id);
   const NOT_THE_ENCLAVE = /^(?:Connecting to the console|Successfully connected to the console)/;
   createConsoleRing((line) => {
     const text = line.trimEnd();
-    if (!text.startsWith(LIFE_CYCLE_LINE) && !NOT_THE_ENCLAVE.test(text)) ring.add(text);
+    const isKept = hasLifeLine() && text.startsWith(LIFE_CYCLE_LINE);
+    if (!isKept && !NOT_THE_ENCLAVE.test(text)) ring.add(text);
   }).follow(followed.stdout);
   return () => followed.stop();
 }
@@ -164,7 +133,7 @@ function followConsole(cli: NitroCli, id: string, ring: ConsoleRing): () => void
 /** True where no life line came and the session port answers all the same. */
 async function probe(vsock: HostVsock, cid: number, lifeLine: Promise<void>, stop: AbortSignal): Promise<boolean> {
   try {
-    const wait = sleep(WITHOUT_LIFE_LINE_MS, true, { signal: stop });
+    const wait = sleep(WITHOUT_LIFE_LINE_MS, true, { signal: stop, ref: false });
     if (!(await Promise.race([wait, lifeLine.then(() => false)]))) return false;
     while (!stop.aborted) {
       const connection = await dialOnce(vsock, cid, PORTS.sessions, stop);
@@ -175,7 +144,7 @@ async function probe(vsock: HostVsock, cid: number, lifeLine: Promise<void>, sto
       await sleep(DIAL_ONCE_MS, undefined, { signal: stop });
     }
   } catch {
-    // no longer asked for
+    // it is gone
   }
   return false;
 }
