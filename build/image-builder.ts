@@ -1,6 +1,6 @@
 /** What makes images of policies: the same for every target, so that whoever asks for an image need not know which it is. */
 import type { Pcrs } from './measure/pcr.ts';
-import type { Policy, PolicyDigest } from '../policies/model.ts';
+import type { CanonicalPolicy, Policy, PolicyDigest } from '../policies/model.ts';
 import type { SignatureSection } from './eif/sign.ts';
 import type { Sizing } from './sizing.ts';
 
@@ -53,11 +53,14 @@ export interface BuildOptions {
   readonly sign?: (pcr0: string) => SignatureSection;
 }
 
+/** As its authors wrote it, or as an image carries it: both give the same image. */
+export type AnyPolicy = Policy | CanonicalPolicy;
+
 export interface ImageBuilder<Inputs = object> {
   /** The PCRs that an image of `policy` has, in milliseconds once the base is known. */
-  measure(policy: Policy): Promise<Pcrs>;
+  measure(policy: AnyPolicy): Promise<Pcrs>;
   /** Writes the image, its measurements and its build argument to `outDir`. */
-  build(policy: Policy, outDir: string, options?: BuildOptions): Promise<BuildResult<Inputs>>;
+  build(policy: AnyPolicy, outDir: string, options?: BuildOptions): Promise<BuildResult<Inputs>>;
   readonly inputs: Inputs;
   /** Every module of the bundles: our own without suffix, those of packages as `npm:…`. */
   readonly modules: readonly string[];

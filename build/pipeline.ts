@@ -5,11 +5,10 @@
  * A builder does what no policy changes once. After that a policy costs the hashing of a few kilobytes to measure, and
  * one copy of the base to build.
  */
-import type { Policy } from '../policies/model.ts';
 import { localBase } from './base.ts';
 import type { BaseInputs, BaseOptions } from './base.ts';
 import { defaultCacheDir, openBase } from './cache.ts';
-import type { BuildOptions, BuildResult, ImageBuilder, OnProgress } from './image-builder.ts';
+import type { AnyPolicy, BuildOptions, BuildResult, ImageBuilder, OnProgress } from './image-builder.ts';
 import { planCpio } from './image/cpio.ts';
 import { LOCAL_BOOT, localCollaboration } from './image/local-image.ts';
 import { BASE_SECTION, measureBoot } from './image/sections.ts';
@@ -29,7 +28,7 @@ export type LocalBuilder = ImageBuilder<BaseInputs>;
 
 /** One image and nothing kept open. */
 export async function buildLocalImage(
-  options: LocalBuilderOptions & BuildOptions & { readonly policy: Policy; readonly outDir: string },
+  options: LocalBuilderOptions & BuildOptions & { readonly policy: AnyPolicy; readonly outDir: string },
 ): Promise<BuildResult<BaseInputs>> {
   const builder = await createLocalBuilder(options);
   try {

@@ -2,14 +2,14 @@
 import { join } from 'node:path';
 import { canonicalPolicyText, toCanonicalPolicy } from '../policies/canonical.ts';
 import { policyDigest } from '../policies/digest.ts';
-import type { Policy, PolicyDigest } from '../policies/model.ts';
+import type { PolicyDigest } from '../policies/model.ts';
 import type { OpenBase } from './cache.ts';
 import { commitFiles } from './commit-files.ts';
 import { encodeMetadata } from './eif/metadata.ts';
 import { writeEif } from './eif/write.ts';
 import type { HeaderFields, WrittenEif } from './eif/write.ts';
 import { BUILD_ARGUMENT_FILE, IMAGE_FILE, MEASUREMENTS_FILE } from './image-builder.ts';
-import type { BuildOptions, BuildResult, ImageMeasurements, TargetName } from './image-builder.ts';
+import type { AnyPolicy, BuildOptions, BuildResult, ImageMeasurements, TargetName } from './image-builder.ts';
 import { POLICY_VARIABLE } from './image/ramdisk.ts';
 import { LAST_SECTION, imageSections } from './image/sections.ts';
 import type { Boot } from './image/sections.ts';
@@ -31,13 +31,13 @@ export interface Target<Inputs> {
 
 /** All of a policy's image that does not need the base. */
 export interface PreparedPolicy {
-  readonly policy: Policy;
+  readonly policy: AnyPolicy;
   readonly canonicalPolicy: string;
   readonly digest: PolicyDigest;
   readonly collaboration: Uint8Array;
 }
 
-export async function preparePolicy<Inputs>(target: Target<Inputs>, policy: Policy): Promise<PreparedPolicy> {
+export async function preparePolicy<Inputs>(target: Target<Inputs>, policy: AnyPolicy): Promise<PreparedPolicy> {
   const canonicalPolicy = canonicalPolicyText(await toCanonicalPolicy(policy));
   const collaboration = target.collaboration(canonicalPolicy);
   return { policy, canonicalPolicy, collaboration, digest: await policyDigest(canonicalPolicy) };

@@ -37,16 +37,19 @@ function canonicalText(text: string): string {
   return JSON.stringify(text);
 }
 
-/** The policy as the image carries it: each ARN replaced by its Region and its hash. */
-export async function toCanonicalPolicy(policy: Policy): Promise<CanonicalPolicy> {
+/** The policy as the image carries it: each ARN replaced by its Region and its hash. One that is so already stays as it is. */
+export async function toCanonicalPolicy(policy: Policy | CanonicalPolicy): Promise<CanonicalPolicy> {
+  const given: Readonly<Record<string, Party | CanonicalParty>> = policy.parties;
   const parties = await Promise.all(
-    Object.entries(policy.parties).map(async ([name, party]) => [name, await toCanonicalParty(party)] as const),
+    Object.entries(given).map(async ([name, party]) => [name, await toCanonicalParty(party)] as const),
   );
   const { apiVersion, collaboration, until, functions, anchors, enclave, trust } = policy;
   return { apiVersion, collaboration, until, parties: recordOf(parties), functions, anchors, enclave, trust };
 }
 
-async function toCanonicalParty({ role, kmsKeyArn }: Party): Promise<CanonicalParty> {
+async function toCanonicalParty(party: Party | CanonicalParty): Promise<CanonicalParty> {
+  if ('kmsKey' in party) return party;
+  const { role, kmsKeyArn } = party;
   const { region } = parseKmsKeyArn(kmsKeyArn);
   return { role, kmsKey: { region, arnHash: await kmsKeyArnHash(kmsKeyArn) } };
 }
