@@ -99,7 +99,7 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
   const stateKey = await random(32);
   const tickets = await createTicketBook(createMemoryAnchor(), policyDigest, stateKey);
   stateKey.fill(0);
-  const host = createHost(world.vsock);
+  const host = createHost(world.vsock, timers);
   const launch = await launchInformation(host, timers);
   const keyring = await confirmKeys(policy, launch.keyArns);
   const recipient = await world.makeRecipientKey();

@@ -8,10 +8,13 @@ import type { Duplex } from 'node:stream';
 import { checkServerIdentity, connect } from 'node:tls';
 import type { DetailedPeerCertificate, PeerCertificate, TLSSocket } from 'node:tls';
 import { Failure } from '../../policies/failure.ts';
+import type { Timers } from '../deadline.ts';
+import { within } from '../deadline.ts';
 
-export type AgentCode = 'tls/outside-validity' | 'tls/handshake-timeout';
+export type AgentCode = 'tls/outside-validity' | 'tls/closed';
 
 export interface RelayedTls {
+  readonly timers: Timers;
   /** Roots in PEM; nothing else is believed. */
   readonly roots: readonly string[];
   dial(host: string, port: number): Promise<Duplex>;
@@ -19,14 +22,16 @@ export interface RelayedTls {
   now(): Promise<number>;
 }
 
-/** Of silence during the handshake. */
+/** The whole handshake: a relay that lets through a byte now and then gains nothing by it. */
 const HANDSHAKE_MS = 8_000;
+/** Before the relay or KMS closes an idle connection, of which over vsock one may not hear, it is closed from here. */
+const IDLE_MS = 20_000;
 
 type Created = (error: Error | null, socket?: TLSSocket) => void;
 
 /** An agent for one service. Idle connections are kept, so that the next session saves a handshake. */
 export function relayedAgent(tls: RelayedTls): Agent {
-  const agent = new Agent({ keepAlive: true, maxSockets: 32, maxFreeSockets: 4, scheduling: 'lifo' });
+  const agent = new Agent({ keepAlive: true, maxSockets: 32, maxFreeSockets: 4, scheduling: 'lifo', timeout: IDLE_MS });
   const createConnection = (
     options: { readonly host?: string; readonly port?: number },
     created: Created,
@@ -43,6 +48,10 @@ export function relayedAgent(tls: RelayedTls): Agent {
 async function open(tls: RelayedTls, host: string, port: number): Promise<TLSSocket> {
   const now = await tls.now();
   const relay = await tls.dial(host, port);
+  return within(tls.timers, HANDSHAKE_MS, `TLS with ${host}`, (signal) => secure(tls, relay, host, now, signal));
+}
+
+function secure(tls: RelayedTls, relay: Duplex, host: string, now: number, signal: AbortSignal): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const socket = connect({
       socket: relay,
@@ -54,22 +63,20 @@ async function open(tls: RelayedTls, host: string, port: number): Promise<TLSSoc
       checkServerIdentity: (name, certificate) =>
         checkServerIdentity(name, certificate) ?? outsideValidity(certificate, now),
     });
-    socket.setTimeout(HANDSHAKE_MS, () =>
-      socket.destroy(
-        new Failure<AgentCode>('environment', 'tls/handshake-timeout', `${host} did not finish TLS in time`),
-      ),
-    );
-    socket.once('secureConnect', () => {
-      socket.setTimeout(0);
-      resolve(socket);
-    });
+    const giveUp = (): void => void socket.destroy(signal.reason instanceof Error ? signal.reason : undefined);
+    const end = (settle: () => void): void => {
+      signal.removeEventListener('abort', giveUp);
+      settle();
+    };
+    signal.addEventListener('abort', giveUp, { once: true });
+    socket.once('secureConnect', () => end(() => resolve(socket)));
     socket.once('error', (error) => {
       relay.destroy();
-      reject(error);
+      end(() => reject(error));
     });
     socket.once('close', () => {
       relay.destroy();
-      reject(new Error('the connection closed during the TLS handshake'));
+      end(() => reject(new Failure<AgentCode>('environment', 'tls/closed', `${host} closed during TLS`)));
     });
   });
 }

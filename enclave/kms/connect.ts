@@ -30,6 +30,6 @@ export async function connectKms(connection: KmsConnection): Promise<Kms> {
   const roots = await tlsRoots(trust, connection.offeredRoots, connection.carriedRoots);
   const dial = (host: string, port: number): Promise<Duplex> =>
     within(timers, DIAL_MS, `dialling ${host}`, (signal) => connection.dial(host, port, signal));
-  const agent = relayedAgent({ roots, now, dial });
+  const agent = relayedAgent({ roots, now, dial, timers });
   return createKms({ trust, agent, clockOffset: async () => (await now()) - connection.wallClock() });
 }

@@ -1,6 +1,8 @@
 /**
  * What the enclave asks of its host, and what it takes for an answer. Frames as in `protocol/frame.ts`. Nothing here is
- * trusted: keys and roots are compared with hashes in the policy, blobs with a hash that the party named.
+ * trusted: keys and roots are compared with hashes in the policy, blobs with a hash that the party named. Every answer ends
+ * by its length, and whoever asked closes: over vsock the end of a stream may come late or never. What the host adds to an
+ * answer is not read, what it leaves out is waited for until a limit.
  *
  *     port 8000   { t: "dial", host: text, port: uint }     -> { t: "dialled" }, then raw bytes both ways
  *                                                            / { t: "refused", reason: text[0..512] }
@@ -11,6 +13,8 @@
  */
 import type { Duplex } from 'node:stream';
 import { Failure } from '../../policies/failure.ts';
+import type { Timers } from '../deadline.ts';
+import { within } from '../deadline.ts';
 import type { CborCode, CborValue, MapReader } from '../encoding/cbor.ts';
 import { decodeCbor, encodeCbor, mapReader } from '../encoding/cbor.ts';
 import type { FrameCode } from '../protocol/frame.ts';
@@ -49,8 +53,10 @@ export interface Host {
 }
 
 const REPLY_BYTES = 4096;
+/** A contribution of which nothing comes for so long is broken off. */
+const STALL_MS = 30_000;
 
-export function createHost(vsock: Vsock): Host {
+export function createHost(vsock: Vsock, timers: Timers): Host {
   return {
     async dial(host, port, signal) {
       const stream = await vsock.dial(PORTS.outbound, signal);
@@ -91,14 +97,21 @@ export function createHost(vsock: Vsock): Host {
     async contribution(name, signal) {
       const stream = await vsock.dial(PORTS.blobs, signal);
       return orDestroy(stream, async () => {
-        const reply = await ask(stream, { t: 'contribution', function: name }, ['blob', 'absent'], REPLY_BYTES, signal);
+        const question = { t: 'contribution', function: name };
+        const reply = await within(
+          timers,
+          STALL_MS,
+          "the host's answer about a contribution",
+          (limit) => ask(stream, question, ['blob', 'absent'], REPLY_BYTES, limit),
+          signal,
+        );
         if (reply.t === 'absent') {
           stream.destroy();
           return undefined;
         }
         const bytes = reply.map.uint('bytes', { min: 1, max: LIMITS.contributionBytes });
         reply.map.done();
-        return { bytes, content: () => exactly(stream, bytes, signal), close: () => void stream.destroy() };
+        return { bytes, content: () => exactly(stream, bytes, timers, signal), close: () => void stream.destroy() };
       });
     },
   };
@@ -134,26 +147,48 @@ async function ask<const T extends string>(
 async function* exactly(
   stream: Duplex,
   bytes: number,
+  timers: Timers,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  const parts: AsyncIterator<unknown> = stream[Symbol.asyncIterator]();
   let left = bytes;
-  const abort = (): void => void stream.destroy(signal.reason instanceof Error ? signal.reason : undefined);
-  signal.addEventListener('abort', abort, { once: true });
+  // Only the host is on the clock: whoever takes the parts may think as long as it likes between two of them.
+  const next = (): Promise<IteratorResult<unknown>> =>
+    within(
+      timers,
+      STALL_MS,
+      'the next part of a contribution',
+      async (limit) => {
+        const abort = (): void => void stream.destroy();
+        limit.addEventListener('abort', abort, { once: true });
+        try {
+          limit.throwIfAborted();
+          return await parts.next();
+        } catch (cause) {
+          limit.throwIfAborted();
+          throw cutOff(bytes - left, bytes, cause);
+        } finally {
+          limit.removeEventListener('abort', abort);
+        }
+      },
+      signal,
+    );
   try {
-    signal.throwIfAborted();
-    for await (const part of stream) {
-      const chunk: unknown = part;
-      if (!(chunk instanceof Uint8Array)) throw malformed('a stream that is not binary');
-      const taken = chunk.subarray(0, left);
+    while (left > 0) {
+      const { done, value } = await next();
+      if (done === true) throw cutOff(bytes - left, bytes);
+      if (!(value instanceof Uint8Array)) throw malformed('a stream that is not binary');
+      const taken = value.subarray(0, left);
       left -= taken.length;
       yield taken;
-      if (left === 0) return;
     }
-    throw new Failure<HostCode>('environment', 'host/blob-length', `the host sent ${bytes - left} of ${bytes} bytes`);
   } finally {
-    signal.removeEventListener('abort', abort);
     stream.destroy();
   }
+}
+
+function cutOff(got: number, bytes: number, cause?: unknown): Failure<HostCode> {
+  return new Failure('environment', 'host/blob-length', `the host sent ${got} of ${bytes} bytes`, { cause });
 }
 
 function malformed(what: string): Failure<HostCode> {

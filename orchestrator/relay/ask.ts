@@ -28,11 +28,20 @@ export function writeReply(connection: Duplex, reply: Readonly<Record<string, Cb
   return writeFrame(connection, encodeCbor(new Map(Object.entries(reply))));
 }
 
-/** Lets what was written go out, then ends; the other side has a moment to end too. */
+/** What was written must be taken within so long, and the other side's end is waited for so long. */
+const FLUSH_MS = 30_000;
+const END_MS = 2_000;
+
+/**
+ * Lets what was written go out, then closes. The other side closes first if it is quick, as it does where it counts
+ * bytes; its end is not relied upon, since over vsock it may not come.
+ */
 export function finish(connection: Duplex): void {
-  connection.end();
-  connection.resume();
-  const timer = setTimeout(() => connection.destroy(), 2_000);
-  timer.unref();
+  let timer = setTimeout(() => connection.destroy(), FLUSH_MS).unref();
   connection.once('close', () => clearTimeout(timer));
+  connection.resume();
+  connection.end(() => {
+    clearTimeout(timer);
+    timer = setTimeout(() => connection.destroy(), END_MS).unref();
+  });
 }

@@ -50,12 +50,20 @@ async function serve(connection: Duplex, find: FindContribution, notebook: Noteb
   }
 }
 
+/** An enclave that takes nothing for so long is not waited for; between two parts it may have to ask KMS. */
+const STALL_MS = 120_000;
+/** As long as the enclave gives a whole contribution. */
+const TOTAL_MS = 900_000;
+
 async function send(from: Readable, to: Duplex, seen: OpenObservation): Promise<void> {
   const gone = new AbortController();
-  to.once('close', () => gone.abort());
+  const limit = setTimeout(() => gone.abort(), TOTAL_MS).unref();
+  to.once('close', () => (gone.abort(), clearTimeout(limit)));
   for await (const chunk of from) {
     if (!(chunk instanceof Uint8Array) || to.destroyed) break;
     seen.saw('to-enclave', chunk.byteLength);
-    if (!to.write(chunk)) await once(to, 'drain', { signal: gone.signal });
+    if (to.write(chunk)) continue;
+    const stall = setTimeout(() => gone.abort(), STALL_MS).unref();
+    await once(to, 'drain', { signal: gone.signal }).finally(() => clearTimeout(stall));
   }
 }

@@ -5,6 +5,9 @@
  *     enclave -> host   frame { t: "dial", host: text, port: uint }
  *     host -> enclave   frame { t: "dialled" }            then raw bytes both ways
  *                     | frame { t: "refused", reason }    then the end
+ *
+ * An end of either side is the end of both: what was sent before it is delivered, then all is closed. Nobody's half-close
+ * is relied upon, since over vsock there is none.
  */
 import { lookup } from 'node:dns/promises';
 import { isIP, Socket } from 'node:net';
@@ -37,6 +40,8 @@ export interface OutboundLimits {
   readonly idleMs: number;
   /** A connection is closed after so long, whatever moves. */
   readonly totalMs: number;
+  /** When the enclave's side has ended, the other is given so long for what it still has to say. */
+  readonly lastMs: number;
 }
 
 export const OUTBOUND_LIMITS: OutboundLimits = {
@@ -44,6 +49,7 @@ export const OUTBOUND_LIMITS: OutboundLimits = {
   connectMs: 10_000,
   idleMs: 120_000,
   totalMs: 3_600_000,
+  lastMs: 2_000,
 };
 
 export interface OutboundOptions {
@@ -112,18 +118,30 @@ async function dial(
   if (!isAllowed(allow, wanted)) return 'not-allowed';
   const target = await addressOf(wanted, localAws);
   if (target === undefined) return 'no-local-aws';
-  const address = await resolve(target.host);
+  const address = await resolve(target.host, limits.connectMs);
   if (address === undefined) return 'dns-failure';
   return connectTo(address, target.port, limits.connectMs);
 }
 
-async function resolve(host: string): Promise<string | undefined> {
+/** Undefined where the name does not resolve, or not in time. */
+async function resolve(host: string, ms: number): Promise<string | undefined> {
   if (isIP(host) !== 0) return host;
+  const { promise: tooLate, cancel } = after(ms);
   try {
-    return (await lookup(host)).address;
+    return await Promise.race([lookup(host).then(({ address }) => address), tooLate]);
   } catch {
     return undefined;
+  } finally {
+    cancel();
   }
+}
+
+function after(ms: number): { readonly promise: Promise<undefined>; readonly cancel: () => void } {
+  let timer: NodeJS.Timeout | undefined;
+  const promise = new Promise<undefined>((done) => {
+    timer = setTimeout(() => done(undefined), ms);
+  });
+  return { promise, cancel: () => clearTimeout(timer) };
 }
 
 function connectTo(host: string, port: number, ms: number): Promise<Socket | DialRefusal> {
@@ -149,32 +167,44 @@ function connectTo(host: string, port: number, ms: number): Promise<Socket | Dia
   });
 }
 
-/** Ties two ends together: when one breaks the other is closed, and time limits close both. */
+/** Ties two ends together: when one ends or breaks the other is closed, and time limits close both. */
 function join(connection: Duplex, upstream: Socket, limits: OutboundLimits, seen: OpenObservation): void {
+  const timers = new Set<NodeJS.Timeout>();
   const close = (outcome: string): void => {
+    for (const timer of timers) clearTimeout(timer);
     seen.closed(outcome);
     connection.destroy();
     upstream.destroy();
   };
-  const total = setTimeout(() => close('closed after its total time'), limits.totalMs);
+  const closeAfter = (ms: number, outcome: string): void => void timers.add(setTimeout(() => close(outcome), ms));
+  closeAfter(limits.totalMs, 'closed after its total time');
   upstream.setTimeout(limits.idleMs, () => close('closed after an idle time'));
+  // Upstream is done, and the enclave has all of it: what the enclave would still send, nobody would take.
+  onEnd(upstream, () => connection.end(() => close('closed')));
+  // What the enclave sent has gone out; it may have asked its last question just before.
+  onEnd(connection, () => upstream.end(() => closeAfter(limits.lastMs, 'closed')));
   upstream.once('close', (hadError) => {
-    clearTimeout(total);
     // What upstream sent before it closed still belongs to the enclave; a reset is passed on as an abrupt end.
     if (hadError) close('reset by the other side');
     else if (connection.writableFinished || connection.destroyed) close('closed');
-    else connection.once('finish', () => close('closed'));
   });
-  connection.once('close', () => close('closed'));
+  connection.once('close', () => {
+    if (connection.readableEnded) upstream.end(() => close('closed'));
+    else close('closed');
+  });
 }
 
-/** Moves bytes one way with back-pressure, and passes on the end of that way alone (half-close). */
+/** Also where the end came before anybody listened for it. */
+function onEnd(stream: Duplex, run: () => void): void {
+  if (stream.readableEnded) run();
+  else stream.once('end', run);
+}
+
+/** Moves bytes one way with back-pressure. */
 function flow(from: Duplex, to: Duplex, direction: 'to-enclave' | 'from-enclave', seen: OpenObservation): void {
   from.on('data', (chunk: Buffer) => {
     seen.saw(direction, chunk.byteLength);
-    if (!to.write(chunk)) from.pause();
+    if (to.writable && !to.write(chunk)) from.pause();
   });
   to.on('drain', () => from.resume());
-  if (from.readableEnded) to.end();
-  else from.once('end', () => to.end());
 }

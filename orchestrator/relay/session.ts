@@ -89,7 +89,8 @@ export function relaySession(
   });
   enclave.on('drain', () => party.resume());
   enclave.on('error', () => close(CLOSE.lost));
-  enclave.on('close', () => close(CLOSE.lost));
+  // A stream whose end was read has closed, whether or not the last frame has reached the party yet.
+  enclave.on('close', () => close(enclave.readableEnded && enclave.errored === null ? CLOSE.finished : CLOSE.lost));
 
   void towardsParty(party, enclave, seen, touch).then(
     () => close(CLOSE.finished),

@@ -71,7 +71,7 @@ async function ask(socket: Socket, entries: Readonly<Record<string, CborValue>>)
 const dialKms = (socket: Socket): Promise<unknown> => ask(socket, { t: 'dial', ...KMS });
 
 describe('the way out', () => {
-  it('carries bytes both ways, and each end by itself', async () => {
+  it('carries bytes both ways, however many', async () => {
     const { port } = await upstream((socket) => {
       const hash = createHash('sha256');
       socket.on('data', (chunk: Buffer) => hash.update(chunk));
@@ -87,6 +87,34 @@ describe('the way out', () => {
     );
     expect(relay.notebook.totals()).toMatchObject({ outboundConnections: 1, bytesFromEnclave: bytes.length });
     expect(relay.notebook.entries()).toMatchObject([{ kind: 'outbound', ...KMS }]);
+  });
+
+  it('delivers all that upstream said before it ended, then closes, whatever the enclave does', async () => {
+    const bytes = randomBytes(3_000_001);
+    const { port } = await upstream((socket) => socket.end(bytes));
+    const relay = await relayTo(port);
+    const socket = await relay.dial();
+    await dialKms(socket);
+    // The enclave does not end its own side: over vsock nobody would hear of it.
+    expect((await buffer(socket)).equals(bytes)).toBe(true);
+    await expect.poll(() => relay.notebook.entries(), WAIT).toMatchObject([{ outcome: 'closed' }]);
+  });
+
+  it('delivers all that the enclave said before it closed, and keeps upstream no longer than a moment', async () => {
+    let got: Promise<Buffer> | undefined;
+    let closed = false;
+    const { port } = await upstream((socket) => {
+      got = buffer(socket); // never ends its own side
+      socket.on('close', () => (closed = true));
+    });
+    const relay = await relayTo(port, { lastMs: 50 });
+    const socket = await relay.dial();
+    await dialKms(socket);
+    const bytes = randomBytes(3_000_001);
+    socket.write(bytes, () => socket.destroy());
+    await expect.poll(() => closed, WAIT).toBe(true);
+    expect((await got)?.equals(bytes)).toBe(true);
+    expect(relay.notebook.entries()).toMatchObject([{ outcome: 'closed' }]);
   });
 
   it('loses nothing that came right behind the question, or the moment it was answered', async () => {

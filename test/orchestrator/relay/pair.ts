@@ -11,8 +11,8 @@ export interface Listening {
   close(): Promise<void>;
 }
 
-/** Hands each connection to `accept`, with half-close, like `serveHostPorts`. */
-export async function listening(accept: (socket: Socket) => void): Promise<Listening> {
+/** Hands each connection to `accept`, with half-close, like `serveHostPorts`. Without it, those that dial have none. */
+export async function listening(accept: (socket: Socket) => void, allowHalfOpen = true): Promise<Listening> {
   const folder = await mkdtemp(join(tmpdir(), 'accord-pair-'));
   const path = join(folder, 's');
   const open = new Set<Socket>();
@@ -25,7 +25,7 @@ export async function listening(accept: (socket: Socket) => void): Promise<Liste
   return {
     dial: () =>
       new Promise((resolve, reject) => {
-        const socket = connect({ path, allowHalfOpen: true });
+        const socket = connect({ path, allowHalfOpen });
         open.add(socket);
         socket.once('connect', () => resolve(socket));
         socket.on('error', reject);
@@ -38,10 +38,10 @@ export async function listening(accept: (socket: Socket) => void): Promise<Liste
   };
 }
 
-/** Both ends of one connection. */
-export async function pair(): Promise<{ near: Socket; far: Socket; close(): Promise<void> }> {
+/** Both ends of one connection. Without half-close the near end closes when the far end has ended, as over vsock. */
+export async function pair(allowHalfOpen = true): Promise<{ near: Socket; far: Socket; close(): Promise<void> }> {
   let accepted: (socket: Socket) => void = () => {};
   const far = new Promise<Socket>((resolve) => (accepted = resolve));
-  const ends = await listening((socket) => accepted(socket));
+  const ends = await listening((socket) => accepted(socket), allowHalfOpen);
   return { near: await ends.dial(), far: await far, close: () => ends.close() };
 }

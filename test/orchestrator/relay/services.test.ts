@@ -6,6 +6,7 @@ import { contributionService } from '../../../orchestrator/relay/contributions.t
 import type { FindContribution } from '../../../orchestrator/relay/contributions.ts';
 import { launchInformationService } from '../../../orchestrator/relay/launch-information.ts';
 import { createNotebook } from '../../../orchestrator/relay/observations.ts';
+import { realTimers } from '../../enclave/real-timers.ts';
 import { listening } from './pair.ts';
 import type { Listening } from './pair.ts';
 
@@ -22,7 +23,7 @@ const forever = (): AbortSignal => new AbortController().signal;
 async function enclaveOf(service: Parameters<typeof listening>[0]): Promise<ReturnType<typeof createHost>> {
   const served = await listening(service);
   closing.push(served);
-  return createHost({ dial: () => served.dial(), listen: () => Promise.reject(new Error('not here')) });
+  return createHost({ dial: () => served.dial(), listen: () => Promise.reject(new Error('not here')) }, realTimers);
 }
 
 const find =

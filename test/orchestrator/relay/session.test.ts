@@ -29,8 +29,8 @@ interface Relayed {
   readonly session: RelayedSession;
 }
 
-async function relayed(limits: Partial<SessionLimits> = {}): Promise<Relayed> {
-  const sockets = await pair();
+async function relayed(limits: Partial<SessionLimits> = {}, allowHalfOpen = true): Promise<Relayed> {
+  const sockets = await pair(allowHalfOpen);
   const notebook = createNotebook(() => 7);
   const server: Server = createServer();
   const webSockets = new WebSocketServer({ server, maxPayload: LIMITS.frameBytes, perMessageDeflate: false });
@@ -117,6 +117,16 @@ describe('a relayed session', () => {
       reason: 'the enclave sent something that is no frame',
     });
     await oversized.session.ended;
+  });
+
+  it('delivers the last frame, and calls an end an end, where there is no half-close', async () => {
+    for (const last of [Buffer.from('last'), randomBytes(LIMITS.frameBytes)]) {
+      const { party, enclave } = await relayed({}, false);
+      const [message, closed] = [nextMessage(party), closeOf(party)];
+      enclave.end(encodeFrame(last), () => enclave.destroy());
+      expect(last.equals(await message)).toBe(true);
+      expect(await closed).toEqual({ code: 1000, reason: 'the enclave closed the session' });
+    }
   });
 
   it('refuses text, empty and oversized messages, and lets the enclave go', async () => {
