@@ -5,13 +5,12 @@
  */
 import { createHash } from 'node:crypto';
 import { realpathSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { EXTERNAL_PACKAGES, SOURCES, bundleEnclave } from './bundle.ts';
-import type { Bundle } from './bundle.ts';
 import { neededLibraries } from './elf.ts';
+import { enclaveFiles } from './enclave-files.ts';
+import type { EnclaveFilesOptions } from './enclave-files.ts';
 import type { CpioEntry } from './image/cpio.ts';
-import { FILE_MODE, FOLDER_MODE, PATHS, PROGRAM_MODE } from './image/ramdisk.ts';
-import { findPackages, packageEntries, thisPlatform } from './packages.ts';
+import { PATHS, PROGRAM_MODE } from './image/ramdisk.ts';
+import { thisPlatform } from './packages.ts';
 import type { Platform } from './packages.ts';
 
 export interface BaseInputs {
@@ -34,54 +33,32 @@ export interface Base {
   readonly key: string;
 }
 
-export interface BaseOptions {
-  /** Folder that holds the rooms. Default: the one this file is part of. */
-  readonly root?: string;
-  /** Already made bundles, in place of the enclave's. */
-  readonly bundles?: readonly Bundle[];
+export interface BaseOptions extends EnclaveFilesOptions {
   /** The Node program. Default: the one that runs this. */
   readonly node?: string;
-  /** Packages that stand beside the bundles, without those that they need. */
-  readonly packages?: readonly string[];
 }
 
-const FOLDERS = [
-  'rootfs',
-  'rootfs/usr',
-  'rootfs/usr/bin',
-  'rootfs/accord',
-  'rootfs/accord/jail',
-  PATHS.packages,
-] as const;
-
 export async function localBase(options: BaseOptions = {}): Promise<Base> {
-  const { root = SOURCES, bundles, packages: roots = EXTERNAL_PACKAGES } = options;
   const platform = thisPlatform();
-  const programs = bundles ?? (await bundleEnclave(root));
-  const packages = findPackages(roots, join(root, 'package.json'), platform);
+  const files = await enclaveFiles(options, platform);
   const node = realpathSync(options.node ?? process.execPath);
-  const entries = new Map<string, CpioEntry>();
-  const add = (entry: CpioEntry): void => void entries.set(entry.path, entry);
-  for (const path of FOLDERS) add({ kind: 'directory', path, mode: FOLDER_MODE });
-  add({ kind: 'file', path: PATHS.node, mode: PROGRAM_MODE, content: { file: node, bytes: statSync(node).size } });
-  for (const { path, bytes } of programs) add({ kind: 'file', path, mode: FILE_MODE, content: bytes });
-  for (const entry of packageEntries(packages, PATHS.packages, platform)) add(entry);
-  const all = [...entries.values()];
+  const entries: readonly CpioEntry[] = [
+    ...files.entries,
+    { kind: 'file', path: PATHS.node, mode: PROGRAM_MODE, content: { file: node, bytes: statSync(node).size } },
+  ];
   return {
-    entries: all,
+    entries,
     platform,
     inputs: {
       node: { version: process.versions.node, platform: `${platform.os}-${platform.cpu}` },
-      packages: packages.map(({ name, version }) => `${name}@${version}`).sort(),
-      bundledPackages: unique(programs.flatMap((bundle) => bundle.packages)),
+      packages: files.packages,
+      bundledPackages: files.bundledPackages,
       hostLibraries: neededLibraries(node),
     },
-    modules: unique(programs.flatMap((bundle) => bundle.inputs)),
-    key: keyOf(all),
+    modules: files.modules,
+    key: keyOf(entries),
   };
 }
-
-const unique = (values: readonly string[]): readonly string[] => [...new Set(values)].sort();
 
 /**
  * Small contents are hashed; files go in by what the file system says of them. Its change time cannot be set, so a file

@@ -26,7 +26,7 @@ const cache = join(root, '.cache');
 const dist = join(root, 'dist');
 const ROOMS = ['policies', 'enclave', 'build', 'parties', 'orchestrator', 'test'];
 /** What the compiler does not carry over and the compiled code reads at run time. */
-const ASSETS = /\.(json|html|css|svg|sql|yaml|onnx|jpg|png|mjs|js|d\.ts|c|h|config)$/;
+const ASSETS = /(\.(json|html|css|svg|sql|yaml|onnx|jpg|png|mjs|js|d\.ts|c|h|config)|Dockerfile)$/;
 
 class NotReady extends Error {
   constructor(message, exitCode) {

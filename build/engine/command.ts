@@ -78,9 +78,11 @@ export async function streamCommand(
     signal?.throwIfAborted();
     const [ended, read] = outcomes;
     if (ended.status === 'rejected') throw ended.reason;
-    // What the reader found wrong comes first: it is why the program was ended.
+    const failed = ended.value === 0 ? undefined : engineFailure(engine, argv, ended.value, said);
+    // A program that ended by itself says why its output broke off; of one that we ended, the reader knows.
+    if (typeof ended.value === 'number' && failed !== undefined) throw failed;
     if (read.status === 'rejected') throw read.reason;
-    if (ended.value !== 0) throw engineFailure(engine, argv, ended.value, said);
+    if (failed !== undefined) throw failed;
   } finally {
     signal?.removeEventListener('abort', stop);
   }

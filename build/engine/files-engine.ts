@@ -6,6 +6,7 @@
  * podman 4.3), which would be another collaboration's policy. Without it, and with fixed times, the image is one layer
  * with the same digest each time.
  */
+import { createReadStream } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder, diskFailure } from '../disk.ts';
@@ -61,14 +62,21 @@ async function openFilesEngine(name: 'buildah' | 'podman', { env, storage, signa
       const text = await runCommand([...program, 'inspect', '--type', 'image', id], { ...common, signal: during });
       return name === 'buildah' ? parseBuildahImage(text) : parseDockerImage(text);
     },
-    save: (id, take, during) =>
-      streamCommand(
-        name === 'buildah'
-          ? [...program, 'push', '--quiet', id, 'docker-archive:/dev/stdout']
-          : [...program, 'save', '--quiet', '--format', 'docker-archive', id],
-        take,
-        { ...common, signal: during },
-      ),
+    async save(id, take, during) {
+      const options = { ...common, signal: during };
+      if (name === 'podman') {
+        return streamCommand([...program, 'save', '--quiet', '--format', 'docker-archive', id], take, options);
+      }
+      // Buildah opens the archive by its name, which a pipe of ours does not have.
+      const folder = await mkdtemp(join(storage, 'save-'));
+      try {
+        const archive = join(folder, 'image.tar');
+        await runCommand([...program, 'push', '--quiet', id, `docker-archive:${archive}`], options);
+        await take(createReadStream(archive, { highWaterMark: 1024 * 1024 }));
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    },
   };
 }
 
