@@ -262,17 +262,20 @@ function notBuilt({ id, state }: Collaboration): Failure<CollaborationCode> {
 function demandSameRoot(trust: Policy['trust'], attestationRoot: string | undefined): void {
   const wanted = trust === 'aws' ? undefined : trust.attestationRoot;
   if (wanted === attestationRoot) return;
-  throw new Failure<CollaborationCode>(
-    'refused',
-    'orchestrator/trust-mismatch',
-    trust === 'aws'
-      ? 'the policy trusts AWS alone, and this host is not on AWS'
-      : 'the policy trusts another attestation root than the one this host signs with',
-    {
-      where: 'trust',
-      hint: "compose the policy with this host's trust file: `accord run POLICY --trust FILE` (`accord local-aws` writes it)",
-    },
-  );
+  throw new Failure<CollaborationCode>('refused', 'orchestrator/trust-mismatch', mismatch(trust, attestationRoot), {
+    where: 'trust',
+    hint:
+      attestationRoot === undefined
+        ? 'leave `--trust FILE` out: a policy without it trusts AWS'
+        : "compose the policy with this host's trust file: `accord run POLICY --trust FILE` (`accord local-aws` writes it)",
+  });
+}
+
+function mismatch(trust: Policy['trust'], attestationRoot: string | undefined): string {
+  if (attestationRoot === undefined) return 'the policy trusts a stand-in for AWS, and this host runs on AWS';
+  return trust === 'aws'
+    ? 'the policy trusts AWS alone, and this host is not on AWS'
+    : 'the policy trusts another attestation root than the one this host signs with';
 }
 
 function exists(path: string): Promise<boolean> {

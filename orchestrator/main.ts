@@ -8,19 +8,18 @@
  *     <data>/images/<id>/image.eif       what was built
  *     <data>/run/                        running enclaves (elsewhere if a node_modules stands above)
  */
-import { createHash } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { defaultCacheDir } from '../build/cache.ts';
 import { createApp } from './app.ts';
-import { createImageBuilder } from './builder.ts';
+import { builderFor } from './builder.ts';
+import type { EifImageOptions } from './builder.ts';
 import { openCollaborations } from './collaborations.ts';
 import { openContributions } from './contributions.ts';
-import { createLocalHost } from './hosts/local.ts';
-import { nodeModulesAbove } from './hosts/run-folder.ts';
-import { findLocalAws } from './local-aws-place.ts';
-import { createAttestationIssuer } from './local/attestation-issuer.ts';
+import type { NitroHostOptions } from './hosts/nitro.ts';
+import type { HostName } from './hosts/names.ts';
+import { openHost } from './hosts/open.ts';
 import { toProblem, sendProblem } from './problem.ts';
 import { listen, stopServer, urlOf } from './server.ts';
 import { openBlobs } from './store/blobs.ts';
@@ -31,12 +30,20 @@ import { Failure } from '../policies/failure.ts';
 
 export interface OrchestratorOptions {
   readonly dataFolder: string;
-  /** Folder of a running `accord local-aws`. */
-  readonly localAwsFolder: string;
+  /** Where enclaves run. Default: `local`. */
+  readonly host?: HostName;
+  /** Folder of a running `accord local-aws`: needed by the local and the qemu host, refused by the nitro host. */
+  readonly localAwsFolder?: string | undefined;
   readonly port: number;
   readonly address: string;
   /** Where enclaves are unpacked and run; by default below the data folder, or the system's temporary folder. */
   readonly runFolder?: string | undefined;
+  /** How images for the qemu and the nitro host are made. */
+  readonly image?: EifImageOptions;
+  /** Of the nitro host alone. */
+  readonly nitro?: Partial<NitroHostOptions>;
+  /** Default: the user's. */
+  readonly cacheDir?: string;
   readonly validateResponses?: boolean;
   readonly now: () => Date;
   readonly log: (line: string) => void;
@@ -50,8 +57,6 @@ export interface Orchestrator {
 
 export type StartCode = 'orchestrator/starting';
 
-/** The host of the local trial: an account that owns nothing the parties have. */
-const LOCAL_HOST_ROLE = 'arn:aws:iam::999900001111:role/accord-host';
 const STOP_MS = 2_000;
 
 export async function startOrchestrator(options: OrchestratorOptions): Promise<Orchestrator> {
@@ -61,12 +66,16 @@ export async function startOrchestrator(options: OrchestratorOptions): Promise<O
     for (const step of undo.splice(0).toReversed()) await step();
   };
   try {
-    const localAws = await findLocalAws(options.localAwsFolder);
     const lock = await lockDataFolder(dataFolder);
     undo.push(() => lock.release());
     const data = await realpath(dataFolder);
+    const { runFolder, localAwsFolder, nitro } = options;
+    const cacheDir = options.cacheDir ?? defaultCacheDir(process.env);
+    const name = options.host ?? 'local';
+    const opened = await openHost({ name, data, localAwsFolder, runFolder, cacheDir, log, nitro });
+    undo.push(() => opened.close());
 
-    // The port first: that it is taken should be told at once, not after the database has started.
+    // The port before the store: that it is taken should be told at once, not after the database has started.
     let handler: RequestListener = (_request, response) => sendProblem(response, toProblem(starting()));
     const server = await listen((request, response) => handler(request, response), options);
     undo.push(() => stopServer(server, STOP_MS));
@@ -76,21 +85,14 @@ export async function startOrchestrator(options: OrchestratorOptions): Promise<O
     const contributions = await openContributions({ store, blobs: await openBlobs(join(data, 'blobs')), log });
     undo.push(() => contributions.close());
 
-    const issuer = await createAttestationIssuer(localAws.nsmFolder);
-    const host = createLocalHost({
-      runFolder: options.runFolder ?? runFolderFor(data),
-      issuer,
-      instanceId: instanceIdOf(data),
-      roleArn: LOCAL_HOST_ROLE,
-    });
     const collaborations = await openCollaborations({
       store,
       contributions,
-      builder: createImageBuilder(),
-      host,
-      attestationRoot: issuer.rootSha256,
+      builder: builderFor(name, { cacheDir, ...options.image }),
+      host: opened.host,
+      attestationRoot: opened.attestationRoot,
       imagesFolder: join(data, 'images'),
-      localAws,
+      localAws: opened.localAws,
       now,
       log,
     });
@@ -113,16 +115,6 @@ export async function startOrchestrator(options: OrchestratorOptions): Promise<O
     await close();
     throw error;
   }
-}
-
-/** `i-` and 17 hex digits, the same for the same folder, so that PCR4 stays. */
-function instanceIdOf(data: string): string {
-  return `i-${createHash('sha256').update(data).digest('hex').slice(0, 17)}`;
-}
-
-function runFolderFor(data: string): string {
-  if (nodeModulesAbove(data) === undefined) return join(data, 'run');
-  return join(tmpdir(), `accord-${process.getuid?.() ?? 'run'}`);
 }
 
 function starting(): Failure<StartCode> {

@@ -4,6 +4,7 @@
  */
 import { BOUNDS } from '../policies/bounds.ts';
 import { NAME_PATTERN } from '../policies/name.ts';
+import { HOST_NAMES } from './hosts/names.ts';
 import type { JsonObject } from './store/store.ts';
 
 /** A collaboration's name, and the beginning of its policy's digest. */
@@ -22,6 +23,7 @@ const time = { type: 'string', format: 'date-time' };
 const count = { type: 'integer', minimum: 0 };
 const text = { type: 'string' };
 
+const host = { enum: HOST_NAMES };
 const state = { enum: ['building', 'built', 'running', 'stopped', 'failed'] };
 
 const summary = {
@@ -29,6 +31,7 @@ const summary = {
   collaboration: { type: 'string', pattern: NAME_PATTERN },
   policyDigest: hex(96),
   state,
+  host: { ...orNull(host), description: 'Where its enclave runs, while it does.' },
   reason: { type: ['string', 'null'], description: 'Why it is in this state, where that is not obvious.' },
   measurements: orNull(ref('Measurements')),
   contributions: { type: 'array', items: ref('Contribution') },
@@ -66,15 +69,19 @@ const schemas = {
     sizing: orNull({ type: 'object' }),
     enclave: orNull(ref('Enclave')),
   }),
-  Enclave: object({
-    id: text,
-    host: { enum: ['local', 'qemu', 'nitro'] },
-    measurements: { ...ref('Measurements'), description: 'As the host computed them from the image it started.' },
-    state: object(
-      { phase: { enum: ['starting', 'running', 'ended'] }, reason: text, exitCode: { type: ['integer', 'null'] } },
-      ['reason', 'exitCode'],
-    ),
-  }),
+  Enclave: object(
+    {
+      id: text,
+      host,
+      isDebug: { type: 'boolean', description: "Nitro's debug mode: a console, and zeros for measurements." },
+      measurements: { ...ref('Measurements'), description: 'As the host computed them from the image it started.' },
+      state: object(
+        { phase: { enum: ['starting', 'running', 'ended'] }, reason: text, exitCode: { type: ['integer', 'null'] } },
+        ['reason', 'exitCode'],
+      ),
+    },
+    ['isDebug'],
+  ),
   Observed: object({
     totals: object({
       sessions: count,

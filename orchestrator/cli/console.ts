@@ -3,10 +3,13 @@ import type { Verb } from '../../parties/cli/verb.ts';
 import { readArguments } from '../../parties/cli/arguments.ts';
 import { orchestratorOf, pathOf, shown } from './client.ts';
 
+const PRODUCTION = 'a production enclave has no console: these are its life-cycle lines, and there is no more';
+
 export const verb: Verb = {
   help: `usage: accord console ID [--orchestrator URL] [--json]
 
-An enclave prints life-cycle lines and nothing else.
+What a production image prints are life-cycle lines and nothing else. On the qemu host the serial console is shown too;
+on the nitro host one is there in debug mode alone (\`accord up --debug\`).
 
   ID                  the collaboration, as \`accord run\` printed it
   --orchestrator URL  default: ACCORD_ORCHESTRATOR, else http://127.0.0.1:7400
@@ -19,7 +22,7 @@ Exit codes: 0 shown, 2 called wrongly or no such collaboration, 40 orchestrator 
     const { values, positionals } = readArguments('console', argv, options, ['ID']);
     const orchestrator = orchestratorOf(io, values.orchestrator);
     const path = pathOf(positionals[0] ?? '');
-    const [{ lines }, { state, reason }] = await Promise.all([
+    const [{ lines }, { state, reason, enclave }] = await Promise.all([
       orchestrator.get(`${path}/console`),
       orchestrator.get(path),
     ]);
@@ -28,7 +31,14 @@ Exit codes: 0 shown, 2 called wrongly or no such collaboration, 40 orchestrator 
       return 0;
     }
     if (Array.isArray(lines)) for (const line of lines) io.out(`${shown(line)}\n`);
+    if (isProduction(enclave)) io.err(`accord console: ${PRODUCTION}\n`);
     io.err(`accord console: ${shown(state)}${typeof reason === 'string' ? `: ${shown(reason)}` : ''}\n`);
     return 0;
   },
 };
+
+/** On Nitro and not in debug mode. */
+function isProduction(enclave: unknown): boolean {
+  if (typeof enclave !== 'object' || enclave === null || !('host' in enclave) || enclave.host !== 'nitro') return false;
+  return !('isDebug' in enclave) || enclave.isDebug !== true;
+}

@@ -10,6 +10,8 @@ const ANSWER: ClientCode = 'cli/answer';
 export const verb: Verb = {
   help: `usage: accord ps [--orchestrator URL] [--json]
 
+Lists each collaboration with its state and, while it runs, the kind of host: local, qemu or nitro.
+
   --orchestrator URL  default: ACCORD_ORCHESTRATOR, else http://127.0.0.1:7400
   --json              the list as JSON
 
@@ -28,7 +30,9 @@ Exit codes: 0 listed, 2 called wrongly, 40 orchestrator not reached.
     for (const one of listed) {
       const reason = one.optionalText('reason');
       const why = reason === undefined ? '' : `  (${shown(reason)})`;
-      io.out(`${shown(one.text('id'))}  ${shown(one.text('state'))}${why}\n`);
+      const host = one.optionalText('host');
+      const where = host === undefined ? '' : ` on ${shown(host)}`;
+      io.out(`${shown(one.text('id'))}  ${shown(one.text('state'))}${where}${why}\n`);
     }
     return 0;
   },

@@ -54,10 +54,11 @@ does not enforce, 30 a policy with faults, 40 the build failed, or orchestrator 
   },
 };
 
-function nextOf({ id }: Answer, url: string): string {
+function nextOf({ id, host }: Answer, url: string): string {
+  const target = host === 'local' ? ' --target local' : '';
   return (
     'Next: each party builds the policy for itself, lets its key open to the image, and makes its home:\n' +
-    '  accord build POLICY … --target local -o DIR\n' +
+    `  accord build POLICY …${target} -o DIR\n` +
     '  accord key-policy --key ARN --measurements DIR/measurements.json --profile NAME --apply\n' +
     `  accord init --party NAME --profile NAME --key ARN --measurements DIR/measurements.json --orchestrator ${url} --collaboration ${shown(id)}\n`
   );

@@ -1,67 +1,92 @@
 /** `accord up`: the orchestrator, in the foreground, until Ctrl-C. */
 import { resolve } from 'node:path';
+import { defaultCacheDir } from '../../build/cache.ts';
+import { ENGINE_NAMES } from '../../build/engine/engine.ts';
+import type { EngineName } from '../../build/engine/engine.ts';
 import type { Verb } from '../../parties/cli/verb.ts';
-import { Failure } from '../../policies/failure.ts';
 import { isLoopback } from '../guard.ts';
 import { readArguments, readNumber, usage } from '../../parties/cli/arguments.ts';
+import { HOST_NAMES } from '../hosts/names.ts';
+import type { HostName } from '../hosts/names.ts';
 import { stopped, timeToStop, UNTIL_EOF_HELP } from './service.ts';
-
-export type UpCode = 'cli/host';
 
 const DEFAULT_PORT = '7400';
 const DEFAULT_DATA = '.accord/orchestrator';
 
+const OPTIONS = {
+  'local-aws': { type: 'string' },
+  data: { type: 'string', default: DEFAULT_DATA },
+  port: { type: 'string', default: DEFAULT_PORT },
+  listen: { type: 'string', default: '127.0.0.1' },
+  host: { type: 'string', default: 'local' },
+  debug: { type: 'boolean', default: false },
+  engine: { type: 'string' },
+  base: { type: 'string' },
+  blobs: { type: 'string' },
+  'run-dir': { type: 'string' },
+  'until-eof': { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+} as const;
+
 export const verb: Verb = {
-  help: `usage: accord up --local-aws DIR [--data DIR] [--port N] [--listen ADDRESS] [--host local] [--run-dir DIR]
-                 [--until-eof] [--json]
+  help: `usage: accord up [--host local|qemu] --local-aws DIR [--data DIR] [--port N] [--listen ADDRESS] [--run-dir DIR]
+       accord up --host nitro [--debug] [--data DIR] [--port N] [--listen ADDRESS]
 
 Serves until Ctrl-C, then stops every enclave it started.
 
-  --local-aws DIR    data folder of a running \`accord local-aws\` (default: ACCORD_LOCAL_AWS)
+  --host local       enclaves are processes of this machine, for trying it out (default)
+  --host qemu        the real image in QEMU's Nitro machine; needs \`npm run setup:qemu\` once
+  --host nitro       the real image in an enclave of this EC2 instance, by nitro-cli; policies must trust AWS
+  --local-aws DIR    with local and qemu: data folder of a running \`accord local-aws\` (default: ACCORD_LOCAL_AWS)
+  --debug            with nitro: enclaves in debug mode, with a console, for test data alone: their measurements are zeros
+  --engine NAME      with qemu and nitro: docker, buildah or podman builds the images (default: the first that works)
+  --base IMAGE       with qemu and nitro: their base, NAME@sha256:…, in place of the one made from locked packages
+  --blobs DIR        with qemu and nitro: AWS's kernel and init in place of Accord's, as nitro-cli ships them
   --data DIR         what it remembers; one process a folder (default: ${DEFAULT_DATA})
   --port N           0 takes any free one (default: ${DEFAULT_PORT})
   --listen ADDRESS   default 127.0.0.1; there is no access control beyond the address, so think twice
-  --host local       where enclaves run: as child processes of this machine, for trying it out
   --until-eof        ${UNTIL_EOF_HELP}
-  --run-dir DIR      where enclaves are unpacked; must not lie below a node_modules folder
-  --json             the address as one line of JSON
+  --run-dir DIR      with local and qemu: where enclaves are unpacked and run; must not lie below a node_modules folder
+  --json             the address as one line of JSON: {url, pid, host}
 
-Exit codes: 0 ended with stdin (--until-eof), 2 called wrongly, 20 a host of a later version, 40 port or folder in use, disk,
-130 stopped by Ctrl-C.
+Exit codes: 0 ended with stdin (--until-eof), 2 called wrongly, 20 a host that this machine's kind does not have, 40 port or
+folder in use, disk, no enclaves on this machine, 130 stopped by Ctrl-C.
 `,
   async run(argv, io) {
-    const { values } = readArguments('up', argv, {
-      'local-aws': { type: 'string' },
-      data: { type: 'string', default: DEFAULT_DATA },
-      port: { type: 'string', default: DEFAULT_PORT },
-      listen: { type: 'string', default: '127.0.0.1' },
-      host: { type: 'string', default: 'local' },
-      'run-dir': { type: 'string' },
-      'until-eof': { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-    });
-    demandLocalHost(values.host);
-    const localAws = values['local-aws'] ?? io.env['ACCORD_LOCAL_AWS'];
-    if (localAws === undefined) throw usage('up', '--local-aws is missing: the local host needs an AWS in miniature');
+    const { values } = readArguments('up', argv, OPTIONS);
+    const host = hostOf(values.host);
+    demandFitting(host, values);
+    const localAws = host === 'nitro' ? undefined : (values['local-aws'] ?? io.env['ACCORD_LOCAL_AWS']);
+    if (host !== 'nitro' && localAws === undefined) {
+      throw usage('up', `--local-aws is missing: the ${host} host needs an AWS in miniature`);
+    }
+    const engine = engineOf(values.engine);
     if (!isLoopback(values.listen)) {
       io.err(`accord up: warning: everybody who reaches ${values.listen} can start and stop collaborations\n`);
     }
+    if (values.debug) {
+      io.err('accord up: warning: enclaves in debug mode keep no secrets; they take test data and nothing else\n');
+    }
     const { startOrchestrator } = await import('../main.ts');
     io.err('accord up: opening the data folder…\n');
-    const runFolder = values['run-dir'];
+    const path = (value: string | undefined): string | undefined => value && resolve(io.cwd, value);
     const orchestrator = await startOrchestrator({
       dataFolder: resolve(io.cwd, values.data),
-      localAwsFolder: resolve(io.cwd, localAws),
+      host,
+      localAwsFolder: path(localAws),
       port: readNumber('up', 'port', values.port, 65_535),
       address: values.listen,
-      runFolder: runFolder === undefined ? undefined : resolve(io.cwd, runFolder),
+      runFolder: path(values['run-dir']),
+      image: { engine, base: values.base, blobs: path(values.blobs) },
+      nitro: { isDebug: values.debug },
+      cacheDir: defaultCacheDir(io.env),
       now: () => new Date(),
       log: (line) => io.err(`accord up: ${line}\n`),
     });
     try {
       const { url } = orchestrator;
-      io.out(values.json ? `${JSON.stringify({ url, pid: process.pid })}\n` : `${url}\n`);
-      io.err('accord up: serving; stop with Ctrl-C\n');
+      io.out(values.json ? `${JSON.stringify({ url, pid: process.pid, host })}\n` : `${url}\n`);
+      io.err(`accord up: serving, with enclaves on the ${host} host; stop with Ctrl-C\n`);
       await timeToStop(io, values['until-eof']);
     } finally {
       io.err('accord up: stopping enclaves…\n');
@@ -71,12 +96,33 @@ Exit codes: 0 ended with stdin (--until-eof), 2 called wrongly, 20 a host of a l
   },
 };
 
-function demandLocalHost(host: string): void {
-  if (host === 'local') return;
-  if (host === 'qemu' || host === 'nitro') {
-    throw new Failure<UpCode>('unsupported', 'cli/host', `this version does not run enclaves on the ${host} host yet`, {
-      hint: 'use --host local',
-    });
+function hostOf(text: string): HostName {
+  const host = HOST_NAMES.find((name) => name === text);
+  if (host === undefined) throw usage('up', `--host takes ${HOST_NAMES.join(', ')}, not "${text}"`);
+  return host;
+}
+
+function engineOf(text: string | undefined): EngineName | undefined {
+  if (text === undefined) return undefined;
+  const engine = ENGINE_NAMES.find((name) => name === text);
+  if (engine === undefined) throw usage('up', `--engine takes ${ENGINE_NAMES.join(', ')}, not "${text}"`);
+  return engine;
+}
+
+/** An option that the host has no use for is a mistake, not a wish. */
+function demandFitting(host: HostName, values: Readonly<Record<string, unknown>>): void {
+  const ONLY: Readonly<Record<string, readonly HostName[]>> = {
+    'local-aws': ['local', 'qemu'],
+    'run-dir': ['local', 'qemu'],
+    engine: ['qemu', 'nitro'],
+    base: ['qemu', 'nitro'],
+    blobs: ['qemu', 'nitro'],
+    debug: ['nitro'],
+  };
+  for (const [option, hosts] of Object.entries(ONLY)) {
+    const isGiven = values[option] !== undefined && values[option] !== false;
+    if (isGiven && !hosts.includes(host)) {
+      throw usage('up', `--${option} goes with --host ${hosts.join(' or ')}, not with --host ${host}`);
+    }
   }
-  throw usage('up', `--host takes local, not "${host}"`);
 }

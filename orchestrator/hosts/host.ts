@@ -20,6 +20,8 @@ export type EnclaveState =
 export interface EnclaveDescription {
   readonly id: string;
   readonly host: 'local' | 'qemu' | 'nitro';
+  /** In Nitro's debug mode: it has a console, and its attestation shows zeros in place of the measurements. */
+  readonly isDebug?: boolean;
   readonly measurements: Measurements;
   readonly state: EnclaveState;
 }

@@ -14,7 +14,8 @@ export function collaborationRoutes(collaborations: Collaborations): Router {
     detailsOf(collaboration, collaborations.running(collaboration.id));
 
   router.get('/v1/collaborations', async (_request, response) => {
-    response.json({ collaborations: (await collaborations.list()).map(summaryOf) });
+    const listed = await collaborations.list();
+    response.json({ collaborations: listed.map((one) => summaryOf(one, collaborations.running(one.id))) });
   });
 
   router.post('/v1/collaborations', async (request, response) => {

@@ -107,7 +107,7 @@ export function openEnclave(options: OpenOptions): Started {
     await ended;
   };
   const enclave: RunningEnclave = {
-    describe: () => ({ id: started.id, host: 'nitro', measurements, state }),
+    describe: () => ({ id: started.id, host: 'nitro', isDebug, measurements, state }),
     connect: dial,
     console: () => ring.lines(),
     terminate,

@@ -85,7 +85,6 @@ describe('the command line as a process', () => {
     expect(await accord('help')).toMatchObject({ code: 0, out: expect.stringContaining('local-aws'), err: '' });
     expect(await accord('chekc')).toMatchObject({ code: 2, out: '', err: expect.stringContaining('accord check') });
     expect(await accord('up', '--port', 'x', '--local-aws', '.')).toMatchObject({ code: 2 });
-    expect(await accord('up', '--host', 'nitro', '--local-aws', '.')).toMatchObject({ code: 20 });
     expect(await accord('up', '--local-aws', 'nowhere', '--json')).toMatchObject({
       code: 40,
       out: expect.stringContaining('orchestrator/no-local-aws'),

@@ -62,6 +62,7 @@ describe('the nitro host', () => {
     expect(enclave.describe()).toEqual({
       id: expect.stringMatching(/^i-0f1e2d3c4b5a69788-enc[0-9a-f]{16}$/),
       host: 'nitro',
+      isDebug: false,
       measurements: { PCR0, PCR1, PCR2 },
       state: { phase: 'running' },
     });
