@@ -20,9 +20,9 @@ export interface Seen {
   readonly isBridgeGone: boolean;
 }
 
-/** The kernel's own lines have its clock in front; a program's do not. */
-const PANIC = /^\[ *\d+\.\d+\] Kernel panic - not syncing: (.*)$/;
-const UNPACKING = /^\[ *\d+\.\d+\] Initramfs unpacking failed: (.*)$/;
+/** The kernel's own clock may stand in front. */
+const PANIC = /^(?:\[ *\d+\.\d+\] )?Kernel panic - not syncing: (.*)$/;
+const UNPACKING = /^(?:\[ *\d+\.\d+\] )?Initramfs unpacking failed: (.*)$/;
 
 export function isPanic(line: string): boolean {
   return PANIC.test(line);

@@ -34,6 +34,9 @@ const xdg = process.env.XDG_CACHE_HOME;
 const cacheDir = resolve(values.cache ?? join(xdg?.startsWith('/') ? xdg : join(homedir(), '.cache'), 'accord'));
 const folder = join(cacheDir, 'qemu');
 
+/** How far ninja was when it was last told. */
+let toldTenth = -1;
+
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => interrupted.abort());
 
@@ -295,8 +298,6 @@ async function run(command, args, { cwd, env } = {}) {
     });
   });
 }
-
-let toldTenth = -1;
 
 /** On a terminal the last line; elsewhere a line for each tenth of what ninja has to do. */
 function progress(line) {
