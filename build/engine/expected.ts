@@ -45,10 +45,13 @@ export async function expectedFiles(parts: ContextParts, dockerfile: string): Pr
     }
   }
   const digest = createHash('sha256')
-    .update(JSON.stringify([[...ours].sort(), [...base].sort()]))
+    .update(JSON.stringify([inOrder(ours), inOrder(base)]))
     .digest('hex');
   return { ours, base, digest };
 }
+
+const inOrder = <Value>(map: ReadonlyMap<string, Value>): readonly (readonly [string, Value])[] =>
+  [...map].sort(([a], [b]) => (a < b ? -1 : 1));
 
 export function baseMissing(path: string): Failure<'image/base-missing'> {
   return new Failure('refused', 'image/base-missing', `the base has no ${path}, without which Node does not start`, {

@@ -101,7 +101,12 @@ async function openStorage(
   const common = { engine: name, env: { ...env, TMPDIR: join(home, 'tmp') } } as const;
   const at = (driver: string): readonly string[] => [
     name,
-    ...['--root', join(home, driver, 'root'), '--runroot', join(home, driver, 'run'), '--storage-driver', driver],
+    '--root',
+    join(home, driver, 'root'),
+    '--runroot',
+    join(home, driver, 'run'),
+    '--storage-driver',
+    driver,
   ];
   const works = async (driver: string): Promise<void> => {
     await runCommand([...at(driver), 'images', '--quiet'], { ...common, signal });

@@ -84,7 +84,7 @@ async function keepMembers(
       members.set(name, { link: type === 'link' ? entry.linkName : resolveLink(name, entry.linkName) });
       continue;
     }
-    if (type !== 'file') throw damaged(`"${name}" is a ${type ?? 'thing of an unknown kind'}`);
+    if (type !== 'file') throw damaged(`"${name}" is neither a file nor a folder nor a link`);
     total += entry.bytes;
     if (total > MAX_ARCHIVE_BYTES)
       throw layerFault('layers/too-large', NAME, `it is more than ${MAX_ARCHIVE_BYTES} bytes`);

@@ -154,12 +154,10 @@ async function nodeOf(entry: TarEntry, path: string, budget: LayerBudget, keep: 
       if (why !== undefined) throw layerFault('layers/link', path, `it is a hard link to "${linkName}": ${why}`);
       return { kind: 'hardlink', to };
     }
-    case 'character-device':
-    case 'block-device':
-    case 'fifo':
-      throw layerFault('layers/device', path, `it is a ${type}`);
-    default:
-      throw layerFault('layers/type', path, `it is of a kind that no image needs (${type ?? 'unknown'})`);
+    case 'device':
+      throw layerFault('layers/device', path, 'it is a device or a pipe');
+    case 'other':
+      throw layerFault('layers/type', path, 'it is of a kind that no image needs');
   }
 }
 

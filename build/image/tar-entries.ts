@@ -6,9 +6,12 @@ import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
 import { Failure } from '../../policies/failure.ts';
 
+export type TarType = 'file' | 'directory' | 'symlink' | 'link' | 'device' | 'other';
+
 export interface TarEntry {
   readonly name: string;
-  readonly type: string | undefined;
+  /** `device`: also pipes. `other`: what is none of these, and has no use in an image. */
+  readonly type: TarType;
   readonly mode: number;
   readonly bytes: number;
   /** '' where there is none. */
@@ -18,6 +21,16 @@ export interface TarEntry {
   /** Once, or not at all: what is not read is skipped. A piece is the caller's until it asks for the next. */
   content(): AsyncGenerator<Uint8Array>;
 }
+
+const TYPES: Readonly<Record<string, TarType>> = {
+  file: 'file',
+  directory: 'directory',
+  symlink: 'symlink',
+  link: 'link',
+  'character-device': 'device',
+  'block-device': 'device',
+  fifo: 'device',
+};
 
 /** Long names and extended headers are held whole, and the zeros at the end are waited out: no more than this of either. */
 const MAX_HELD_BYTES = 1024 * 1024;
@@ -51,7 +64,7 @@ export async function* tarEntries(
       const { name, type, mode = 0, size = 0, linkname } = entry.header;
       yield {
         name,
-        type: type ?? undefined,
+        type: TYPES[type ?? ''] ?? 'other',
         mode,
         bytes: size,
         linkName: linkname ?? '',

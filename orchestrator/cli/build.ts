@@ -1,41 +1,70 @@
 import { relative, resolve } from 'node:path';
 import { defaultCacheDir } from '../../build/cache.ts';
+import { signatureSection } from '../../build/eif/sign.ts';
+import { buildEifImage } from '../../build/eif-builder.ts';
+import { ENGINE_NAMES } from '../../build/engine/engine.ts';
+import type { EngineName } from '../../build/engine/engine.ts';
+import type { BuildOptions, BuildResult } from '../../build/image-builder.ts';
 import { buildLocalImage } from '../../build/pipeline.ts';
-import type { BaseInputs } from '../../build/base.ts';
-import type { BuildResult } from '../../build/image-builder.ts';
 import type { Sizing } from '../../build/sizing.ts';
 import { weakenings } from '../../policies/weakenings.ts';
-import { Failure } from '../../policies/failure.ts';
+import { readText } from '../../parties/cli/files.ts';
 import { byteProgress } from '../../parties/cli/progress.ts';
 import { renderPcrs } from '../../parties/cli/measure.ts';
 import { readPolicy } from '../../parties/cli/policy-files.ts';
 import { renderWeakenings, wrap } from '../../parties/cli/render-policy.ts';
-import type { Verb } from '../../parties/cli/verb.ts';
+import type { Io, Verb } from '../../parties/cli/verb.ts';
 import { readArguments, usage } from '../../parties/cli/arguments.ts';
 
-const HELP = `usage: accord build POLICY [PART…] --target local [--trust FILE] -o DIR [--json]
+const HELP = `usage: accord build POLICY [PART…] -o DIR [--trust FILE] [--engine NAME] [--base IMAGE] [--blobs DIR]
+                    [--sign KEY --certificate PEM] [--json]
+       accord build POLICY [PART…] --target local -o DIR [--trust FILE] [--json]
 
 Builds the enclave image that can do what the policy says and nothing else, and computes its measurements. The same policy
-and the same installation give the same bytes, each time.
+and the same version of Accord give the same measurements, each time, on every machine and with every engine.
 
-  POLICY          the policy, YAML or JSON; - is stdin
-  PART            further files of the same policy, for example one of each party
-  --target local  an image for the local host: no kernel, this machine's Node; for trials and tests
-  --trust FILE    a local stand-in for AWS (\`accord local-aws\` writes the file), composed in and so measured
-  -o, --out DIR   writes DIR/image.eif, DIR/measurements.json and DIR/build-arg.txt
-  --json          what measurements.json holds, and the paths
+  POLICY           the policy, YAML or JSON; - is stdin
+  PART             further files of the same policy, for example one of each party
+  --target nitro   an image for EC2's enclaves, and for QEMU's Nitro machine (default)
+  --target local   an image for the local host: no kernel, this machine's Node; for trials and tests
+  --trust FILE     a local stand-in for AWS (\`accord local-aws\` writes the file), composed in and so measured
+  -o, --out DIR    writes DIR/image.eif, DIR/measurements.json and DIR/build-arg.txt
+  --json           what measurements.json holds, and the paths
 
-Exit codes: 0 built, 20 a target or policy that this version does not do, 30 a policy with faults, 40 disk or installation.
+with --target nitro:
+  --engine NAME    docker, buildah or podman builds it (default: the first that works)
+  --base IMAGE     takes the C library from a registry's Debian 13 image, NAME@sha256:… (default: from locked packages)
+  --blobs DIR      AWS's kernel and init, as nitro-cli ships them, in place of Accord's own
+  --sign KEY       signs the image: a private key in PEM, on P-256, P-384 or P-521; PCR8 names who signed
+  --certificate PEM   the certificate of that key
+
+The first build fetches what build/inputs.lock.json names and compiles the kernel: minutes. Later ones take seconds.
+
+Exit codes: 0 built, 2 called wrongly, 10 what the engine made is not what was asked, or a base without digest, 20 this machine
+cannot, 30 a policy or a layer with faults, 40 engine, network, disk or installation.
 `;
 
 const OPTIONS = {
-  target: { type: 'string' },
+  target: { type: 'string', default: 'nitro' },
   trust: { type: 'string' },
   out: { type: 'string', short: 'o' },
+  engine: { type: 'string' },
+  base: { type: 'string' },
+  blobs: { type: 'string' },
+  sign: { type: 'string' },
+  certificate: { type: 'string' },
   json: { type: 'boolean' },
 } as const;
 
-export type BuildVerbCode = 'build/target';
+const NITRO_OPTIONS = ['engine', 'base', 'blobs', 'sign', 'certificate'] as const;
+
+interface NitroValues {
+  readonly engine?: string | undefined;
+  readonly base?: string | undefined;
+  readonly blobs?: string | undefined;
+  readonly sign?: string | undefined;
+  readonly certificate?: string | undefined;
+}
 
 export const verb: Verb = {
   help: HELP,
@@ -44,54 +73,108 @@ export const verb: Verb = {
     const [file, ...parts] = positionals;
     if (file === undefined) throw usage('build', 'POLICY is missing');
     if (values.out === undefined) throw usage('build', '-o DIR is missing: where should the image go?');
-    checkTarget(values.target);
+    const { target } = values;
+    if (target !== 'nitro' && target !== 'local') {
+      throw usage('build', `--target takes nitro or local, not "${target}"`);
+    }
+    const stray = NITRO_OPTIONS.find((name) => values[name] !== undefined);
+    if (target === 'local' && stray !== undefined) throw usage('build', `--${stray} is of no use with --target local`);
+    const nitro = target === 'local' ? undefined : await nitroOptions(io, values);
     const policy = await readPolicy(io, [file, ...parts], values.trust);
     const weak = weakenings(policy, { now: new Date() });
     if (values.json !== true && weak.length > 0) io.err(renderWeakenings(weak));
     const progress = byteProgress(io);
-    let built: BuildResult<BaseInputs>;
+    const common = {
+      policy,
+      outDir: resolve(io.cwd, values.out),
+      cacheDir: defaultCacheDir(io.env),
+      signal: io.signal,
+      onProgress: ({ text, done, total }) => progress.update(text, done, total),
+    } satisfies BuildOptions & Parameters<typeof buildLocalImage>[0];
+    let rendered: string;
     try {
-      built = await buildLocalImage({
-        policy,
-        outDir: resolve(io.cwd, values.out),
-        cacheDir: defaultCacheDir(io.env),
-        signal: io.signal,
-        onProgress: ({ text, done, total }) => progress.update(text, done, total),
-      });
+      if (nitro === undefined) {
+        const built = await buildLocalImage(common);
+        progress.end();
+        rendered = told(values.json, built, () => renderLocal(built, built.measurements.inputs.hostLibraries, io));
+      } else {
+        const built = await buildEifImage({ ...common, ...nitro, env: io.env });
+        progress.end();
+        rendered = told(values.json, built, () => renderNitro(built, values.trust !== undefined, io));
+      }
     } finally {
       progress.end();
     }
-    const { eifPath, measurementsPath, measurements } = built;
-    io.out(
-      values.json === true
-        ? `${JSON.stringify({ ...measurements, eifPath, measurementsPath })}\n`
-        : render(built, relative(io.cwd, eifPath), relative(io.cwd, measurementsPath)),
-    );
+    io.out(rendered);
     return 0;
   },
 };
 
-function checkTarget(target: string | undefined): void {
-  if (target === 'local') return;
-  const asked = target === undefined ? 'an image for EC2 (the default target)' : `the target "${target}"`;
-  throw new Failure<BuildVerbCode>('unsupported', 'build/target', `this version does not build ${asked}`, {
-    where: '--target',
-    hint: 'use --target local: it builds and measures in the same way, and runs on this machine for trials',
-  });
+type NitroOptions = Pick<Parameters<typeof buildEifImage>[0], 'engine' | 'base' | 'blobs' | 'sign'>;
+
+async function nitroOptions(io: Io, values: NitroValues): Promise<NitroOptions> {
+  const { engine, base, blobs, sign, certificate } = values;
+  if ((sign === undefined) !== (certificate === undefined)) {
+    throw usage('build', '--sign and --certificate belong together');
+  }
+  const signer =
+    sign === undefined || certificate === undefined
+      ? undefined
+      : { key: await readText(io, sign), certificate: await readText(io, certificate) };
+  return {
+    ...(engine === undefined ? {} : { engine: engineOf(engine) }),
+    ...(base === undefined ? {} : { base }),
+    ...(blobs === undefined ? {} : { blobs: resolve(io.cwd, blobs) }),
+    ...(signer === undefined
+      ? {}
+      : { sign: (pcr0: string) => signatureSection(pcr0, signer.key, signer.certificate, new Date()) }),
+  };
 }
 
-function render({ measurements, policyDigest, sizing }: BuildResult<BaseInputs>, image: string, file: string): string {
-  const { hostLibraries } = measurements.inputs;
+function engineOf(name: string): EngineName {
+  const engine = ENGINE_NAMES.find((one) => one === name);
+  if (engine === undefined) throw usage('build', `--engine takes ${ENGINE_NAMES.join(', ')}, not "${name}"`);
+  return engine;
+}
+
+function told(json: boolean | undefined, built: BuildResult, render: () => string): string {
+  const { measurements, eifPath, measurementsPath } = built;
+  return json === true ? `${JSON.stringify({ ...measurements, eifPath, measurementsPath })}\n` : render();
+}
+
+function renderLocal(built: BuildResult, hostLibraries: readonly string[], io: Io): string {
   return [
-    `${image}: ${(measurements.eif.bytes / 1_000_000).toFixed(1)} MB, for the local host\n\n`,
+    renderImage(built, 'for the local host', io),
+    '\nNot in the image, hence not measured: the libraries of the machine that runs it\n',
+    wrap(hostLibraries.join(', '), '  '),
+    renderNext(built, io),
+  ].join('');
+}
+
+function renderNitro(built: BuildResult, isTrial: boolean, io: Io): string {
+  return [
+    renderImage(built, 'for Nitro and QEMU', io),
+    renderNext(built, io),
+    isTrial
+      ? '\nand the coordinator runs it:\n  accord up --host qemu --local-aws DIR\n'
+      : '\nand the coordinator runs it, on an EC2 instance with enclaves:\n  accord up --host nitro\n',
+  ].join('');
+}
+
+function renderImage({ eifPath, measurements, policyDigest, sizing }: BuildResult, what: string, io: Io): string {
+  return [
+    `${relative(io.cwd, eifPath)}: ${(measurements.eif.bytes / 1_000_000).toFixed(1)} MB, ${what}\n\n`,
     renderPcrs(measurements),
     `\nPolicy digest  ${policyDigest}\n\n`,
     renderSizing(sizing),
-    '\nNot in the image, hence not measured: the libraries of the machine that runs it\n',
-    wrap(hostLibraries.join(', '), '  '),
+  ].join('');
+}
+
+function renderNext({ eifPath, measurementsPath }: BuildResult, io: Io): string {
+  return [
     '\nNext: each party checks that it gets the same PCR0 and lets its key open to it:\n',
-    `  accord measure ${image}\n`,
-    `  accord key-policy --key YOUR-KEY-ARN --measurements ${file} --apply\n`,
+    `  accord measure ${relative(io.cwd, eifPath)}\n`,
+    `  accord key-policy --key YOUR-KEY-ARN --measurements ${relative(io.cwd, measurementsPath)} --apply\n`,
   ].join('');
 }
 
