@@ -41,6 +41,11 @@ export const VERBS: readonly VerbEntry[] = [
     load: async () => (await import('../../parties/cli/measure.ts')).verb,
   },
   {
+    name: 'reproduce',
+    summary: 'build an image again, and say in what a published one differs',
+    load: async () => (await import('../../parties/cli/reproduce.ts')).verb,
+  },
+  {
     name: 'key-policy',
     summary: 'let a KMS key open to the named enclave images alone',
     load: async () => (await import('../../parties/cli/key-policy.ts')).verb,
