@@ -12,19 +12,25 @@ import { dirname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { pack } from 'tar-stream';
-import type { Headers } from 'tar-stream';
+import type { Entry, Headers } from 'tar-stream';
 import { diskFailure } from '../disk.ts';
 import { parentOf } from '../image/entry-path.ts';
-import { archiveFailure, debEntries } from './deb.ts';
+import { archiveFailure, readDeb } from './deb.ts';
 import { fetchPackages } from './fetch.ts';
 import type { FetchOptions } from './fetch.ts';
 import { readInputsLock } from './lock.ts';
+import type { LockedPackage } from './lock.ts';
 import { entryPath } from './unpack.ts';
 
 export interface BaseTar {
   readonly path: string;
   /** 64 hex digits. */
   readonly sha256: string;
+}
+
+export interface BaseTarOptions extends FetchOptions {
+  /** Default: those in the lock. */
+  readonly packages?: readonly LockedPackage[];
 }
 
 const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
@@ -57,8 +63,8 @@ interface Member {
 }
 
 /** Fetches and makes it if it is not there. Failures as of `fetchPackages`, `inputs/archive`, `disk/…`. */
-export async function baseTar(options: FetchOptions): Promise<BaseTar> {
-  const packages = readInputsLock().debian.base;
+export async function baseTar(options: BaseTarOptions): Promise<BaseTar> {
+  const packages = options.packages ?? readInputsLock().debian.base;
   const key = createHash('sha256')
     .update(JSON.stringify(['accord/v1/base-tar', FORMAT, ...packages.map(({ sha256 }) => sha256)]))
     .digest('hex')
@@ -76,7 +82,7 @@ export async function baseTar(options: FetchOptions): Promise<BaseTar> {
   } catch (error) {
     throw diskFailure(error, folder, 'keeping the base of the image');
   } finally {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => {});
   }
 }
 
@@ -106,13 +112,13 @@ async function readMembers(debs: readonly string[], signal: AbortSignal | undefi
     members.set(name, { header: { ...header, name }, body });
   };
   for (const deb of debs) {
-    for await (const entry of debEntries(deb, signal)) {
+    const visit = async (entry: Entry): Promise<void> => {
       const name = entryPath(deb, entry.header.name);
       const { type, mode = 0o644, linkname } = entry.header;
       if (isWanted(name) && type === 'symlink') add(name, { name, type, linkname, mode: 0o777 });
       if (isWanted(name) && type === 'file') add(name, { name, type, mode: mode & 0o777 }, await buffer(entry));
-      entry.resume();
-    }
+    };
+    await readDeb(deb, visit, signal);
   }
   for (const name of SHARED_OBJECTS) {
     if (!members.has(`${LIBRARIES}/${name}`)) throw archiveFailure(debs.join(', '), `none of them holds ${name}`);

@@ -20,8 +20,15 @@ import type { InputsCode } from './lock.ts';
 const MAGIC = '!<arch>\n';
 const HEADER = 60;
 
-/** Entries of `data.tar.xz`, in their order. Each body must be read (or `resume`d) before the next entry. */
-export async function* debEntries(path: string, signal?: AbortSignal): AsyncGenerator<Entry> {
+/**
+ * Hands each entry of `data.tar.xz` to `visit`, in their order; what that does not read of an entry's body is skipped. Throws
+ * `inputs/archive`, `inputs/tool-missing`, and what `visit` throws.
+ */
+export async function readDeb(
+  path: string,
+  visit: (entry: Entry) => Promise<void>,
+  signal?: AbortSignal,
+): Promise<void> {
   const { start, bytes } = await findData(path);
   const xz = spawn('xz', ['-dc'], { stdio: ['pipe', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], LC_ALL: 'C' } });
   const source = createReadStream(path, { start, end: start + bytes - 1, highWaterMark: 1 << 20 });
@@ -36,18 +43,23 @@ export async function* debEntries(path: string, signal?: AbortSignal): AsyncGene
     if (errorCode(error) !== 'EPIPE' && errorCode(error) !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
   });
   const tar = extract();
+  let fault: Error | undefined;
+  tar.on('error', (error: Error) => (fault ??= error));
   const reading = pipeline(xz.stdout, tar, { ...(signal !== undefined && { signal }) });
   // They are awaited below; until then a rejection of theirs is not lost.
   for (const promise of [ended, feeding, reading]) promise.catch(() => {});
   try {
-    yield* tar;
+    for await (const entry of tar) {
+      await visit(entry);
+      entry.resume();
+    }
     await Promise.all([ended, feeding, reading]);
   } catch (error) {
     signal?.throwIfAborted();
-    if (error instanceof Failure) throw error;
-    // The end of xz says more than the archive that therefore stops short.
+    if (error instanceof Failure || (error instanceof Error && 'syscall' in error)) throw error;
+    // xz, where it failed, says more than the archive that therefore stops short.
     await ended;
-    throw errorCode(error) === undefined ? archiveFailure(path, describeError(error)) : error;
+    throw fault === undefined ? error : archiveFailure(path, describeError(fault));
   } finally {
     xz.kill('SIGKILL');
   }

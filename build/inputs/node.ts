@@ -4,8 +4,8 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { chmod, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { chmod, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
@@ -47,7 +47,7 @@ export async function fetchNode(options: FetchNodeOptions): Promise<string> {
   } catch (error) {
     throw diskFailure(error, file, 'keeping Node');
   } finally {
-    if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
+    if (temporary !== undefined) await rm(temporary, { recursive: true, force: true }).catch(() => {});
   }
 }
 
@@ -88,7 +88,7 @@ async function extractProgram(tarball: string, to: string, signal: AbortSignal |
   const reading = pipeline(createReadStream(tarball), createGunzip(), tar, { ...(signal !== undefined && { signal }) });
   reading.catch(() => {}); // awaited below
   for await (const entry of tar) {
-    if (entry.header.name === PROGRAM) await pipeline(entry, createWriteStream(to, { flags: 'wx', mode: 0o600 }));
+    if (entry.header.name === PROGRAM) await writeFile(to, entry, { flag: 'wx', mode: 0o600 });
     else entry.resume();
   }
   await reading;

@@ -12,7 +12,9 @@ import { dirname, join } from 'node:path';
 import { diskFailure, errorCode, makeFolder } from '../disk.ts';
 import { fetchPackages } from './fetch.ts';
 import type { FetchOptions } from './fetch.ts';
+import { removeLeftovers } from './leftovers.ts';
 import { readInputsLock } from './lock.ts';
+import type { LockedPackage } from './lock.ts';
 import { runInside } from './sandbox.ts';
 import type { RunOptions } from './sandbox.ts';
 import { unpackDebs } from './unpack.ts';
@@ -27,6 +29,11 @@ export interface Toolchain {
    * network. Throws `inputs/sandbox` where this user may not do that, `inputs/command` where the command fails.
    */
   run(command: readonly string[], options: RunOptions): Promise<void>;
+}
+
+export interface ToolchainOptions extends FetchOptions {
+  /** Default: those in the lock. */
+  readonly packages?: readonly LockedPackage[];
 }
 
 /** Increase when the layout below changes. */
@@ -51,26 +58,27 @@ const LEFT_OUT = /^usr\/share\/(doc\/.*\/(?!copyright$)[^/]+$|info\/|locale\/|ma
 const opening = new Map<string, Promise<void>>();
 
 /** Fetches and unpacks it if it is not there yet; two at once are safe. Failures as of `fetchPackages` and `unpackDebs`. */
-export async function openToolchain(options: FetchOptions): Promise<Toolchain> {
-  const packages = readInputsLock().debian.toolchain;
+export async function openToolchain(options: ToolchainOptions): Promise<Toolchain> {
+  const packages = options.packages ?? readInputsLock().debian.toolchain;
   const key = createHash('sha256')
     .update(JSON.stringify(['accord/v1/toolchain', FORMAT, ...packages.map(({ sha256 }) => sha256)]))
     .digest('hex');
   const entry = join(options.cacheDir, 'toolchain', key);
   // Within this process it is unpacked once; another process may unpack it too, and one of them comes second.
-  const whole = opening.get(entry) ?? make(entry, options).finally(() => opening.delete(entry));
+  const whole = opening.get(entry) ?? make(entry, packages, options).finally(() => opening.delete(entry));
   opening.set(entry, whole);
   await whole;
   return { key, run: (command, run) => runInside(join(entry, 'root'), command, run) };
 }
 
-async function make(entry: string, options: FetchOptions): Promise<void> {
+async function make(entry: string, packages: readonly LockedPackage[], options: FetchOptions): Promise<void> {
   if ((await stat(entry).catch(() => undefined)) !== undefined) return;
-  const paths = await fetchPackages(readInputsLock().debian.toolchain, options);
+  const paths = await fetchPackages(packages, options);
   const temporary = join(dirname(entry), `.${process.pid}-${randomBytes(6).toString('hex')}`);
   const root = join(temporary, 'root');
   try {
     await makeFolder(root, 0o700);
+    await removeLeftovers(dirname(entry));
     await unpackDebs(paths, root, {
       keep: (path) => !LEFT_OUT.test(path),
       onPackage: (done) => options.onProgress?.('unpacking the toolchain', done, paths.length),
@@ -83,7 +91,7 @@ async function make(entry: string, options: FetchOptions): Promise<void> {
   } catch (error) {
     throw diskFailure(error, entry, 'unpacking the toolchain');
   } finally {
-    await rm(temporary, { recursive: true, force: true });
+    await rm(temporary, { recursive: true, force: true }).catch(() => {});
   }
 }
 

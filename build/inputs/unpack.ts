@@ -2,14 +2,12 @@
  * Debian packages into a folder, as `dpkg-deb -x` would, but for anybody (no owners, no setuid) and for nobody's harm: every
  * path, through whatever links the packages made, stays below the folder.
  */
-import { createWriteStream } from 'node:fs';
-import { chmod, link, lstat, mkdir, readlink, rm, symlink, utimes } from 'node:fs/promises';
+import { chmod, link, lstat, mkdir, readlink, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import type { Entry, Headers } from 'tar-stream';
 import { diskFailure, errorCode } from '../disk.ts';
 import { parentOf, pathFault } from '../image/entry-path.ts';
-import { archiveFailure, debEntries } from './deb.ts';
+import { archiveFailure, readDeb } from './deb.ts';
 
 export interface UnpackOptions {
   /** Paths without leading slash; folders are made where something in them is kept. Default: all. */
@@ -31,11 +29,11 @@ export async function unpackDebs(paths: readonly string[], root: string, options
       await symlink(`usr/${name}`, join(root, name)).catch(ignoreExisting);
     }
     for (const [index, path] of paths.entries()) {
-      for await (const entry of debEntries(path, options.signal)) {
+      const visit = async (entry: Entry): Promise<void> => {
         const name = entryPath(path, entry.header.name);
         if (name !== '' && (options.keep?.(name) ?? true)) await unpackEntry(path, root, name, entry);
-        entry.resume();
-      }
+      };
+      await readDeb(path, visit, options.signal);
       options.onPackage?.(index + 1);
     }
   } catch (error) {
@@ -65,7 +63,8 @@ async function unpackEntry(deb: string, root: string, name: string, entry: Entry
     }
     case 'file': {
       await rm(target, { force: true });
-      await pipeline(entry, createWriteStream(target, { flags: 'wx', mode: 0o600 }));
+      // Read by iteration: Node's pipeline waits for ever where the archive stopped short before it began.
+      await writeFile(target, entry, { flag: 'wx', mode: 0o600 });
       await chmod(target, permissions(header));
       const time = header.mtime ?? new Date(0);
       return utimes(target, time, time);
