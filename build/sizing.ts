@@ -87,7 +87,7 @@ export function sizeImage(
   const running = terms.reduce((sum, term) => sum + term.MiB, 0);
   const booting = inMiB(ramdiskBytes) + unpacked + KERNEL_MIB;
   const needed = Math.max(running, booting);
-  const nitroCliMiB = inMiB(NITRO_CLI_RATIO * eifBytes);
+  const nitroCliMiB = leastForNitroCli(eifBytes);
   const { memoryMiB: asked, cpus } = policy.enclave;
   const memoryMiB = Math.max(needed, asked);
   const notes: string[] = [];
@@ -136,6 +136,11 @@ export function checkHostMemory(
     `the enclave needs ${memoryMiB} MiB of memory, and this host has ${Math.floor(freeMiB)} MiB free`,
     { where: `most of it: ${most}`, hint: advice },
   );
+}
+
+/** In MiB: the least memory with which nitro-cli starts an image of so many bytes. */
+export function leastForNitroCli(eifBytes: number): number {
+  return inMiB(NITRO_CLI_RATIO * eifBytes);
 }
 
 const inMiB = (bytes: number): number => Math.ceil(bytes / MiB);

@@ -12,8 +12,10 @@
  *   same data folder ends what it finds of its own.
  */
 import { randomBytes } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import { resolve as resolvePath } from 'node:path';
 import { measureEif } from '../../build/measure/pcr.ts';
+import { leastForNitroCli } from '../../build/sizing.ts';
 import { PORTS } from '../../enclave/vsock/socket.ts';
 import { Failure } from '../../policies/failure.ts';
 import { serially } from '../serially.ts';
@@ -104,7 +106,11 @@ async function startOne(parts: Parts, spec: LaunchSpec, services: HostServices):
   const { cli, ports, options, machine } = parts;
   const { PCR0, PCR1, PCR2 } = await measureEif(spec.eifPath);
   const measurements: Measurements = { PCR0, PCR1, PCR2 };
-  const wanted: Resources = { memoryMiB: spec.memoryMiB, cpus: 2 * Math.ceil(spec.cpus / 2) }; // whole cores
+  const least = leastForNitroCli((await stat(spec.eifPath)).size);
+  const wanted: Resources = {
+    memoryMiB: Math.max(spec.memoryMiB, least),
+    cpus: 2 * Math.ceil(spec.cpus / 2), // whole cores
+  };
   demandRoom(wanted, await readAllocator(machine), inUse(await cli.list()), machine.config);
   await ports.open(Object.keys(services).map(Number));
 

@@ -111,7 +111,8 @@ const verbs = {
     const id = `i-0f1e2d3c4b5a69788-enc${randomBytes(8).toString('hex')}`;
     const MODE = /MODE=([a-z-]+)/.exec(image.toString('latin1'))?.[1] ?? 'serves';
     const output = openSync(join(state, `${id}.console`), 'a');
-    const child = spawn(process.execPath, [join(import.meta.dirname, 'enclave.mjs'), state, id, String(cid)], {
+    const { program, place = [] } = pool.images ?? { program: join(import.meta.dirname, 'enclave.mjs') };
+    const child = spawn(process.execPath, [program, state, id, String(cid), values['eif-path'], ...place], {
       detached: true,
       env: { MODE },
       stdio: ['ignore', output, output],

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { measureEif } from '../../../../build/measure/pcr.ts';
 import type { HostServices, LaunchSpec, RunningEnclave } from '../../../../orchestrator/hosts/host.ts';
 import type { NitroHost } from '../../../../orchestrator/hosts/nitro.ts';
-import { OWNER, startMachine, unixVsock } from './stand-in.ts';
+import { eif, OWNER, startMachine, unixVsock } from './stand-in.ts';
 import type { Machine } from './stand-in.ts';
 
 let machine: Machine;
@@ -72,6 +72,13 @@ describe('the nitro host', () => {
       '{"accord":"booted"}',
       '{"accord":"serving","port":5000}',
     ]);
+  });
+
+  it('gives what nitro-cli demands for the size of the image, where that is more', async () => {
+    const large = join(machine.folder, 'large.eif');
+    await writeFile(large, eif('serves', 3_000_000));
+    await (await host()).launch(await spec('serves', { eifPath: large, memoryMiB: 8 }), {});
+    expect((await machine.listed())[0]).toMatchObject({ MemoryMiB: 12 });
   });
 
   it('answers each enclave by itself, and nobody else', async () => {

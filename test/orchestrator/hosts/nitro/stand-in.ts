@@ -26,6 +26,8 @@ export interface Pool {
   readonly isOld?: boolean;
   readonly garbled?: boolean;
   readonly heartbeatMs?: number;
+  /** Runs what is in the image with this program, which is told the NSM's keys, the role and the instance. */
+  readonly images?: { readonly program: string; readonly place: readonly string[] };
   /** An enclave without a heartbeat is not ended. */
   readonly leavesItRunning?: boolean;
 }
@@ -39,7 +41,9 @@ export interface Machine {
   host(options?: Partial<NitroHostOptions>): Promise<NitroHost>;
   image(mode: string): Promise<string>;
   /** What nitro-cli lists. */
-  listed(): Promise<readonly { readonly EnclaveName: string; readonly ProcessID: number }[]>;
+  listed(): Promise<
+    readonly { readonly EnclaveName: string; readonly EnclaveID: string; readonly ProcessID: number }[]
+  >;
   calls(): Promise<string>;
   remove(): Promise<void>;
 }
@@ -93,13 +97,14 @@ export async function startMachine(): Promise<Machine> {
   return machine;
 }
 
-function eif(mode: string): Uint8Array {
+/** An image whose enclave behaves as `mode` says; with a root file system of so many bytes. */
+export function eif(mode: string, bytes = 6): Uint8Array {
   return encodeEif({ architecture: 'x86_64', defaultMemory: 1n, defaultCpus: 1n }, [
     { kind: 'kernel', content: text('kernel') },
     { kind: 'cmdline', content: text('reboot=k') },
     { kind: 'metadata', content: text('{}') },
     { kind: 'ramdisk', content: text('init') },
-    { kind: 'ramdisk', content: text('rootfs') },
+    { kind: 'ramdisk', content: new Uint8Array(bytes) },
     { kind: 'ramdisk', content: text(`MODE=${mode}\n`) },
   ]);
 }
