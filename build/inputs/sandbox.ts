@@ -66,6 +66,7 @@ export async function runInside(root: string, command: readonly string[], option
   };
   const stop = (): void => void child.kill('SIGKILL'); // --kill-child takes the rest along
   options.signal?.addEventListener('abort', stop, { once: true });
+  process.on('exit', stop);
   try {
     const { stands, code, signal } = await watch(child, onLine);
     options.signal?.throwIfAborted();
@@ -73,6 +74,7 @@ export async function runInside(root: string, command: readonly string[], option
     if (code !== 0) throw commandFailed(command, signal ?? `exit code ${code}`, options.work, told);
   } finally {
     options.signal?.removeEventListener('abort', stop);
+    process.off('exit', stop);
   }
 }
 

@@ -9,11 +9,11 @@ import { pack } from 'tar-stream';
 import type { Headers } from 'tar-stream';
 import type { LockedPackage } from '../../../build/inputs/lock.ts';
 
-export type Member = Headers & { readonly body?: string };
+export type Member = Headers & { readonly body?: string | Buffer };
 
 export async function tarOf(members: readonly Member[]): Promise<Buffer> {
   const tar = pack();
-  for (const { body, ...header } of members) tar.entry({ mode: 0o644, ...header }, body);
+  for (const { body, ...header } of members) tar.entry({ mode: 0o644, mtime: new Date(0), ...header }, body);
   tar.finalize();
   return buffer(tar);
 }
