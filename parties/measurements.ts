@@ -30,6 +30,9 @@ export function parseMeasurements(text: string, where: string): Measurements {
 /** All that can be built again and compared. */
 export interface ReproducibleClaim extends Claim {
   readonly target: TargetName;
+  /** Of an image for Nitro: the registry's image that it has its C library from, and whether it has nitro-cli's kernel. */
+  readonly base?: string;
+  readonly isFromBlobs: boolean;
 }
 
 /** Likewise, of a file that must say everything that `accord build` writes. @throws Failure<MeasurementsCode>, `malformed` */
@@ -44,7 +47,16 @@ export function parseClaim(text: string, where: string): ReproducibleClaim {
   eif.count('bytes');
   eif.text('sha384', HEX_384);
   fields.fields('sizing');
-  fields.fields('inputs');
+  const inputs = fields.fields('inputs');
+  const base = inputs.optionalFields('base')?.optionalText('image');
+  const isFromBlobs = inputs.optionalText('boot') === 'aws-blobs';
   const PCR8 = fields.has('PCR8') ? fields.text('PCR8', HEX_384) : undefined;
-  return { policyDigest, target, all, ...(PCR8 === undefined ? {} : { PCR8 }) };
+  return {
+    policyDigest,
+    target,
+    all,
+    isFromBlobs,
+    ...(base === undefined ? {} : { base }),
+    ...(PCR8 === undefined ? {} : { PCR8 }),
+  };
 }

@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { diskFailure } from '../../build/disk.ts';
 import { IMAGE_FILE } from '../../build/image-builder.ts';
-import type { AnyPolicy } from '../../build/image-builder.ts';
+import type { AnyPolicy, OnProgress } from '../../build/image-builder.ts';
+import { ENGINE_NAMES } from '../../build/engine/engine.ts';
+import type { EngineName } from '../../build/engine/engine.ts';
 import { readImagePolicy } from '../../build/image-policy.ts';
-import { rebuildLocal } from '../../build/rebuild.ts';
+import { rebuildLocal, rebuildNitro } from '../../build/rebuild.ts';
 import { reproduce } from '../../build/reproduce.ts';
 import type { Rebuild, Reproduction } from '../../build/reproduce.ts';
 import { EXIT_CODES } from '../../policies/failure.ts';
@@ -19,7 +21,8 @@ import { byteProgress } from './progress.ts';
 import { renderReproduction } from './render-reproduction.ts';
 import type { Io, Verb } from './verb.ts';
 
-const HELP = `usage: accord reproduce measurements.json [--policy FILE…] [--trust FILE] [--image FILE.eif] [--json]
+const HELP = `usage: accord reproduce measurements.json [--policy FILE…] [--trust FILE] [--image FILE.eif] [--from-source]
+                        [--engine NAME] [--blobs DIR] [--json]
 
 Builds the image again, from the sources of this installation and the locked inputs, and compares: every measurement, and
 the file itself byte for byte. Where they differ it says in what: section by section, and file by file in the ramdisks. No
@@ -30,6 +33,9 @@ image that was built before is used. Whoever gets the same PCR0 need not believe
                      image carries
   --trust FILE       the local stand-in for AWS that the image was built with
   --image FILE.eif   the image (default: image.eif beside the measurements, where there is one)
+  --from-source      compile kernel and init again too, which takes minutes; otherwise those of an earlier build are taken
+  --engine NAME      docker, buildah or podman (default: the first that works); the image does not depend on it
+  --blobs DIR        nitro-cli's kernel and init, for an image that was built with them
   --json             {same, measurements, image, rebuilt, takenAsIs}, with all differences
 
 The signature of a signed image is checked, and not compared: nobody can make the same one again.
@@ -42,6 +48,9 @@ const OPTIONS = {
   policy: { type: 'string', multiple: true },
   trust: { type: 'string' },
   image: { type: 'string' },
+  'from-source': { type: 'boolean', default: false },
+  engine: { type: 'string' },
+  blobs: { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const;
 
@@ -55,6 +64,7 @@ export const verb: Verb = {
     const progress = byteProgress(io);
     const onProgress = ({ text, done, total }: { text: string; done?: number; total?: number }): void =>
       progress.update(text, done, total);
+    const rebuild = rebuildOf(claim, values, onProgress, io);
     const folder = await mkdtemp(join(tmpdir(), 'accord-reproduce-')).catch((error: unknown) => {
       throw diskFailure(error, tmpdir(), 'making a temporary folder');
     });
@@ -64,7 +74,7 @@ export const verb: Verb = {
         claim,
         policy,
         ...(image === undefined ? {} : { image: resolve(io.cwd, image) }),
-        rebuild: rebuildOf(claim, { onProgress, signal: io.signal }),
+        rebuild,
         folder,
         now: new Date(),
         signal: io.signal,
@@ -104,13 +114,50 @@ async function policyOf(
   throw usage('reproduce', '--policy FILE is missing, and so is an image that carries the policy (--image FILE.eif)');
 }
 
-function rebuildOf({ target }: ReproducibleClaim, how: Parameters<typeof rebuildLocal>[0]): Rebuild {
-  switch (target) {
-    case 'local':
-      return rebuildLocal(how);
+interface NitroValues {
+  readonly 'from-source': boolean;
+  readonly engine?: string | undefined;
+  readonly blobs?: string | undefined;
+}
+
+/** The way that the claim says, with what it cannot say. */
+function rebuildOf(claim: ReproducibleClaim, values: NitroValues, onProgress: OnProgress, io: Io): Rebuild {
+  const { 'from-source': fromSource, engine, blobs } = values;
+  const common = { onProgress, signal: io.signal };
+  switch (claim.target) {
+    case 'local': {
+      const stray = fromSource
+        ? 'from-source'
+        : engine !== undefined
+          ? 'engine'
+          : blobs !== undefined
+            ? 'blobs'
+            : undefined;
+      if (stray !== undefined) throw usage('reproduce', `--${stray} is of no use: the image is for the local host`);
+      return rebuildLocal(common);
+    }
     case 'nitro':
-      throw usage('reproduce', 'images for Nitro cannot be reproduced yet');
+      if (claim.isFromBlobs && blobs === undefined) {
+        throw usage('reproduce', 'the image has the kernel and init of nitro-cli: --blobs DIR says where they are');
+      }
+      if (!claim.isFromBlobs && blobs !== undefined) {
+        throw usage('reproduce', '--blobs is of no use: the image has a kernel and an init of our own');
+      }
+      return rebuildNitro({
+        ...common,
+        env: io.env,
+        fromSource,
+        ...(engine === undefined ? {} : { engine: engineOf(engine) }),
+        ...(claim.base === undefined ? {} : { base: claim.base }),
+        ...(blobs === undefined ? {} : { blobs: resolve(io.cwd, blobs) }),
+      });
   }
+}
+
+function engineOf(name: string): EngineName {
+  const engine = ENGINE_NAMES.find((one) => one === name);
+  if (engine === undefined) throw usage('reproduce', `--engine takes ${ENGINE_NAMES.join(', ')}, not "${name}"`);
+  return engine;
 }
 
 function tell(
