@@ -70,19 +70,19 @@ export async function streamCommand(
       said = `${said}${line}\n`.slice(-KEPT);
       onLine?.(line);
     };
+    /** Set when the reader found something wrong before the output had come to its end. */
+    let gaveUp = false;
     const taken = take(child.stdout).catch((error: unknown) => {
-      stop(); // nobody reads any more
+      gaveUp = !child.stdout.readableEnded;
+      if (gaveUp) stop();
       throw error;
     });
-    const outcomes = await Promise.allSettled([exit, taken, eachLine(child.stderr, hear)]);
+    const [ended, read] = await Promise.allSettled([exit, taken, eachLine(child.stderr, hear)]);
     signal?.throwIfAborted();
-    const [ended, read] = outcomes;
     if (ended.status === 'rejected') throw ended.reason;
-    const failed = ended.value === 0 ? undefined : engineFailure(engine, argv, ended.value, said);
-    // A program that ended by itself says why its output broke off; of one that we ended, the reader knows.
-    if (typeof ended.value === 'number' && failed !== undefined) throw failed;
+    // Of an output that broke off the program says why; of a program that we ended, the reader knows.
+    if (ended.value !== 0 && !gaveUp) throw engineFailure(engine, argv, ended.value, said);
     if (read.status === 'rejected') throw read.reason;
-    if (failed !== undefined) throw failed;
   } finally {
     signal?.removeEventListener('abort', stop);
   }

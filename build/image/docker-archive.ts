@@ -75,7 +75,7 @@ async function keepMembers(
 ): Promise<ReadonlyMap<string, Member>> {
   const members = new Map<string, Member>();
   let total = 0;
-  for await (const entry of tarEntries(archive, damaged)) {
+  for await (const entry of tarEntries(archive, (what, why) => layerFault(`layers/${what}`, NAME, why))) {
     const { name, type } = entry;
     if (type === 'directory') continue;
     if (members.has(name)) throw damaged(`it has "${name}" twice`);
@@ -101,23 +101,29 @@ async function writePieces(
   pieces: AsyncIterable<Uint8Array>,
   onProgress: (bytes: number) => void,
 ): Promise<void> {
+  const handle = await create(path);
   try {
-    const handle = await open(path, 'wx', 0o600);
-    try {
-      for await (const piece of pieces) {
-        await writeAll(handle, piece);
-        onProgress(piece.length);
-      }
-    } finally {
-      await handle.close();
+    for await (const piece of pieces) {
+      await writeAll(handle, piece, path);
+      onProgress(piece.length);
     }
-  } catch (error) {
-    throw diskFailure(error, path, 'keeping the image of the engine');
+  } finally {
+    await handle.close();
   }
 }
 
-async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;) done += (await handle.write(bytes, done)).bytesWritten;
+function create(path: string): Promise<FileHandle> {
+  return open(path, 'wx', 0o600).catch((error: unknown) => {
+    throw diskFailure(error, path, 'keeping the layers');
+  });
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array, path: string): Promise<void> {
+  try {
+    for (let done = 0; done < bytes.length;) done += (await handle.write(bytes, done)).bytesWritten;
+  } catch (error) {
+    throw diskFailure(error, path, 'keeping the layers');
+  }
 }
 
 interface Spool {
@@ -127,18 +133,14 @@ interface Spool {
 
 /** Contents of all layers, one behind the other in one file. */
 async function openSpool(path: string): Promise<Spool> {
-  const handle = await open(path, 'wx', 0o600).catch((error: unknown) => {
-    throw diskFailure(error, path, 'keeping the layers');
-  });
+  const handle = await create(path);
   let at = 0;
   return {
     async keep(pieces): Promise<FileContent> {
       const offset = at;
       const hash = createHash('sha256');
       for await (const piece of pieces) {
-        await writeAll(handle, piece).catch((error: unknown) => {
-          throw diskFailure(error, path, 'keeping the layers');
-        });
+        await writeAll(handle, piece, path);
         hash.update(piece);
         at += piece.length;
       }

@@ -73,7 +73,7 @@ export async function readLayer(
   const entries = new Map<string, LayerNode>();
   const removed = new Set<string>();
   const emptied = new Set<string>();
-  for await (const entry of tarEntries(archive, (why) => layerFault('layers/damaged', name, why))) {
+  for await (const entry of tarEntries(archive, (what, why) => layerFault(`layers/${what}`, name, why))) {
     if (--budget.entries < 0)
       throw layerFault('layers/too-many', name, `it has more than ${LAYER_LIMITS.entries} entries`);
     const path = pathOf(entry);

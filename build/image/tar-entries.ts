@@ -4,6 +4,7 @@
  */
 import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
+import type { Entry } from 'tar-stream';
 import { Failure } from '../../policies/failure.ts';
 
 export type TarType = 'file' | 'directory' | 'symlink' | 'link' | 'device' | 'other';
@@ -36,18 +37,19 @@ const TYPES: Readonly<Record<string, TarType>> = {
 const MAX_HELD_BYTES = 1024 * 1024;
 const CHUNK_BYTES = 64 * 1024;
 
-/** What `archive` says wrongly is told by `damaged`; its own errors pass through. */
-export async function* tarEntries(
-  archive: AsyncIterable<Uint8Array>,
-  damaged: (why: string) => Failure,
-): AsyncGenerator<TarEntry> {
+/** What is wrong with an archive, as the caller tells it. */
+export type TarFault = (what: 'damaged' | 'too-large', why: string) => Failure;
+
+/** Throws what `fault` makes of an archive that is wrong; the archive's own errors pass through. */
+export async function* tarEntries(archive: AsyncIterable<Uint8Array>, fault: TarFault): AsyncGenerator<TarEntry> {
   const reader = extract();
   let held = 0;
   const bounded = async function* (pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const piece of pieces) {
       for (let at = 0; at < piece.length; at += CHUNK_BYTES) {
-        if (held > MAX_HELD_BYTES)
-          throw damaged(`a header, or what follows its end, is more than ${MAX_HELD_BYTES} bytes`);
+        if (held > MAX_HELD_BYTES) {
+          throw fault('too-large', `a header, or what follows the end, is more than ${MAX_HELD_BYTES} bytes`);
+        }
         const part = piece.subarray(at, at + CHUNK_BYTES);
         held += part.length;
         yield part;
@@ -58,36 +60,52 @@ export async function* tarEntries(
     () => undefined,
     (reason: unknown) => reason,
   );
+  /** The reader knows that its source broke off; the source knows why. */
+  const reasonOf = async (error: unknown): Promise<unknown> => {
+    const why = (await fed) ?? error;
+    if (why instanceof Failure || isOfTheSystem(why)) return why;
+    return fault('damaged', why instanceof Error ? why.message : String(why));
+  };
+  const entries = reader[Symbol.asyncIterator]();
+  const next = async (): Promise<Entry | undefined> => {
+    try {
+      const { value, done } = await entries.next();
+      return done === true ? undefined : value;
+    } catch (error) {
+      throw await reasonOf(error);
+    }
+  };
   try {
-    for await (const entry of reader) {
+    for (let entry = await next(); entry !== undefined; entry = await next()) {
       held = 0;
-      const { name, type, mode = 0, size = 0, linkname } = entry.header;
+      const current = entry;
+      const { name, type, mode = 0, size = 0, linkname } = current.header;
       yield {
         name,
         type: TYPES[type ?? ''] ?? 'other',
         mode,
         bytes: size,
         linkName: linkname ?? '',
-        attributes: paxNames(entry.header),
+        attributes: paxNames(current.header),
         async *content() {
-          for await (const piece of entry) {
-            held = 0;
-            yield piece;
+          try {
+            for await (const piece of current) {
+              held = 0;
+              yield piece;
+            }
+          } catch (error) {
+            throw await reasonOf(error);
           }
         },
       };
       held = 0;
-      entry.resume(); // what nobody asked for
+      current.resume(); // what nobody asked for
     }
-  } catch (error) {
-    // The reader knows that its source broke off; the source knows why.
-    const why = (await fed) ?? error;
-    if (why instanceof Failure) throw why;
-    if (isOfTheSystem(why)) throw why;
-    throw damaged(why instanceof Error ? why.message : String(why));
+    const why = await fed;
+    if (why !== undefined) throw await reasonOf(why);
+  } finally {
+    reader.destroy();
   }
-  const why = await fed;
-  if (why !== undefined) throw why;
 }
 
 /** Not part of the typed interface: the records of a pax header, where the entry has one. */
