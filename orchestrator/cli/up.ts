@@ -49,8 +49,8 @@ Serves until Ctrl-C, then stops every enclave it started.
   --run-dir DIR      with local and qemu: where enclaves are unpacked and run; must not lie below a node_modules folder
   --json             the address as one line of JSON: {url, pid, host}
 
-Exit codes: 0 ended with stdin (--until-eof), 2 called wrongly, 20 a host that this machine's kind does not have, 40 port or
-folder in use, disk, no enclaves on this machine, 130 stopped by Ctrl-C.
+Exit codes: 0 ended with stdin (--until-eof), 2 called wrongly, 20 a host that is not for this platform, 40 port or folder in
+use, disk, no QEMU or no enclaves on this machine, 130 stopped by Ctrl-C.
 `,
   async run(argv, io) {
     const { values } = readArguments('up', argv, OPTIONS);
