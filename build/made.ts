@@ -11,6 +11,8 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { diskFailure, errorCode, makeFolder } from './disk.ts';
 
+const PLACE_ATTEMPTS = 5;
+
 export interface Recipe {
   readonly kind: 'kernel' | 'init';
   /** Everything that decides the bytes, as JSON. */
@@ -40,37 +42,51 @@ export async function keepMade(recipe: Recipe, cacheDir: string, anew = false): 
     await makeFolder(home, 0o700);
     await mkdir(work, { mode: 0o700 });
     await recipe.make(work);
-    const bytes = await readFile(join(work, recipe.file));
-    await writeFile(join(work, `${recipe.file}.sha256`), `${sha256(bytes)}\n`);
-    await place(work, entry);
-    return { path: join(entry, recipe.file), bytes, sha256: sha256(bytes) };
+    await writeFile(join(work, digestFile(recipe.file)), `${sha256(await readFile(join(work, recipe.file)))}\n`);
+    return await place(work, entry, recipe.file, anew);
   } catch (error) {
     throw diskFailure(error, home, `making the ${recipe.kind}`);
   } finally {
-    await rm(work, { recursive: true, force: true });
+    await rm(work, { recursive: true, force: true }).catch(() => {});
   }
 }
+
+const digestFile = (file: string): string => `${file}.sha256`;
 
 async function find(entry: string, file: string): Promise<Made | undefined> {
   const path = join(entry, file);
   try {
-    const [bytes, digest] = await Promise.all([readFile(path), readFile(`${path}.sha256`, 'latin1')]);
+    const [bytes, digest] = await Promise.all([readFile(path), readFile(join(entry, digestFile(file)), 'latin1')]);
     return sha256(bytes) === digest.trim() ? { path, bytes, sha256: digest.trim() } : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** What is there already is either as good (another process was quicker) or was found unsound. */
-async function place(work: string, entry: string): Promise<void> {
-  try {
-    await rename(work, entry);
-  } catch (error) {
-    if (!['EEXIST', 'ENOTEMPTY'].includes(errorCode(error) ?? '')) throw error;
-    await rename(entry, `${work}.old`);
-    await rename(work, entry);
-    await rm(`${work}.old`, { recursive: true, force: true });
+/** What another process has placed meanwhile is as good; what is unsound, or to be made anew, gives way. */
+async function place(work: string, entry: string, file: string, anew: boolean): Promise<Made> {
+  for (let attempt = 0; ; attempt++) {
+    const other = anew && attempt === 0 ? undefined : await find(entry, file);
+    if (other !== undefined) return other;
+    const old = `${work}.${attempt}`;
+    try {
+      await rename(entry, old).catch(unless('ENOENT'));
+      await rename(work, entry);
+    } catch (error) {
+      if (attempt === PLACE_ATTEMPTS) throw error;
+      unless('EEXIST', 'ENOTEMPTY')(error);
+      continue;
+    } finally {
+      await rm(old, { recursive: true, force: true }).catch(() => {});
+    }
   }
 }
+
+/** Passes over errors of these codes. */
+const unless =
+  (...codes: readonly string[]) =>
+  (error: unknown): void => {
+    if (!codes.includes(errorCode(error) ?? '')) throw error;
+  };
 
 const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex');

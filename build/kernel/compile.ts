@@ -2,7 +2,7 @@
  * Debian's kernel source to a bzImage, inside the toolchain. Nothing of the machine, its user or the time gets into the
  * bytes: the source lies at /work/src, and the kernel's own variables for reproducible builds are fixed.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Failure } from '../../policies/failure.ts';
@@ -85,6 +85,7 @@ export async function compileKernel(work: string, options: FetchOptions): Promis
   options.onProgress?.('unpacking the kernel', 0, OBJECTS);
   const fragment = readFragment();
   writeFileSync(join(work, 'enclave.config'), fragment);
+  mkdirSync(join(work, 'deb'));
   await unpackDebs([deb], join(work, 'deb'), {
     keep: (path) => path.startsWith('usr/src/linux-source-'),
     ...(signal !== undefined && { signal }),
