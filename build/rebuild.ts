@@ -1,4 +1,5 @@
 /** How each target is built again, and what such a rebuild takes as it is. */
+import { join } from 'node:path';
 import { defaultCacheDir } from './cache.ts';
 import { createEifBuilder } from './eif-builder.ts';
 import type { EifBuilderOptions, EifInputs } from './eif-builder.ts';
@@ -51,11 +52,13 @@ export interface RebuildNitroOptions extends RebuildOptions {
 export function rebuildNitro(options: RebuildNitroOptions): Rebuild {
   const { env, fromSource, onProgress, signal, engine, base, blobs, parts } = options;
   return async (policy, outDir) => {
-    const inputs = await openRebuildInputs(options.cacheDir ?? defaultCacheDir(env), fromSource);
+    const cacheDir = options.cacheDir ?? defaultCacheDir(env);
+    const inputs = await openRebuildInputs(cacheDir, fromSource);
     try {
       const builder = await createEifBuilder({
         cacheDir: false,
         inputsDir: inputs.folder,
+        enginesDir: join(cacheDir, 'engines'),
         env,
         onProgress,
         signal,
