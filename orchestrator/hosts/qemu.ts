@@ -25,6 +25,7 @@ import type { MachineConsole } from './qemu/console.ts';
 import { describeMachineEnd, isPanic } from './qemu/ending.ts';
 import { findQemu } from './qemu/find.ts';
 import type { QemuPaths } from './qemu/find.ts';
+import { watchHeartbeat } from './qemu/heartbeat.ts';
 import { checkImage } from './qemu/image.ts';
 import { keepKeyFolder } from './qemu/key-folder.ts';
 import { demandMemory } from './qemu/memory.ts';
@@ -57,10 +58,8 @@ export interface QemuHostOptions {
 }
 
 const PORTS = { lifeLine: 8003, heartbeat: 9000 } as const;
-const HEARTBEAT = 0xb7;
 /** Processors are emulated in software: several times slower than real ones. */
 const START_MS = 120_000;
-const HEARTBEAT_MS = 30_000;
 const TERMINATE_MS = 3_000;
 /** After a panic the kernel waits 30 s before it resets; its last lines are out long before. */
 const PANIC_MS = 300;
@@ -112,7 +111,7 @@ async function start(
     });
     undo.push(() => keys.close());
 
-    const heartbeat = watchHeartbeat(console);
+    const heartbeat = watchHeartbeat((text) => console.note(text));
     undo.push(() => heartbeat.close());
     const own = { [PORTS.lifeLine]: console.followLifeLine, [PORTS.heartbeat]: heartbeat.answer };
     const served = await serveHostPorts({ ...services, ...own }, (port) => sockets.path(hostPortSocket(port)));
@@ -161,34 +160,6 @@ function createLife(): Life {
     onSerial: (line) => {
       if (isPanic(line)) nowPanicked();
     },
-  };
-}
-
-interface Heartbeat {
-  /** The handler of host port 9000: the byte comes, the byte goes back. */
-  readonly answer: (connection: Duplex) => void;
-  readonly close: () => void;
-}
-
-/** An image without heartbeat runs all the same; on EC2, nitro-cli would take it for one that did not boot. */
-function watchHeartbeat(console: MachineConsole): Heartbeat {
-  const timer = setTimeout(
-    () => console.note(`no heartbeat within ${HEARTBEAT_MS / 1000} s: nitro-cli would not start this image`),
-    HEARTBEAT_MS,
-  );
-  timer.unref();
-  return {
-    answer(connection) {
-      connection.on('error', () => {});
-      connection.once('data', (data: Buffer) => {
-        if (data[0] === HEARTBEAT) {
-          clearTimeout(timer);
-          connection.write(Buffer.of(HEARTBEAT));
-        } else connection.destroy();
-      });
-      connection.once('end', () => connection.end());
-    },
-    close: () => clearTimeout(timer),
   };
 }
 

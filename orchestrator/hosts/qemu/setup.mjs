@@ -161,7 +161,7 @@ async function fetchFile({ path, bytes, sha256, sha1 }) {
   for (const address of addresses) {
     const draft = `${kept}.${process.pid}`;
     try {
-      say(`fetching ${basename(path)} (${(bytes / 1e6).toFixed(1)} MB)`);
+      say(`fetching ${basename(path)} (${(bytes / 1e6).toFixed(1)} MB) from ${new URL(address).host}`);
       const signal = AbortSignal.any([interrupted.signal, AbortSignal.timeout(15 * 60_000)]);
       const response = await fetch(address, { signal });
       if (!response.ok) throw new Error(`the server answered ${response.status}`);
@@ -242,7 +242,9 @@ function isAlive(pid) {
 async function removeDrafts() {
   for (const name of await readdir(folder)) {
     const [, pid] = /^\.draft-(\d+)-/.exec(name) ?? [];
-    if (pid !== undefined && !isAlive(Number(pid))) await rm(join(folder, name), { recursive: true, force: true });
+    if (pid === undefined || isAlive(Number(pid))) continue;
+    // A compiler of that run may still write there: what it leaves is for the next run.
+    await rm(join(folder, name), { recursive: true, force: true, maxRetries: 3, retryDelay: 500 }).catch(() => {});
   }
 }
 

@@ -1,16 +1,18 @@
 /** What of the qemu host needs no machine: its sentences, its refusals, its command line, its sockets, its keys. */
 import { X509Certificate, createHash } from 'node:crypto';
 import { mkdtemp, readFile, readdir, readlink, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createMachineConsole } from '../../../../orchestrator/hosts/qemu/console.ts';
 import { describeMachineEnd, isPanic } from '../../../../orchestrator/hosts/qemu/ending.ts';
 import type { Seen } from '../../../../orchestrator/hosts/qemu/ending.ts';
 import { findQemu } from '../../../../orchestrator/hosts/qemu/find.ts';
+import { watchHeartbeat } from '../../../../orchestrator/hosts/qemu/heartbeat.ts';
 import { keepKeyFolder } from '../../../../orchestrator/hosts/qemu/key-folder.ts';
 import { demandMemory } from '../../../../orchestrator/hosts/qemu/memory.ts';
 import { machineArguments } from '../../../../orchestrator/hosts/qemu/programs.ts';
@@ -110,6 +112,29 @@ describe('what a machine says', () => {
     ]);
     expect(seen).toEqual(['booted', 'serving', 'serving']);
     expect(console.seen()).toMatchObject({ serial: ['booting', '{"accord":"booted"}', '{"accord":"serving"}', '{"accord":"serving"}'] }); // prettier-ignore
+  });
+});
+
+describe('the heartbeat', () => {
+  it('is answered, and missed aloud where it does not come', async () => {
+    const notes: string[] = [];
+    let heartbeat = watchHeartbeat((text) => notes.push(text), 100);
+    const sender = createServer((socket) => heartbeat.answer(socket));
+    const path = join(folder, 'heartbeat');
+    await new Promise<void>((resolve) => sender.listen(path, resolve));
+    const odd = connect(path);
+    odd.on('error', () => {}).write(Uint8Array.of(1));
+    await new Promise((resolve) => odd.once('close', resolve));
+    await expect.poll(() => notes).toEqual([expect.stringContaining('no heartbeat within 0.1 s')]);
+    heartbeat = watchHeartbeat((text) => notes.push(text), 100);
+    const enclave = connect(path);
+    enclave.write(Uint8Array.of(0xb7));
+    const [echoed] = await new Promise<Uint8Array>((resolve) => enclave.once('data', resolve));
+    expect(echoed).toBe(0xb7);
+    await sleep(150);
+    expect(notes).toHaveLength(1);
+    enclave.destroy();
+    sender.close();
   });
 });
 
