@@ -75,6 +75,8 @@ export function createKms(settings: KmsSettings): Kms {
         useFipsEndpoint: false,
         userAgentAppId: async () => undefined,
         authSchemePreference: [],
+        // As it is by default: `true` would sign by the machine's clock, whatever the offset above.
+        disableClockSkewCorrection: false,
       });
       const command = new DecryptCommand({
         KeyId: request.keyArn,
