@@ -39,11 +39,12 @@ export function createNitroCommand(
   program = 'nitro-cli',
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): NitroCommand {
-  const start = (args: readonly string[]): ChildProcess =>
-    spawn(program, args, { env: { ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const start = (args: readonly string[], detached: boolean): ChildProcess =>
+    spawn(program, args, { env: { ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached });
   return {
     async run(args, timeoutMs) {
-      const child = start(args);
+      // In a group of its own: a Ctrl-C at the terminal must not reach it while it starts or ends an enclave.
+      const child = start(args, true);
       const ended = end(child, program);
       const [out, error] = [collect(child.stdout), collect(child.stderr)];
       const settled = new AbortController();
@@ -65,7 +66,7 @@ export function createNitroCommand(
       return { code: outcome, stdout: out.take(), stderr: error.take() };
     },
     follow(args) {
-      const child = start(args);
+      const child = start(args, false);
       child.on('error', () => {});
       child.stderr?.resume();
       return { stdout: child.stdout ?? Readable.from([]), stop: () => void child.kill('SIGTERM') };
