@@ -120,9 +120,10 @@ export async function createEifBuilder(options: EifBuilderOptions = {}): Promise
     storage: options.enginesDir ?? join(inputsDir, 'engines'),
     ...(signal === undefined ? {} : { signal }),
   });
-  const gathered = await gather(options, inputsDir);
-  const work = await workFolder(cacheDir ?? tmpdir());
+  let work: string | undefined;
   try {
+    const gathered = await gather(options, inputsDir);
+    work = await workFolder(cacheDir ?? tmpdir());
     onProgress?.({ step: 'engine', text: `preparing the build for ${engine.name} ${engine.version}` });
     const context = join(work, 'context');
     await makeFolder(context, 0o700);
@@ -133,7 +134,8 @@ export async function createEifBuilder(options: EifBuilderOptions = {}): Promise
     const target = await targetOf(gathered, base);
     return openBuilder({ options, cacheDir, engine, gathered, work, context, expected, target });
   } catch (error) {
-    await rm(work, { recursive: true, force: true });
+    if (work !== undefined) await rm(work, { recursive: true, force: true });
+    await engine.close();
     throw error;
   }
 }
@@ -260,6 +262,7 @@ function openBuilder({ options, cacheDir, engine, gathered, work, context, expec
     paths: [...expected.base.keys(), ...expected.ours.keys()].map((path) => `${PATHS.root}/${path}`).sort(),
     async close() {
       await (await opening?.catch(() => undefined))?.close();
+      await engine.close();
       await rm(work, { recursive: true, force: true });
     },
   };

@@ -37,5 +37,6 @@ export async function openDocker({ env, signal }: EngineOptions): Promise<Engine
     inspect: async (id, during) =>
       parseDockerImage(await runCommand(['docker', 'image', 'inspect', id], { ...common, signal: during })),
     save: (id, take, during) => streamCommand(['docker', 'image', 'save', id], take, { ...common, signal: during }),
+    close: async () => {},
   };
 }

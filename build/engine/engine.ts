@@ -39,12 +39,14 @@ export interface Engine {
   inspect(id: string, signal?: AbortSignal): Promise<EngineImage>;
   /** A docker archive of the image, as it streams by; `take` must read it to its end. */
   save(id: string, take: (archive: Readable) => Promise<void>, signal?: AbortSignal): Promise<void>;
+  /** Removes what it keeps for us. */
+  close(): Promise<void>;
 }
 
 export interface EngineOptions {
   /** Where to look for programs, sockets and the user's settings. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** A folder of our own, for engines that keep images in files: the user's images are never touched. */
+  /** Where engines that keep images in files put theirs: the user's are never touched. */
   readonly storage: string;
   readonly signal?: AbortSignal;
 }

@@ -25,6 +25,8 @@ export interface Expected {
   readonly ours: ReadonlyMap<string, ExpectedFile>;
   /** The base's files; undefined where a registry's image decides what is in them. */
   readonly base: ReadonlyMap<string, ExpectedFile | undefined>;
+  /** Folders of ours, whether or not there is a file in them. */
+  readonly folders: ReadonlySet<string>;
   /** SHA-256 over all of it, lower-case hex. */
   readonly digest: string;
 }
@@ -47,7 +49,8 @@ export async function expectedFiles(parts: ContextParts, dockerfile: string): Pr
   const digest = createHash('sha256')
     .update(JSON.stringify([inOrder(ours), inOrder(base)]))
     .digest('hex');
-  return { ours, base, digest };
+  const folders = parts.entries.flatMap(({ kind, path }) => (kind === 'directory' ? [below(path)] : []));
+  return { ours, base, folders: new Set(folders), digest };
 }
 
 const inOrder = <Value>(map: ReadonlyMap<string, Value>): readonly (readonly [string, Value])[] =>

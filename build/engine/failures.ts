@@ -41,7 +41,7 @@ const PATTERNS: readonly Pattern[] = [
       `run it as root, or let this user have user namespaces (Debian: apt-get install uidmap, and lines in /etc/subuid and /etc/subgid), or name another engine than ${engine}`,
   },
   {
-    says: /manifest unknown|pull access denied|repository does not exist|name unknown|reading manifest|initializing source docker|pinging container registry|error pulling image|invalid reference format|failed to resolve|no such host|toomanyrequests/i,
+    says: /manifest unknown|pull access denied|repository does not exist|name unknown|reading manifest|initializing source docker|pinging container registry|error pulling image|invalid reference format|failed to resolve|no such host|dial tcp|toomanyrequests/i,
     code: 'engine/base',
     message: (engine) => `${engine} cannot get the base image from its registry`,
     hint: () => 'look at the reference, the network and `docker login`; without --base no registry is needed',

@@ -42,7 +42,7 @@ const ELF_X86_64 = 0x3e;
 /** Throws `Failure<ContentCode>`, kind `refused`. */
 export async function checkContent(tree: Tree, expected: Expected): Promise<void> {
   const wanted = new Map<string, ExpectedFile | undefined>([...expected.base, ...expected.ours]);
-  const folders = new Set([...wanted.keys()].flatMap(foldersAbove));
+  const folders = new Set([...expected.folders, ...[...wanted.keys()].flatMap(foldersAbove)]);
   for (const [path, node] of tree) if (!wanted.has(path)) refuseStray(path, node, folders);
   for (const path of expected.base.keys()) if (tree.get(path) === undefined) throw baseMissing(path);
   for (const [path, file] of wanted) compare(path, tree.get(path), file);
