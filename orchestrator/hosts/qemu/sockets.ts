@@ -20,11 +20,11 @@ export const VHOST_SOCKET = 'vhost';
 
 export const hostPortSocket = (port: string): string => `${VSOCK_SOCKET}_${port}`;
 
-const DIAL_MS = 10_000;
+const DIAL_MS = 15_000;
 const RETRY_MS = 50;
-/** The first tries are short: a gate that starts to listen a moment later is met sooner. */
-const TRY_MS = [250, 500, 1_000] as const;
-const LAST_TRY_MS = 2_000;
+/** A machine under load takes its time; where nobody listens no answer comes at all. */
+const TRY_MS = [2_000, 4_000] as const;
+const LAST_TRY_MS = 5_000;
 /** "OK 4294967295\n" has 14. */
 const ANSWER_BYTES = 32;
 
@@ -49,7 +49,7 @@ export async function dialGuest({ path, port, gone, dialMs = DIAL_MS }: DialOpti
     const socket = await dialOnce(
       path,
       port,
-      AbortSignal.any([gone, AbortSignal.timeout(TRY_MS[attempt] ?? LAST_TRY_MS)]),
+      AbortSignal.any([gone, AbortSignal.timeout(Math.min(dialMs, TRY_MS[attempt] ?? LAST_TRY_MS))]),
     );
     if (socket !== undefined) return socket;
     if (performance.now() > deadline) {

@@ -1,9 +1,10 @@
 /** The qemu host with real machines: signed attestation, every kind of end, and nothing that outlives its owner. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, open, readFile, readdir, readlink, realpath, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readFile, readdir, readlink, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { bootParts } from '../../../../build/boot.ts';
 import { defaultCacheDir } from '../../../../build/cache.ts';
@@ -13,7 +14,7 @@ import { createQemuHost, findQemu } from '../../../../orchestrator/hosts/qemu.ts
 import { createAttestationIssuer } from '../../../../orchestrator/local/attestation-issuer.ts';
 import type { AttestationIssuer } from '../../../../orchestrator/local/attestation-issuer.ts';
 import { awsRoot, localRoot, notChecked, parseAttestation, verifyAttestation } from '../../../../parties/attestation/verify.ts'; // prettier-ignore
-import type { Expectation } from '../../../../parties/attestation/verify.ts';
+import type { AttestationDocument, Expectation } from '../../../../parties/attestation/verify.ts';
 import { bundled } from '../../bundled.ts';
 import { ask } from '../conformance.ts';
 import { writeConformanceImage } from '../conformance-image.ts';
@@ -69,12 +70,14 @@ else {
       }
     }
 
-    it('signs attestation documents that verify under the local root and no other', async () => {
-      const enclave = await launch();
+    async function attested(enclave: RunningEnclave): Promise<AttestationDocument> {
       const reply = await ask(enclave, 'attest');
-      const document = parseAttestation(new Uint8Array(Buffer.from(reply.text('document'), 'base64')));
+      return parseAttestation(new Uint8Array(Buffer.from(reply.text('document'), 'base64')));
+    }
+
+    function expectationOf(enclave: RunningEnclave): Expectation {
       const { PCR0, PCR1, PCR2 } = enclave.describe().measurements;
-      const expectation: Expectation = {
+      return {
         roots: [localRoot(issuer.rootSha256)],
         at: new Date(),
         pcrs: { 0: PCR0, 1: PCR1, 2: PCR2 },
@@ -83,6 +86,12 @@ else {
         maxAgeMs: 60_000,
         allowDebug: false,
       };
+    }
+
+    it('signs attestation documents that verify under the local root and no other', async () => {
+      const enclave = await launch();
+      const document = await attested(enclave);
+      const expectation = expectationOf(enclave);
       const verified = await verifyAttestation(document, expectation);
       expect(verified).toMatchObject({ root: { kind: 'local' }, document: { moduleId: enclave.describe().id } });
       await expect(verifyAttestation(document, { ...expectation, roots: [awsRoot] })).rejects.toMatchObject({
@@ -91,6 +100,41 @@ else {
       await expect(enclave.connect(5001)).rejects.toMatchObject({ code: 'host/not-listening' });
       await killProgram('vhost-device-vsock');
       expect(await enclave.ended).toMatchObject({ reason: expect.stringContaining('vsock bridge') });
+    });
+
+    it('signs with one set of certificates or the next, never with some of both', async () => {
+      const enclave = await launch();
+      const [name = ''] = await readdir(runFolder);
+      const place = join(runFolder, name);
+      // Another process with the same root: other authorities, another leaf.
+      const second = await createAttestationIssuer(join(folder, 'nsm'));
+      await second.writeKeyFolder(join(place, 'second'), enclave.describe().id);
+      const over = new AbortController();
+      const swap = async (): Promise<void> => {
+        for (const target of alternate('second', 'nsm.0')) {
+          if (over.signal.aborted) return;
+          await symlink(target, join(place, 'swap'));
+          await rename(join(place, 'swap'), join(place, 'nsm'));
+          await sleep(1);
+        }
+      };
+      const swapping = swap();
+      const leaves = new Set<string>();
+      try {
+        for (let count = 0; count < 40; count++) {
+          const document = await attested(enclave);
+          await verifyAttestation(document, expectationOf(enclave));
+          leaves.add(Buffer.from(document.certificate).toString('hex'));
+        }
+      } finally {
+        over.abort();
+        await swapping;
+      }
+      expect(leaves.size).toBe(2);
+      await rm(join(place, 'nsm'));
+      await expect(attested(enclave)).rejects.toThrow(); // it is told, and
+      expect((await ask(enclave, 'environment')).text('policy')).toBe('{"a":"b c"}'); // the machine goes on
+      expect(enclave.console().join('\n')).toMatch(/qemu: .*nsm: .*No such file/);
     });
 
     it('works below a folder whose path is too long for a socket', async () => {
@@ -144,4 +188,8 @@ else {
       expect(await readdir(runFolder)).toHaveLength(1);
     });
   });
+}
+
+function* alternate(...values: readonly string[]): Generator<string> {
+  for (;;) yield* values;
 }
