@@ -31,6 +31,11 @@ export async function smallBase(folder: string): Promise<BaseOptions> {
 }
 
 export function policyWith(calls: number, collaboration = 'trial'): Policy {
+  return loadPolicy(policyTextWith(calls, collaboration), { file: 'policy.yaml' });
+}
+
+/** As its authors wrote it. */
+export function policyTextWith(calls: number, collaboration = 'trial'): string {
   const lines = [
     'apiVersion: accord/v1',
     `collaboration: ${collaboration}`,
@@ -49,5 +54,5 @@ export function policyWith(calls: number, collaboration = 'trial'): Policy {
     'anchors: none',
     'enclave: { memoryMiB: 1024, cpus: 2 }',
   ];
-  return loadPolicy(lines.join('\n'), { file: 'policy.yaml' });
+  return lines.join('\n');
 }
