@@ -31,8 +31,8 @@ const timers: Timers = (milliseconds, run) => {
 
 /**
  * RSA-3072: KMS takes 2048, 3072 and 4096; this is as strong as the rest. It is the one key whose randomness is not
- * mixed by `mixRandom`: WebCrypto takes it from OpenSSL, which is seeded by the kernel. There the NSM has its part too,
- * since the init starts nothing before the kernel's source of randomness is the NSM (and the processor's own besides).
+ * mixed by `mixRandom`: WebCrypto takes it from OpenSSL, which is seeded by the kernel when Node starts. There the NSM
+ * has its part too: the init mixes bytes of it into the kernel's, and starts nothing where it cannot.
  */
 async function makeRecipientKey(): Promise<RecipientKey> {
   const algorithm = { name: 'RSA-OAEP', hash: 'SHA-256', modulusLength: 3072, publicExponent: Uint8Array.of(1, 0, 1) };
