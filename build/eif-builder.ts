@@ -66,8 +66,6 @@ export interface EifBuilderOptions {
   readonly cacheDir?: string | false;
   /** Where fetched and compiled inputs are kept. Default: `cacheDir`, else the user's cache. */
   readonly inputsDir?: string;
-  /** Where engines that keep images in files do so. Nothing there is believed. Default: in `inputsDir`. */
-  readonly enginesDir?: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
@@ -117,7 +115,7 @@ export async function createEifBuilder(options: EifBuilderOptions = {}): Promise
   const inputsDir = options.inputsDir ?? cacheDir ?? defaultCacheDir(env);
   const engine = await findEngine(options.parts?.engines ?? ENGINES, options.engine, {
     env,
-    storage: options.enginesDir ?? join(inputsDir, 'engines'),
+    storage: join(inputsDir, 'engines'),
     ...(signal === undefined ? {} : { signal }),
   });
   let work: string | undefined;

@@ -4,8 +4,8 @@
  *     inputs/       what was downloaded, each file a link to the cache's; it is checked against the lock when it is used
  *     kernel, init  the cache's, unless they are to be compiled again
  *
- * All else that was derived from downloads (the unpacked toolchain, the C library's archive) is made anew. What engines keep
- * is used, since each file that they give back is compared with what went in. A download that was missing goes into the cache
+ * All else that was derived from downloads (the unpacked toolchain, the C library's archive) is made anew. A daemon may keep
+ * layers: each file that an engine gives back is compared with what went in. A download that was missing goes into the cache
  * at the end.
  */
 import { mkdtemp, readdir, rename, rm, symlink } from 'node:fs/promises';

@@ -1,5 +1,4 @@
 /** How each target is built again, and what such a rebuild takes as it is. */
-import { join } from 'node:path';
 import { defaultCacheDir } from './cache.ts';
 import { createEifBuilder } from './eif-builder.ts';
 import type { EifBuilderOptions, EifInputs } from './eif-builder.ts';
@@ -52,13 +51,11 @@ export interface RebuildNitroOptions extends RebuildOptions {
 export function rebuildNitro(options: RebuildNitroOptions): Rebuild {
   const { env, fromSource, onProgress, signal, engine, base, blobs, parts } = options;
   return async (policy, outDir) => {
-    const cacheDir = options.cacheDir ?? defaultCacheDir(env);
-    const inputs = await openRebuildInputs(cacheDir, fromSource);
+    const inputs = await openRebuildInputs(options.cacheDir ?? defaultCacheDir(env), fromSource);
     try {
       const builder = await createEifBuilder({
         cacheDir: false,
         inputsDir: inputs.folder,
-        enginesDir: join(cacheDir, 'engines'),
         env,
         onProgress,
         signal,
