@@ -4,7 +4,8 @@ import type { Session } from '../../parties/session/session.ts';
 import { bareOf, loadSharp } from './bare.ts';
 import { interleaved, median, rounded, timed } from './figure.ts';
 import type { Emit } from './figure.ts';
-import { FUNCTION, airShow, detector, example, vectorsFolder } from './samples.ts';
+import { call, found } from './parties.ts';
+import { airShow, detector, example, vectorsFolder } from './samples.ts';
 import type { Subject } from './samples.ts';
 import { startWholePath } from './whole-path.ts';
 import type { Collaboration, EnclaveProcesses, WholePath } from './whole-path.ts';
@@ -23,14 +24,6 @@ const SESSIONS = 15;
 const SMALL_SIDE = 640;
 
 const ABSENT = 'real vectors are absent (set ACCORD_VECTORS to their folder); measured with the example instead';
-
-/** The answer's JSON; throws where there is none, so that a refusal is never taken for a fast answer. */
-async function call(session: Session, picture: Uint8Array): Promise<string> {
-  const requestId = crypto.getRandomValues(new Uint8Array(32));
-  const answer = await session.call(FUNCTION, requestId, picture);
-  if (answer.t === 'answer') return answer.output;
-  throw new Error(`the enclave refused: ${answer.refused} ${answer.detail ?? ''}`);
-}
 
 async function withSession(collaboration: Collaboration, work: (session: Session) => Promise<void>): Promise<void> {
   const session = await collaboration.openSession('alice');
@@ -57,10 +50,8 @@ async function withCollaboration(
 type Target = 'ratio' | 'difference';
 
 /** Both sides must have computed the same: as many labels or objects. */
-function demandSame(output: string, found: number, name: string): void {
-  const answer: { readonly labels?: readonly unknown[]; readonly objects?: readonly unknown[] } = JSON.parse(output);
-  const count = (answer.objects ?? answer.labels)?.length;
-  if (count !== found) throw new Error(`${name}: the call found ${count}, the bare run ${found}`);
+function demandSame(output: string, bare: number, name: string): void {
+  if (found(output) !== bare) throw new Error(`${name}: the call found ${found(output)}, the bare run ${bare}`);
 }
 
 async function emitCall(
@@ -75,16 +66,16 @@ async function emitCall(
     demandSame(await call(session, subject.picture), (await bare()).length, subject.name);
     const between = (): Promise<void> => collaboration.settled();
     await between();
-    const found = await interleaved({ rounds, warmUp: 4, between }, () => call(session, subject.picture), bare);
+    const compared = await interleaved({ rounds, warmUp: 4, between }, () => call(session, subject.picture), bare);
     emit({
       figure: `call: ${subject.name}`,
-      value: rounded(found.value),
+      value: rounded(compared.value),
       unit: 'ms',
-      reference: rounded(found.reference),
-      ratio: rounded(found.ratio, 3),
+      reference: rounded(compared.reference),
+      ratio: rounded(compared.ratio, 3),
       target: target === 'ratio' ? `<= ${RATIO} x bare` : `<= bare + ${DIFFERENCE_MS} ms`,
-      met: target === 'ratio' ? found.ratio <= RATIO : found.difference <= DIFFERENCE_MS,
-      note: `${rounded(found.difference)} ms over bare (median of the differences), quickest rounds ${rounded(found.quickest.value)} and ${rounded(found.quickest.reference)} ms; sealed, relayed, opened, computed in jails, padded, sealed, opened; bare: same decoding and ONNX run in one process; one thread on both sides; each call meets warm jails`,
+      met: target === 'ratio' ? compared.ratio <= RATIO : compared.difference <= DIFFERENCE_MS,
+      note: `${rounded(compared.difference)} ms over bare (median of the differences), quickest rounds ${rounded(compared.quickest.value)} and ${rounded(compared.quickest.reference)} ms; sealed, relayed, opened, computed in jails, padded, sealed, opened; bare: same decoding and ONNX run in one process; one thread on both sides; each call meets warm jails`,
     });
     const chained = await timed(async () => {
       for (let round = 0; round < CHAIN; round++) await call(session, subject.picture);

@@ -1,20 +1,24 @@
 /**
- * `npm run bench [-- --only NAME …]`: one JSON line a figure on stdout. A target that is missed is reported, not an error;
+ * `npm run bench [-- --only NAME …]`: one JSON line a figure on stdout, progress on stderr. A target that is missed is reported, not an error;
  * the exit code is 0 unless something could not be measured (1), the call is wrong (2) or Ctrl-C ended it (130).
  */
 import { parseArgs } from 'node:util';
 import { benchAttestation } from './attestation.ts';
+import { benchBoot, benchLeastMemory } from './boot.ts';
 import { benchCalls } from './calls.ts';
 import type { CallFigure } from './calls.ts';
 import type { Emit } from './figure.ts';
 import { benchEif, benchQuota } from './image.ts';
 import { benchJails } from './jails.ts';
-import type { WholePath } from './whole-path.ts';
+import { benchImage } from './real-image.ts';
+import { benchRelay } from './relay.ts';
 
-const NAMES = ['attestation', 'eif', 'quota', 'memory', 'session', 'call', 'jails'] as const;
-type Name = (typeof NAMES)[number];
+const NAMES = ['attestation', 'eif', 'quota', 'memory', 'session', 'call', 'jails', 'image', 'boot', 'relay'] as const;
+/** Measured only where they are asked for: they take minutes. */
+const LONG = ['memory-qemu'] as const;
+type Name = (typeof NAMES | typeof LONG)[number];
 
-const isName = (text: string): text is Name => NAMES.some((name) => name === text);
+const isName = (text: string): text is Name => [...NAMES, ...LONG].some((name) => name === text);
 const isCallFigure = (name: Name): name is CallFigure => name === 'memory' || name === 'session' || name === 'call';
 
 const emit: Emit = (line) => void process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -23,7 +27,7 @@ function wantedOf(argv: readonly string[]): ReadonlySet<Name> | undefined {
   try {
     const options = { only: { type: 'string', multiple: true } } as const;
     const { only = [] } = parseArgs({ args: [...argv], options }).values;
-    if (!only.every(isName)) throw new Error(`--only takes one of ${NAMES.join(', ')}`);
+    if (!only.every(isName)) throw new Error(`--only takes one of ${[...NAMES, ...LONG].join(', ')}`);
     return new Set(only.length === 0 ? NAMES : only);
   } catch (error) {
     process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
@@ -32,7 +36,8 @@ function wantedOf(argv: readonly string[]): ReadonlySet<Name> | undefined {
 }
 
 /** What runs beside this process, and must not outlive it. */
-let running: WholePath | undefined;
+let running: { close(): Promise<unknown> } | undefined;
+const keep = (started: typeof running): void => void (running = started);
 let interrupted = false;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
@@ -46,11 +51,15 @@ async function main(): Promise<number> {
   if (wanted === undefined) return 2;
   const calls = new Set([...wanted].filter(isCallFigure));
   const benches: readonly (readonly [boolean, () => Promise<void>])[] = [
-    [calls.size > 0, () => benchCalls(emit, calls, (path) => (running = path))],
+    [calls.size > 0, () => benchCalls(emit, calls, keep)],
     [wanted.has('jails'), () => benchJails(emit)],
     [wanted.has('attestation'), () => benchAttestation(emit)],
     [wanted.has('eif'), () => benchEif(emit)],
     [wanted.has('quota'), () => benchQuota(emit)],
+    [wanted.has('image'), () => benchImage(emit)],
+    [wanted.has('boot'), () => benchBoot(emit, keep)],
+    [wanted.has('relay'), () => benchRelay(emit, keep)],
+    [wanted.has('memory-qemu'), () => benchLeastMemory(emit, keep)],
   ];
   let exitCode = 0;
   for (const [asked, bench] of benches) {

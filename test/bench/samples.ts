@@ -79,7 +79,7 @@ export function policyOf(uses: FunctionKind, calls: number, trust?: LocalTrust):
       },
     },
     anchors: 'none',
-    enclave: { memoryMiB: 2_048, cpus: 2 },
+    enclave: { memoryMiB: 512, cpus: 2 },
     ...(trust === undefined ? {} : { trust }),
   });
 }

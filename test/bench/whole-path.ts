@@ -3,36 +3,22 @@
  * process, the enclave as the local host starts it (the unpacked image, gate and jails as processes of their own), and
  * the parties' own code at the other end of a WebSocket.
  */
-import { PutKeyPolicyCommand } from '@aws-sdk/client-kms';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ENCLAVE_ROLE, HOME_REGION } from '../../orchestrator/local/accounts.ts';
 import { startLocalAws } from '../../orchestrator/local/aws.ts';
 import type { LocalAws } from '../../orchestrator/local/aws.ts';
 import { startOrchestrator } from '../../orchestrator/main.ts';
 import { processesOf } from '../../orchestrator/hosts/processes.ts';
-import { localRoot } from '../../parties/attestation/verify.ts';
-import { contributeModel, prepareModel } from '../../parties/contribute/contribute.ts';
 import { createCoordinator } from '../../parties/coordinator/client.ts';
 import type { CollaborationView, Coordinator } from '../../parties/coordinator/client.ts';
-import type { Home } from '../../parties/home.ts';
-import { createKms, createSts } from '../../parties/kms/client.ts';
-import { kmsDataKeys } from '../../parties/kms/data-keys.ts';
-import { keyPolicy, keyPolicyText } from '../../parties/kms/key-policy.ts';
-import { challengeEncryption, enclaveCredentials } from '../../parties/session/aws.ts';
-import { pinnedExpectation } from '../../parties/session/expectation.ts';
-import { openSession } from '../../parties/session/session.ts';
 import type { Session } from '../../parties/session/session.ts';
-import { parseKmsKeyArn } from '../../policies/arn.ts';
-import { parseCanonicalPolicy } from '../../policies/canonical.ts';
-import { policyDigest } from '../../policies/digest.ts';
-import { FUNCTION, KEY_ARNS, policyOf } from './samples.ts';
+import { contribute, homeOf, openSessionOf, pin } from './parties.ts';
+import type { Agreement, Party } from './parties.ts';
+import { policyOf } from './samples.ts';
 import type { Subject } from './samples.ts';
-
-type Party = keyof typeof KEY_ARNS;
 
 /** Process ids of a running enclave. */
 export interface EnclaveProcesses {
@@ -58,7 +44,6 @@ export interface WholePath {
 }
 
 const MANY_CALLS = 1_000_000;
-const random = (bytes: number): Uint8Array => crypto.getRandomValues(new Uint8Array(bytes));
 
 export async function startWholePath(): Promise<WholePath> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'accord-bench-')));
@@ -99,31 +84,16 @@ interface Place {
 }
 
 async function collaborate(place: Place, subject: Subject): Promise<Collaboration> {
-  const { aws, url } = place;
+  const { aws, url, folder } = place;
   const coordinator = createCoordinator(url);
   const view = await built(place, coordinator, policyOf(subject.uses, MANY_CALLS, aws.trust));
-  const bob = await homeOf(place, 'bob', view);
-  for (const party of ['alice', 'bob'] as const) await pin(place, party, bob);
+  const agreement = agreementOf(place, view);
+  const bob = await homeOf(aws, folder, 'bob', agreement);
+  await pin(aws, bob);
   await post(`${url}/v1/collaborations/${view.id}/launch`);
-  const open = async (party: Party): Promise<Session> => session(place, coordinator, await homeOf(place, party, view));
-
-  const kms = createKms(settings(place, 'bob'));
-  try {
-    const policy = bob.policy.functions[FUNCTION];
-    if (policy === undefined) throw new Error(`the policy has no function ${FUNCTION}`);
-    await contributeModel({
-      home: bob,
-      functionName: FUNCTION,
-      ...prepareModel(subject.manifest, subject.onnx, policy),
-      coordinator,
-      dataKeys: kmsDataKeys(kms),
-      openSession: () => open('bob'),
-      random,
-      onProgress: () => {},
-    });
-  } finally {
-    kms.destroy();
-  }
+  const open = async (party: Party): Promise<Session> =>
+    openSessionOf(aws, party, await homeOf(aws, folder, party, agreement), await coordinator.connect(view.id));
+  await contribute(aws, bob, subject, { coordinator, openSession: () => open('bob') });
   return {
     openSession: open,
     processes: () => enclaveProcesses(place.runFolder),
@@ -131,12 +101,6 @@ async function collaborate(place: Place, subject: Subject): Promise<Collaboratio
     stop: async () => void (await post(`${url}/v1/collaborations/${view.id}/terminate`)),
   };
 }
-
-const settings = ({ aws }: Place, profile: Party): Parameters<typeof createKms>[0] => ({
-  profile,
-  region: HOME_REGION,
-  env: aws.environment(),
-});
 
 async function post(url: string, body?: object): Promise<{ readonly id?: unknown }> {
   const response = await fetch(url, {
@@ -159,72 +123,9 @@ async function built({ url }: Place, coordinator: Coordinator, policy: string): 
   }
 }
 
-/** What `accord init` would have written; here it lives in memory, and only the outbox is a folder. */
-async function homeOf({ aws, url, folder }: Place, party: Party, view: CollaborationView): Promise<Home> {
-  const { measurements, canonicalPolicy } = view;
+function agreementOf({ url }: Place, { id, measurements, canonicalPolicy }: CollaborationView): Agreement {
   if (measurements === undefined) throw new Error('a built image without measurements');
-  const keyArn = KEY_ARNS[party];
-  return {
-    path: join(folder, `home-${party}`),
-    config: {
-      party,
-      orchestrator: url,
-      collaboration: view.id,
-      keyArn,
-      profile: party,
-      enclaveRoleArn: `arn:aws:iam::${parseKmsKeyArn(keyArn).account}:role/${ENCLAVE_ROLE}`,
-    },
-    pins: {
-      policyDigest: await policyDigest(canonicalPolicy),
-      pcrs: measurements,
-      root: localRoot(aws.issuer.rootSha256),
-    },
-    policy: parseCanonicalPolicy(canonicalPolicy),
-  };
-}
-
-/** The party's key opens to this image, and to nothing else. */
-async function pin(place: Place, party: Party, { pins }: Home): Promise<void> {
-  const keyArn = KEY_ARNS[party];
-  const { account } = parseKmsKeyArn(keyArn);
-  const user = `arn:aws:iam::${account}:user/${party}`;
-  const document = keyPolicy({
-    keyArn,
-    account,
-    pins: [{ pcr0: pins.pcrs.PCR0, policyDigest: pins.policyDigest }],
-    enclaveRoleArn: `arn:aws:iam::${account}:role/${ENCLAVE_ROLE}`,
-    callerArn: user,
-    contributorArn: user,
-  });
-  const kms = createKms(settings(place, party));
-  try {
-    await kms.send(new PutKeyPolicyCommand({ KeyId: keyArn, Policy: keyPolicyText(document) }));
-  } finally {
-    kms.destroy();
-  }
-}
-
-/** As `accord call` opens it. */
-async function session(place: Place, coordinator: Coordinator, home: Home): Promise<Session> {
-  const { party, keyArn, enclaveRoleArn, collaboration } = home.config;
-  const kms = createKms(settings(place, party === 'alice' ? 'alice' : 'bob'));
-  const sts = createSts(settings(place, party === 'alice' ? 'alice' : 'bob'));
-  try {
-    return await openSession({
-      channel: await coordinator.connect(collaboration),
-      party,
-      keyArn,
-      policyDigest: home.pins.policyDigest,
-      expectation: pinnedExpectation(home),
-      encryptChallenge: challengeEncryption(kms, keyArn),
-      credentials: enclaveCredentials(sts, { roleArn: enclaveRoleArn, keyArn, sessionName: `bench-${party}` }),
-      random,
-      now: () => new Date(),
-    });
-  } finally {
-    kms.destroy();
-    sts.destroy();
-  }
+  return { measurements, canonicalPolicy, orchestrator: url, collaboration: id };
 }
 
 async function enclaveProcesses(runFolder: string): Promise<EnclaveProcesses> {
