@@ -10,7 +10,8 @@ import { policyText } from '../../harness.ts';
 import { NITRO_CLI, startMachine, unixVsock } from './stand-in.ts';
 import type { Machine } from './stand-in.ts';
 
-const WAIT = { timeout: 30_000 };
+/** The first use of a builder loads much. */
+const WAIT = { timeout: 120_000 };
 
 let machine: Machine;
 let aws: LocalAws;
@@ -73,7 +74,7 @@ async function built(): Promise<string> {
   return id;
 }
 
-describe('an orchestrator on the nitro host', () => {
+describe('an orchestrator on the nitro host', { timeout: 180_000 }, () => {
   it('takes no policy that trusts a stand-in for AWS', async () => {
     expect(await send('POST', '/v1/collaborations', { policy: policyText(aws.trust) })).toMatchObject({
       status: 409,
