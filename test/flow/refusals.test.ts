@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { accord, agree, at, callOf, callsLeft, contribute, homeOf, keyOf, makeHome, must, openPlace, parsed, picture, pin, takePart, trustOf } from './collaboration.ts'; // prettier-ignore
+import { MODEL, accord, agree, at, callOf, callsLeft, contribute, homeOf, keyOf, makeHome, must, openPlace, parsed, picture, pin, takePart, trustOf } from './collaboration.ts'; // prettier-ignore
 import type { Agreement, Place } from './collaboration.ts';
 
 let place: Place;
@@ -76,6 +76,19 @@ describe('a party that the policy does not know', () => {
     expect(called).toMatchObject({ code: 10, out: '', err: expect.stringContaining('this key belongs to no party') });
     expect(await callsLeft(place, 'alice')).toBe(3);
   });
+});
+
+describe('test data', () => {
+  it('goes to no enclave but one in debug mode, and no key that opens to an image serves for it', async () => {
+    const marked = await accord(place, ...callOf(place, 'alice', 'alice-1'), '--test-data');
+    expect(marked).toMatchObject({ code: 10, out: '', err: expect.stringContaining('(session/not-debug)') });
+    expect(await callsLeft(place, 'alice')).toBe(3);
+    const model = await accord(place, 'contribute', 'classify', ...MODEL, ...at(place, 'bob'), '--test-data');
+    expect(model).toMatchObject({ code: 10, out: '', err: expect.stringContaining('(aws/denied)') });
+    // Whoever allows debug mode still has to be shown the pinned image.
+    expect(await accord(place, 'quota', ...at(place, 'alice'), '--allow-debug')).toMatchObject({ code: 0 });
+    expect(await accord(place, 'attest', ...at(place, 'alice'), '--allow-debug')).toMatchObject({ code: 0 });
+  }, 90_000);
 });
 
 describe('a policy whose last day has passed', () => {
