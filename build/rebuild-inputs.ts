@@ -20,7 +20,7 @@ export interface RebuildInputs {
   /** In place of the cache's folder. */
   readonly folder: string;
   /** Keeps what was downloaded, removes the rest. */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** Throws `disk/…`. */
