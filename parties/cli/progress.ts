@@ -17,7 +17,7 @@ const NEXT_LINE_MS = 5000;
 const MB = 1_000_000;
 const TICK_MS = 1_000;
 
-/** Progress of work that is counted in bytes. */
+/** Progress of work that is counted in bytes; a total of less than a megabyte counts steps, or is not worth its unit. */
 export function byteProgress(
   io: Pick<Io, 'err' | 'interactive'>,
   now: () => number = () => performance.now(),
@@ -37,8 +37,7 @@ export function byteProgress(
         due = io.interactive ? time : time + FIRST_LINE_MS;
       }
       if (time < due) return;
-      const amount =
-        done === undefined || total === undefined ? '' : `, ${percent(done, total)} of ${Math.ceil(total / MB)} MB`;
+      const amount = done === undefined || total === undefined ? '' : `, ${percent(done, total)}${sizeOf(total)}`;
       due = time + (io.interactive ? REDRAW_MS : NEXT_LINE_MS);
       if (io.interactive) io.err(`\r\u001B[K${text}${amount}`);
       else io.err(`${text}${amount}\n`);
@@ -68,6 +67,10 @@ export function stepProgress(io: Pick<Io, 'err' | 'interactive'>): Progress {
       progress.end();
     },
   };
+}
+
+function sizeOf(total: number): string {
+  return total < MB ? '' : ` of ${Math.ceil(total / MB)} MB`;
 }
 
 function percent(done: number, total: number): string {
