@@ -89,7 +89,7 @@ function takenByNitro(
   return [
     INSTALLATION,
     'the programs of Debian and Node that build/inputs.lock.json names: each download was checked against its SHA-256',
-    boot === 'accord' ? compiled : `${files}: those of nitro-cli, as Amazon ships them`,
+    boot === 'accord' ? compiled : `${files}: those that Amazon ships with nitro-cli`,
     ...('image' in base ? [`the C library of ${base.image}, as the registry has it under this digest`] : []),
     `${engine.name} ${engine.version}, to lay the files out; each file that came back was compared with what went in`,
   ];
