@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Failure } from '../policies/failure.ts';
-import type { BootParts } from './boot.ts';
+import type { BootParts } from './boot-parts.ts';
 import { describeError, errorCode } from './disk.ts';
 import { encodeCpio } from './image/cpio.ts';
 import { FOLDER_MODE, PROGRAM_MODE } from './image/ramdisk.ts';

@@ -3,6 +3,7 @@
  * compiled from the locked inputs and kept in the cache; or those of nitro-cli.
  */
 import { blobParts } from './blobs.ts';
+import type { BootParts } from './boot-parts.ts';
 import { encodeCpio } from './image/cpio.ts';
 import { PATHS, PROGRAM_MODE } from './image/ramdisk.ts';
 import { INIT_FILE, compileInit, initInputs } from './init/compile.ts';
@@ -12,20 +13,7 @@ import { KERNEL_FILE, compileKernel, kernelInputs } from './kernel/compile.ts';
 import { kernelVersion } from './kernel/version.ts';
 import { keepMade } from './made.ts';
 
-export interface BootParts {
-  readonly kind: 'accord' | 'aws-blobs';
-  /** Path of a bzImage. */
-  readonly kernel: string;
-  /** Without a line break. */
-  readonly commandLine: string;
-  /** The first ramdisk, a cpio archive. */
-  readonly init: Uint8Array;
-  /** Digests of the kernel and of the init program, 64 hex digits each. */
-  readonly identity: {
-    readonly kernel: { readonly version: string; readonly sha256: string };
-    readonly init: { readonly sha256: string };
-  };
-}
+export type { BootParts } from './boot-parts.ts';
 
 export interface BootOptions extends FetchOptions {
   /** nitro-cli's folder of kernel and init, in place of our own. */
