@@ -43,7 +43,10 @@ const ELF_X86_64 = 0x3e;
 export async function checkContent(tree: Tree, expected: Expected): Promise<void> {
   const wanted = new Map<string, ExpectedFile | undefined>([...expected.base, ...expected.ours]);
   const folders = new Set([...expected.folders, ...[...wanted.keys()].flatMap(foldersAbove)]);
-  for (const [path, node] of tree) if (!wanted.has(path)) refuseStray(path, node, folders);
+  const strays = [...tree].filter(([path]) => !wanted.has(path));
+  // What stands in a stray folder says more than the folder does.
+  for (const [path, node] of strays) if (node.kind !== 'directory') refuseStray(path, node, folders);
+  for (const [path, node] of strays) refuseStray(path, node, folders);
   for (const path of expected.base.keys()) if (tree.get(path) === undefined) throw baseMissing(path);
   for (const [path, file] of wanted) compare(path, tree.get(path), file);
   await checkPrograms(tree);
