@@ -59,7 +59,7 @@ export interface QemuHostOptions {
 
 const PORTS = { lifeLine: 8003, heartbeat: 9000 } as const;
 /** Processors are emulated in software: several times slower than real ones. */
-const START_MS = 120_000;
+const START_MS = 180_000;
 const TERMINATE_MS = 3_000;
 /** After a panic the kernel waits 30 s before it resets; its last lines are out long before. */
 const PANIC_MS = 300;

@@ -31,7 +31,11 @@ export function isPanic(line: string): boolean {
 export function describeMachineEnd(seen: Seen): End {
   if (seen.isTerminating) return describeEnding(seen.lifeLines, true);
   const hasLastWord = seen.lifeLines.some((line) => ['exited', 'stopped'].includes(lifeCycle(line)?.accord ?? ''));
-  if (hasLastWord) return describeEnding(seen.lifeLines, false);
+  if (hasLastWord) {
+    const end = describeEnding(seen.lifeLines, false);
+    const last = beforeTheEnd(seen.serial);
+    return last === undefined ? end : { ...end, reason: `${end.reason}; its last line: ${last}` };
+  }
   const why = reasonOf(seen);
   const last = seen.lifeLines.at(-1) ?? seen.serial.at(-1);
   return { reason: last === undefined ? why : `${why}; its last line: ${last}`, exitCode: seen.exitCode };
@@ -56,6 +60,12 @@ function reasonOf({ serial, qemu, exitCode, signal, isBridgeGone }: Seen): strin
   }
   if (exitCode !== 0) return `QEMU ended with exit code ${exitCode}: ${qemu.at(-1) ?? 'it said nothing'}`;
   return 'the machine was reset, and did not say why';
+}
+
+/** What the program printed last: what comes after the init's last word is the kernel's. */
+function beforeTheEnd(serial: readonly string[]): string | undefined {
+  const end = serial.findLastIndex((line) => lifeCycle(line)?.accord === 'exited');
+  return serial.slice(0, Math.max(end, 0)).findLast((line) => line !== '' && lifeCycle(line) === undefined);
 }
 
 function firstMatch(lines: readonly string[], pattern: RegExp): string | undefined {

@@ -45,7 +45,8 @@ export function describeConformance(name: string, subject: () => Subject): void 
     return { collaboration: 'conformance', eifPath: await subject().image(mode), memoryMiB: MEMORY_MIB, cpus: 1 };
   }
 
-  describe(`the ${name} host, like every host`, () => {
+  // Emulated machines share few cores with whatever else runs.
+  describe(`the ${name} host, like every host`, { timeout: 300_000 }, () => {
     afterEach(async () => {
       for (const enclave of running.splice(0)) await enclave.terminate();
       expect(await subject().leftovers()).toEqual([]);

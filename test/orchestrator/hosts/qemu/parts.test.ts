@@ -42,7 +42,15 @@ describe('why a machine ended', () => {
   it.each<[string, Partial<Seen>, RegExp]>([
     ['by us', { isTerminating: true, signal: 'SIGTERM', exitCode: null }, /^terminated by the coordinator$/],
     ['by kill -9', { signal: 'SIGKILL', exitCode: null }, /^QEMU was killed by SIGKILL/],
-    ['by its program', { lifeLines: ['{"accord":"exited","code":3}'] }, /exited with code 3/],
+    ['by its program', { lifeLines: ['{"accord":"exited","code":3}'] }, /exited with code 3$/],
+    [
+      'by its program, which said why',
+      {
+        lifeLines: ['{"accord":"exited","code":3}'],
+        serial: ['no model fits', '{"accord":"exited","code":3}', 'reboot: Restarting system'],
+      },
+      /exited with code 3; its last line: no model fits$/,
+    ],
     [
       'for want of memory',
       { lifeLines: ['{"accord":"exited","signal":9,"outOfMemory":true}'] },
