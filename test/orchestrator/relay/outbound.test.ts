@@ -114,7 +114,7 @@ describe('the way out', () => {
     socket.write(bytes, () => socket.destroy());
     await expect.poll(() => closed, WAIT).toBe(true);
     expect((await got)?.equals(bytes)).toBe(true);
-    expect(relay.notebook.entries()).toMatchObject([{ outcome: 'closed' }]);
+    await expect.poll(() => relay.notebook.entries(), WAIT).toMatchObject([{ outcome: 'closed' }]);
   });
 
   it('loses nothing that came right behind the question, or the moment it was answered', async () => {
