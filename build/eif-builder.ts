@@ -42,6 +42,7 @@ import { baseTar } from './inputs/base.ts';
 import { fetchNode } from './inputs/node.ts';
 import { readInputsLock } from './inputs/lock.ts';
 import { thisPlatform } from './packages.ts';
+import { removeStale } from './stale.ts';
 import { measurePolicy, preparePolicy, writeImage } from './write-image.ts';
 import type { PreparedPolicy, Target } from './write-image.ts';
 
@@ -271,6 +272,7 @@ interface EngineAnswer {
   readonly image: EngineImage;
 }
 
+const WORK = 'accord-build-';
 const TAG_CHARACTERS = 12;
 const SHOWN_CHARACTERS = 100;
 
@@ -344,7 +346,8 @@ async function targetOf(
 async function workFolder(home: string): Promise<string> {
   try {
     await makeFolder(home, 0o700);
-    return await mkdtemp(join(home, 'build-'));
+    await removeStale(home, [WORK]);
+    return await mkdtemp(join(home, WORK));
   } catch (error) {
     throw diskFailure(error, home, 'making a folder to build in');
   }

@@ -12,6 +12,7 @@ import { createReadStream } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { diskFailure, makeFolder } from '../disk.ts';
+import { removeStale } from '../stale.ts';
 import { parseBuildahImage, parseDockerImage } from '../image/engine-image.ts';
 import { followCommand, runCommand, streamCommand } from './command.ts';
 import type { CommandOptions } from './command.ts';
@@ -103,6 +104,7 @@ async function openStore(name: Name, storage: string, env: EngineOptions['env'])
   };
   try {
     await makeFolder(storage, 0o700);
+    await removeStale(storage, ['buildah-', 'podman-']);
     const home = await fresh(join(storage, `${name}-`));
     const running = await fresh(join(RUN_FOLDERS, 'accord-'));
     await makeFolder(join(home, 'tmp'), 0o700);

@@ -64,8 +64,13 @@ async function startDocker(folder: string): Promise<Started> {
     const child = spawn(
       program,
       [
-        ...['--iptables=false', '--bridge=none', `--storage-driver=${driver}`, '--host', `unix://${socket}`],
-        ...['--data-root', join(home, 'data'), '--exec-root', join(home, 'exec'), '--pidfile', join(home, 'pid')],
+        '--iptables=false',
+        '--bridge=none',
+        `--storage-driver=${driver}`,
+        `--host=unix://${socket}`,
+        `--data-root=${join(home, 'data')}`,
+        `--exec-root=${join(home, 'exec')}`,
+        `--pidfile=${join(home, 'pid')}`,
       ],
       { stdio: ['ignore', output, output] },
     );

@@ -53,7 +53,7 @@ async function check(entries: readonly TarInput[]): Promise<void> {
 }
 const without = (name: string): readonly TarInput[] => sound.filter((entry) => entry.name !== name);
 const changed = (name: string, change: Partial<TarInput>): readonly TarInput[] =>
-  sound.map((entry) => (entry.name === name ? ({ ...entry, ...change } as TarInput) : entry));
+  sound.map((entry) => (entry.name === name ? { ...entry, ...change } : entry));
 
 test('what was put in is let through', () => check(sound));
 

@@ -139,7 +139,7 @@ describe('layers together', () => {
     expect(await cpioOf(await read(all.map((one) => (one.type === 'link' ? [file('a/y', '2'), one] : [one]))))).toBe(
       whole,
     );
-    expect(await cpioOf(await read([[...all].reverse()]))).toBe(whole);
+    expect(await cpioOf(await read([all.toReversed()]))).toBe(whole);
     expect(await cpioOf(await read([all], { stored: (layer) => gzipSync(layer) }))).toBe(whole);
     expect(await cpioOf(await read([[file('gone'), ...all], [whiteout('gone')]]))).toBe(whole);
   });
