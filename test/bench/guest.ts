@@ -100,7 +100,6 @@ async function serve(connection: Duplex): Promise<void> {
   await writeFrame(connection, Buffer.from(JSON.stringify(reply)));
 }
 
-await recipientKey;
 await vsock.listen(PORTS.sessions, (connection) => {
   serve(connection).catch(() => connection.destroy());
 });
