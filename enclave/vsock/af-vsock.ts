@@ -39,7 +39,8 @@ const STREAM = 0o1 | 0o4000 | 0o2000000;
 const EINPROGRESS = -115;
 const BACKLOG = 511;
 const ADDRESS_BYTES = 16;
-const PROBE_MS = 1_000;
+/** Milliseconds on any processor; a starved emulator may take seconds. */
+const PROBE_MS = 10_000;
 
 export function encodeAddress(cid: number, port: number): Uint8Array {
   const bytes = new Uint8Array(ADDRESS_BYTES);
