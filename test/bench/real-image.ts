@@ -97,7 +97,7 @@ async function emitAll(emit: Emit, builder: EifBuilder, folder: string, spent: C
     unit: 'ms',
     target: `<= ${MEASURE_MS} ms`,
     met: value <= MEASURE_MS,
-    note: `slowest of ${MEASURES}: ${rounded(Math.max(...measures))} ms; the engine is not asked (its calls took ${rounded(spent())} ms)`,
+    note: `quickest and slowest of ${MEASURES}: ${rounded(Math.min(...measures))} and ${rounded(Math.max(...measures))} ms; the engine is not asked (its calls took ${rounded(spent())} ms)`,
   });
 
   const [ours, theirs]: [number[], number[]] = [[], []];
@@ -123,7 +123,7 @@ async function emitAll(emit: Emit, builder: EifBuilder, folder: string, spent: C
     unit: 'ms',
     target: `<= ${BUILD_MS} ms`,
     met: beyond <= BUILD_MS,
-    note: `${engine} itself: ${rounded(median(theirs), 0)} ms, all in its cache but the policy; slowest of ${BUILDS}: ${rounded(Math.max(...ours), 0)} and ${rounded(Math.max(...theirs), 0)} ms`,
+    note: `${engine} itself: ${rounded(median(theirs), 0)} ms, all in its cache but the policy; quickest of ${BUILDS}: ${rounded(Math.min(...ours), 0)} and ${rounded(Math.min(...theirs), 0)} ms, slowest ${rounded(Math.max(...ours), 0)} and ${rounded(Math.max(...theirs), 0)} ms`,
   });
   emit({
     figure: 'image: size of the EIF, uncompressed',
