@@ -26,6 +26,14 @@ export interface EnclaveDescription {
   readonly state: EnclaveState;
 }
 
+/** Ports of the host that the init dials (build/init/report.c, vsock.c); those of the program are in enclave/vsock/socket.ts. */
+export const INIT_PORTS = {
+  /** The life-cycle lines of init and program, as text. */
+  lifeLine: 8003,
+  /** Answered by nitro-cli itself on EC2. */
+  heartbeat: 9000,
+} as const;
+
 /** What the enclave asks of its host; the orchestrator answers, the host driver only carries. Port -> handler. */
 export type HostServices = Readonly<Record<number, (connection: Duplex) => void>>;
 

@@ -2,12 +2,9 @@
 import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Failure } from '../../policies/failure.ts';
+import { dialUntil } from './dial.ts';
 import type { HostServices } from './host.ts';
 import type { SocketFolder } from './socket-folder.ts';
-
-export type LocalSocketCode = 'host/not-listening' | 'host/enclave-gone';
 
 /** The gate listens a moment after it starts; so long is it waited for. */
 const DIAL_MS = 5_000;
@@ -52,27 +49,10 @@ function listen(server: Server, path: string): Promise<void> {
   });
 }
 
-/** Connects to a port inside the enclave, trying again until it listens, for a while, or until it is gone. */
-export async function dialGuest(sockets: SocketFolder, port: number, gone: AbortSignal): Promise<Duplex> {
-  const deadline = performance.now() + DIAL_MS;
-  for (;;) {
-    if (gone.aborted) {
-      throw new Failure<LocalSocketCode>('environment', 'host/enclave-gone', 'the enclave has ended', {
-        hint: 'start it again with `accord run POLICY`',
-      });
-    }
-    const socket = await dialOnce(sockets.path(`guest-${port}.sock`));
-    if (socket !== undefined) return socket;
-    if (performance.now() > deadline) {
-      throw new Failure<LocalSocketCode>(
-        'environment',
-        'host/not-listening',
-        `nothing in the enclave listens on port ${port}`,
-        { hint: 'read what it printed with `accord console`' },
-      );
-    }
-    await sleep(RETRY_MS);
-  }
+/** Connects to a port inside the enclave. Throws `Failure<DialCode>`. */
+export function dialGuest(sockets: SocketFolder, port: number, gone: AbortSignal): Promise<Duplex> {
+  const options = { port, gone, dialMs: DIAL_MS, retryMs: RETRY_MS };
+  return dialUntil(options, () => dialOnce(sockets.path(`guest-${port}.sock`)));
 }
 
 /** Undefined where nobody listens yet. */

@@ -19,6 +19,7 @@ import { leastForNitroCli } from '../../build/sizing.ts';
 import { PORTS } from '../../enclave/vsock/socket.ts';
 import { Failure } from '../../policies/failure.ts';
 import { serially } from '../serially.ts';
+import { INIT_PORTS } from './host.ts';
 import type { EnclaveHost, HostServices, LaunchSpec, Measurements } from './host.ts';
 import { demandRoom, readAllocator } from './nitro/allocator.ts';
 import type { Resources } from './nitro/allocator.ts';
@@ -26,7 +27,7 @@ import { createNitroCli } from './nitro/cli.ts';
 import type { NitroCli } from './nitro/cli.ts';
 import { createNitroCommand } from './nitro/command.ts';
 import type { NitroCommand } from './nitro/command.ts';
-import { LIFE_LINE_PORT, openEnclave } from './nitro/enclave.ts';
+import { openEnclave } from './nitro/enclave.ts';
 import { demandEnclaveMachine, MACHINE_PATHS } from './nitro/machine.ts';
 import type { MachinePaths } from './nitro/machine.ts';
 import type { ListedEnclave, StartedEnclave } from './nitro/output.ts';
@@ -73,7 +74,7 @@ export async function createNitroHost(options: NitroHostOptions): Promise<NitroH
   const vsock = options.vsock ?? (await openHostVsock());
   const ports = createPorts(vsock);
   try {
-    await ports.open([PORTS.outbound, PORTS.launch, PORTS.blobs, LIFE_LINE_PORT]);
+    await ports.open([PORTS.outbound, PORTS.launch, PORTS.blobs, INIT_PORTS.lifeLine]);
     await endOwn(cli, owner, log);
   } catch (error) {
     await ports.close();

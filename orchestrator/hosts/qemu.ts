@@ -17,6 +17,7 @@ import { resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AttestationIssuer } from '../local/attestation-issuer.ts';
+import { INIT_PORTS } from './host.ts';
 import type { EnclaveHost, EnclaveState, HostServices, LaunchSpec, Measurements, RunningEnclave } from './host.ts';
 import { killWithThisProcess } from './living.ts';
 import { serveHostPorts } from './local-sockets.ts';
@@ -57,11 +58,10 @@ export interface QemuHostOptions {
   readonly startMs?: number;
 }
 
-const PORTS = { lifeLine: 8003, heartbeat: 9000 } as const;
-/** Processors are emulated in software: several times slower than real ones. */
+/** Processors are emulated in software, which takes its time. */
 const START_MS = 180_000;
 const TERMINATE_MS = 3_000;
-/** After a panic the kernel waits 30 s before it resets; its last lines are out long before. */
+/** After a panic a kernel may wait (nitro-cli's: 30 s) before it resets; its last lines are out long before. */
 const PANIC_MS = 300;
 const BRIDGE_MS = 500;
 
@@ -113,7 +113,7 @@ async function start(
 
     const heartbeat = watchHeartbeat((text) => console.note(text));
     undo.push(() => heartbeat.close());
-    const own = { [PORTS.lifeLine]: console.followLifeLine, [PORTS.heartbeat]: heartbeat.answer };
+    const own = { [INIT_PORTS.lifeLine]: console.followLifeLine, [INIT_PORTS.heartbeat]: heartbeat.answer };
     const served = await serveHostPorts({ ...services, ...own }, (port) => sockets.path(hostPortSocket(port)));
     undo.push(() => served.close());
 

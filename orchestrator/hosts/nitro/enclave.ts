@@ -2,24 +2,18 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PORTS } from '../../../enclave/vsock/socket.ts';
-import { Failure } from '../../../policies/failure.ts';
 import { createConsoleRing, lifeCycle } from '../console-ring.ts';
 import type { ConsoleRing } from '../console-ring.ts';
+import { dialUntil } from '../dial.ts';
+import { describeEnding } from '../ending.ts';
+import { INIT_PORTS } from '../host.ts';
 import type { EnclaveState, HostServices, Measurements, RunningEnclave } from '../host.ts';
 import type { Started } from '../serving.ts';
 import type { NitroCli } from './cli.ts';
-import { describeEnding } from './ending.ts';
 import type { StartedEnclave } from './output.ts';
 import type { Arrival, HostVsock } from './ports.ts';
 import { untilGone } from './watch.ts';
 import type { Pauses } from './watch.ts';
-
-export type NitroEnclaveCode =
-  | 'host/enclave-gone' // it has ended
-  | 'host/not-listening'; // nothing inside listens on that port
-
-/** Host side: the init's and the program's life-cycle lines, as text. */
-export const LIFE_LINE_PORT = 8003;
 
 export interface OpenOptions {
   readonly cli: NitroCli;
@@ -74,7 +68,7 @@ export function openEnclave(options: OpenOptions): Started {
     connection.once('close', () => lifeLineEnded.resolve());
     connection.once('end', () => (lifeLineEnded.resolve(), connection.destroy()));
   };
-  const forget = arrival.adopt(started.cid, { ...services, [LIFE_LINE_PORT]: lifeLine });
+  const forget = arrival.adopt(started.cid, { ...services, [INIT_PORTS.lifeLine]: lifeLine });
   const stopConsole = isDebug ? followConsole(cli, started.id, ring, () => hasLifeLine) : () => {};
 
   const end = async (): Promise<End> => {
@@ -94,7 +88,10 @@ export function openEnclave(options: OpenOptions): Started {
     .then(() => (state.phase === 'ended' ? undefined : cli.terminate(started.id)))
     .catch(() => {}); // it is asked for again, and told, when somebody terminates it
 
-  const dial = (port: number): Promise<Duplex> => dialUntil(vsock, started.cid, port, gone.signal);
+  const dial = (port: number): Promise<Duplex> =>
+    dialUntil({ port, gone: gone.signal, dialMs: DIAL_MS, retryMs: RETRY_MS }, () =>
+      dialOnce(vsock, started.cid, port, gone.signal),
+    );
   const terminate = async (): Promise<void> => {
     if (state.phase !== 'ended') {
       isTerminating = true;
@@ -147,28 +144,6 @@ async function probe(vsock: HostVsock, cid: number, lifeLine: Promise<void>, sto
     // it is gone
   }
   return false;
-}
-
-async function dialUntil(vsock: HostVsock, cid: number, port: number, gone: AbortSignal): Promise<Duplex> {
-  const deadline = performance.now() + DIAL_MS;
-  for (;;) {
-    if (gone.aborted) {
-      throw new Failure<NitroEnclaveCode>('environment', 'host/enclave-gone', 'the enclave has ended', {
-        hint: 'start it again with `accord run POLICY`',
-      });
-    }
-    const connection = await dialOnce(vsock, cid, port, gone);
-    if (connection !== undefined) return connection;
-    if (performance.now() > deadline) {
-      throw new Failure<NitroEnclaveCode>(
-        'environment',
-        'host/not-listening',
-        `nothing in the enclave listens on port ${port}`,
-        { hint: 'read what it printed with `accord console`' },
-      );
-    }
-    await sleep(RETRY_MS);
-  }
 }
 
 async function dialOnce(vsock: HostVsock, cid: number, port: number, stop: AbortSignal): Promise<Duplex | undefined> {

@@ -1,7 +1,7 @@
 /** Why a machine ended, in one sentence: from its life line where it could still say so, else from what QEMU did. */
-import type { RunningEnclave } from '../host.ts';
 import { lifeCycle } from '../console-ring.ts';
-import { describeEnding } from '../nitro/ending.ts';
+import { describeEnding } from '../ending.ts';
+import type { RunningEnclave } from '../host.ts';
 
 type End = Awaited<RunningEnclave['ended']>;
 

@@ -9,10 +9,7 @@
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Failure } from '../../../policies/failure.ts';
-
-export type QemuSocketCode = 'host/not-listening' | 'host/enclave-gone';
+import { dialUntil } from '../dial.ts';
 
 export const VSOCK_SOCKET = 'vsock';
 /** Where QEMU and vhost-device-vsock meet. */
@@ -28,7 +25,7 @@ const LAST_TRY_MS = 5_000;
 /** "OK 4294967295\n" has 14. */
 const ANSWER_BYTES = 32;
 
-export interface DialOptions {
+export interface DialGuestOptions {
   readonly path: string;
   readonly port: number;
   /** Aborted when the enclave has ended. */
@@ -37,31 +34,12 @@ export interface DialOptions {
   readonly dialMs?: number;
 }
 
-/** Throws `Failure<QemuSocketCode>` of kind `environment`. */
-export async function dialGuest({ path, port, gone, dialMs = DIAL_MS }: DialOptions): Promise<Duplex> {
-  const deadline = performance.now() + dialMs;
-  for (let attempt = 0; ; attempt++) {
-    if (gone.aborted) {
-      throw new Failure<QemuSocketCode>('environment', 'host/enclave-gone', 'the enclave has ended', {
-        hint: 'start it again with `accord run POLICY`',
-      });
-    }
-    const socket = await dialOnce(
-      path,
-      port,
-      AbortSignal.any([gone, AbortSignal.timeout(Math.min(dialMs, TRY_MS[attempt] ?? LAST_TRY_MS))]),
-    );
-    if (socket !== undefined) return socket;
-    if (performance.now() > deadline) {
-      throw new Failure<QemuSocketCode>(
-        'environment',
-        'host/not-listening',
-        `nothing in the enclave listens on port ${port}`,
-        { hint: 'read what it printed with `accord console`' },
-      );
-    }
-    await sleep(RETRY_MS);
-  }
+/** Throws `Failure<DialCode>`. */
+export function dialGuest({ path, port, gone, dialMs = DIAL_MS }: DialGuestOptions): Promise<Duplex> {
+  return dialUntil({ port, gone, dialMs, retryMs: RETRY_MS }, (attempt) => {
+    const tryMs = Math.min(dialMs, TRY_MS[attempt] ?? LAST_TRY_MS);
+    return dialOnce(path, port, AbortSignal.any([gone, AbortSignal.timeout(tryMs)]));
+  });
 }
 
 /** Undefined where nobody answered, or something else than OK. */

@@ -1,7 +1,7 @@
 /** Why an enclave ended, in one sentence: from its own life-cycle lines where it could still say so. */
-import { jsonFields } from '../../../parties/json-fields.ts';
-import type { RunningEnclave } from '../host.ts';
-import { lifeCycle } from '../console-ring.ts';
+import { jsonFields } from '../../parties/json-fields.ts';
+import { lifeCycle } from './console-ring.ts';
+import type { RunningEnclave } from './host.ts';
 
 type End = Awaited<RunningEnclave['ended']>;
 
