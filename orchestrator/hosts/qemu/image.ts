@@ -1,6 +1,7 @@
 /** Whether an image can boot in the machine at all, and its measurements, in one pass over the file. */
 import { withFileSource } from '../../../build/byte-source.ts';
 import { scanEif } from '../../../build/eif/read.ts';
+import { isKernel } from '../../../build/kernel/version.ts';
 import { createMeasurement } from '../../../build/measure/pcr.ts';
 import { Failure } from '../../../policies/failure.ts';
 import type { Measurements } from '../host.ts';
@@ -9,23 +10,15 @@ export type ImageCode =
   | 'host/wrong-architecture' // for another processor
   | 'host/no-kernel'; // made for the local host
 
-/** Of a kernel for x86 (Documentation/arch/x86/boot.rst): "HdrS" at 0x202. */
-const KERNEL_MAGIC = { at: 0x202, text: 'HdrS' } as const;
-
 /** Throws `Failure`: `eif/…` of kind `malformed`, `file/…` of kind `environment`, `ImageCode`. */
 export function checkImage(path: string, signal: AbortSignal | undefined): Promise<Measurements> {
   return withFileSource(path, async (source) => {
     const measurement = createMeasurement();
-    let isKernel = false;
-    let isFirst = true;
+    let canBoot: boolean | undefined;
     const { header } = await scanEif(
       source,
       (piece, { kind }, index) => {
-        if (kind === 'kernel' && isFirst) {
-          const { at, text } = KERNEL_MAGIC;
-          isKernel = Buffer.from(piece.subarray(at, at + text.length)).toString('latin1') === text;
-          isFirst = false;
-        }
+        if (kind === 'kernel') canBoot ??= isKernel(piece); // its first piece has the header
         measurement.update(kind, index, piece);
       },
       signal === undefined ? {} : { signal },
@@ -41,7 +34,7 @@ export function checkImage(path: string, signal: AbortSignal | undefined): Promi
         },
       );
     }
-    if (!isKernel) {
+    if (canBoot !== true) {
       throw new Failure<ImageCode>('unsupported', 'host/no-kernel', 'the image has no kernel that could boot', {
         where: path,
         hint: 'an image of `accord build --target local` runs on the local host alone: build it with --target nitro',

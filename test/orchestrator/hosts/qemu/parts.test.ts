@@ -8,9 +8,13 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeEif } from '../../../../build/eif/write.ts';
+import type { HeaderFields } from '../../../../build/eif/write.ts';
+import { measureEif } from '../../../../build/measure/pcr.ts';
 import { createMachineConsole } from '../../../../orchestrator/hosts/qemu/console.ts';
 import { describeMachineEnd, isPanic } from '../../../../orchestrator/hosts/qemu/ending.ts';
 import type { Seen } from '../../../../orchestrator/hosts/qemu/ending.ts';
+import { checkImage } from '../../../../orchestrator/hosts/qemu/image.ts';
 import { findQemu } from '../../../../orchestrator/hosts/qemu/find.ts';
 import { watchHeartbeat } from '../../../../orchestrator/hosts/qemu/heartbeat.ts';
 import { keepKeyFolder } from '../../../../orchestrator/hosts/qemu/key-folder.ts';
@@ -153,6 +157,48 @@ describe('before a launch', () => {
     await expect(demandMemory(1024, meminfo)).rejects.toMatchObject({
       code: 'host/too-little-memory',
       message: expect.stringMatching(/1024 MiB.*1024 MiB free/),
+    });
+  });
+
+  describe('looks at the image', () => {
+    const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+    async function imageOf(name: string, architecture: HeaderFields['architecture'], kernel: string): Promise<string> {
+      const path = join(folder, name);
+      await writeEif(path, { architecture, defaultMemory: 1n, defaultCpus: 1n }, [
+        { kind: 'kernel', content: bytes(kernel) },
+        { kind: 'cmdline', content: bytes('quiet') },
+        { kind: 'metadata', content: bytes('{}') },
+        { kind: 'ramdisk', content: bytes('init') },
+        { kind: 'ramdisk', content: bytes('rest') },
+      ]);
+      return path;
+    }
+    const kernel = `${'\0'.repeat(0x202)}HdrS`;
+
+    it('and measures what can boot', async () => {
+      const path = await imageOf('whole.eif', 'x86_64', kernel);
+      const { PCR0, PCR1, PCR2 } = await measureEif(path);
+      expect(await checkImage(path, undefined)).toEqual({ PCR0, PCR1, PCR2 });
+    });
+
+    it('and refuses one for another processor', async () => {
+      const path = await imageOf('arm.eif', 'aarch64', kernel);
+      await expect(checkImage(path, undefined)).rejects.toMatchObject({
+        kind: 'unsupported',
+        code: 'host/wrong-architecture',
+        message: expect.stringContaining('aarch64'),
+        where: path,
+        hint: expect.stringContaining('x86_64'),
+      });
+    });
+
+    it('and refuses one of the local host, which has no kernel', async () => {
+      const path = await imageOf('local.eif', 'x86_64', 'none');
+      await expect(checkImage(path, undefined)).rejects.toMatchObject({
+        code: 'host/no-kernel',
+        hint: expect.stringContaining('--target nitro'),
+      });
     });
   });
 
