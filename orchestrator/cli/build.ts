@@ -2,12 +2,11 @@ import { relative, resolve } from 'node:path';
 import { defaultCacheDir } from '../../build/cache.ts';
 import { signatureSection } from '../../build/eif/sign.ts';
 import { buildEifImage } from '../../build/eif-builder.ts';
-import { ENGINE_NAMES } from '../../build/engine/engine.ts';
-import type { EngineName } from '../../build/engine/engine.ts';
 import type { BuildOptions, BuildResult } from '../../build/image-builder.ts';
 import { buildLocalImage } from '../../build/pipeline.ts';
 import type { Sizing } from '../../build/sizing.ts';
 import { weakenings } from '../../policies/weakenings.ts';
+import { engineOption } from '../../parties/cli/engine-option.ts';
 import { readText } from '../../parties/cli/files.ts';
 import { byteProgress } from '../../parties/cli/progress.ts';
 import { renderPcrs } from '../../parties/cli/measure.ts';
@@ -113,7 +112,8 @@ export const verb: Verb = {
 type NitroOptions = Pick<Parameters<typeof buildEifImage>[0], 'engine' | 'base' | 'blobs' | 'sign'>;
 
 async function nitroOptions(io: Io, values: NitroValues): Promise<NitroOptions> {
-  const { engine, base, blobs, sign, certificate } = values;
+  const { base, blobs, sign, certificate } = values;
+  const engine = engineOption('build', values.engine);
   if ((sign === undefined) !== (certificate === undefined)) {
     throw usage('build', '--sign and --certificate belong together');
   }
@@ -122,19 +122,13 @@ async function nitroOptions(io: Io, values: NitroValues): Promise<NitroOptions> 
       ? undefined
       : { key: await readText(io, sign), certificate: await readText(io, certificate) };
   return {
-    ...(engine === undefined ? {} : { engine: engineOf(engine) }),
+    ...(engine === undefined ? {} : { engine }),
     ...(base === undefined ? {} : { base }),
     ...(blobs === undefined ? {} : { blobs: resolve(io.cwd, blobs) }),
     ...(signer === undefined
       ? {}
       : { sign: (pcr0: string) => signatureSection(pcr0, signer.key, signer.certificate, new Date()) }),
   };
-}
-
-function engineOf(name: string): EngineName {
-  const engine = ENGINE_NAMES.find((one) => one === name);
-  if (engine === undefined) throw usage('build', `--engine takes ${ENGINE_NAMES.join(', ')}, not "${name}"`);
-  return engine;
 }
 
 function told(json: boolean | undefined, built: BuildResult, render: () => string): string {

@@ -1,11 +1,10 @@
 /** `accord up`: the orchestrator, in the foreground, until Ctrl-C. */
 import { resolve } from 'node:path';
 import { defaultCacheDir } from '../../build/cache.ts';
-import { ENGINE_NAMES } from '../../build/engine/engine.ts';
-import type { EngineName } from '../../build/engine/engine.ts';
 import type { Verb } from '../../parties/cli/verb.ts';
 import { isLoopback } from '../guard.ts';
 import { readArguments, readNumber, usage } from '../../parties/cli/arguments.ts';
+import { engineOption } from '../../parties/cli/engine-option.ts';
 import { HOST_NAMES } from '../hosts/names.ts';
 import type { HostName } from '../hosts/names.ts';
 import { stopped, timeToStop, UNTIL_EOF_HELP } from './service.ts';
@@ -60,7 +59,7 @@ use, disk, no QEMU or no enclaves on this machine, 130 stopped by Ctrl-C.
     if (host !== 'nitro' && localAws === undefined) {
       throw usage('up', `--local-aws is missing: the ${host} host needs an AWS in miniature`);
     }
-    const engine = engineOf(values.engine);
+    const engine = engineOption('up', values.engine);
     if (!isLoopback(values.listen)) {
       io.err(`accord up: warning: everybody who reaches ${values.listen} can start and stop collaborations\n`);
     }
@@ -100,13 +99,6 @@ function hostOf(text: string): HostName {
   const host = HOST_NAMES.find((name) => name === text);
   if (host === undefined) throw usage('up', `--host takes ${HOST_NAMES.join(', ')}, not "${text}"`);
   return host;
-}
-
-function engineOf(text: string | undefined): EngineName | undefined {
-  if (text === undefined) return undefined;
-  const engine = ENGINE_NAMES.find((name) => name === text);
-  if (engine === undefined) throw usage('up', `--engine takes ${ENGINE_NAMES.join(', ')}, not "${text}"`);
-  return engine;
 }
 
 /** An option that the host has no use for is a mistake, not a wish. */

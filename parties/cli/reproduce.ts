@@ -5,8 +5,6 @@ import { dirname, join, resolve } from 'node:path';
 import { diskFailure } from '../../build/disk.ts';
 import { IMAGE_FILE } from '../../build/image-builder.ts';
 import type { AnyPolicy, OnProgress } from '../../build/image-builder.ts';
-import { ENGINE_NAMES } from '../../build/engine/engine.ts';
-import type { EngineName } from '../../build/engine/engine.ts';
 import { readImagePolicy } from '../../build/image-policy.ts';
 import { rebuildLocal, rebuildNitro } from '../../build/rebuild.ts';
 import { reproduce } from '../../build/reproduce.ts';
@@ -15,6 +13,7 @@ import { EXIT_CODES } from '../../policies/failure.ts';
 import { parseClaim } from '../measurements.ts';
 import type { ReproducibleClaim } from '../measurements.ts';
 import { readArguments, usage } from './arguments.ts';
+import { engineOption } from './engine-option.ts';
 import { readText, sizeOf } from './files.ts';
 import { readAgreement } from './policy-files.ts';
 import { byteProgress } from './progress.ts';
@@ -122,7 +121,8 @@ interface NitroValues {
 
 /** The way that the claim says, with what it cannot say. */
 function rebuildOf(claim: ReproducibleClaim, values: NitroValues, onProgress: OnProgress, io: Io): Rebuild {
-  const { 'from-source': fromSource, engine, blobs } = values;
+  const { 'from-source': fromSource, blobs } = values;
+  const engine = engineOption('reproduce', values.engine);
   const common = { onProgress, signal: io.signal };
   switch (claim.target) {
     case 'local': {
@@ -147,17 +147,11 @@ function rebuildOf(claim: ReproducibleClaim, values: NitroValues, onProgress: On
         ...common,
         env: io.env,
         fromSource,
-        ...(engine === undefined ? {} : { engine: engineOf(engine) }),
+        ...(engine === undefined ? {} : { engine }),
         ...(claim.base === undefined ? {} : { base: claim.base }),
         ...(blobs === undefined ? {} : { blobs: resolve(io.cwd, blobs) }),
       });
   }
-}
-
-function engineOf(name: string): EngineName {
-  const engine = ENGINE_NAMES.find((one) => one === name);
-  if (engine === undefined) throw usage('reproduce', `--engine takes ${ENGINE_NAMES.join(', ')}, not "${name}"`);
-  return engine;
 }
 
 function tell(
