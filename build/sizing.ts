@@ -9,10 +9,7 @@
  *
  * An enclave is given the larger of the two, and never less than its policy asks for.
  */
-import { Failure } from '../policies/failure.ts';
 import type { FunctionPolicy, Policy } from '../policies/model.ts';
-
-export type SizingCode = 'sizing/memory';
 
 export interface SizingTerm {
   readonly what: string;
@@ -116,26 +113,6 @@ function functionTerms(name: string, { calls, input }: FunctionPolicy, modelByte
     { what: `${name}: ${which}, in the gate and in the computing processes`, MiB: MODEL_COPIES * model },
     { what: `${name}: an input of each party that may call`, MiB: inMiB(INPUT_COPIES * callers * input.maxBytes) },
   ];
-}
-
-/**
- * Refuses to start an enclave that the host has no room for: it would be stopped by the host's own want of memory, or never
- * get through its boot. `advice` says how this host gets more. Throws `sizing/memory` of kind `environment`.
- */
-export function checkHostMemory(
-  { memoryMiB, terms }: Pick<Sizing, 'memoryMiB' | 'terms'>,
-  freeMiB: number,
-  advice = 'stop what else runs here, or take a larger machine',
-): void {
-  if (freeMiB >= memoryMiB) return;
-  const largest = [...terms].sort((a, b) => b.MiB - a.MiB).slice(0, 3);
-  const most = largest.map(({ what, MiB: size }) => `${what} ${size} MiB`).join('; ');
-  throw new Failure<SizingCode>(
-    'environment',
-    'sizing/memory',
-    `the enclave needs ${memoryMiB} MiB of memory, and this host has ${Math.floor(freeMiB)} MiB free`,
-    { where: `most of it: ${most}`, hint: advice },
-  );
 }
 
 /** In MiB: the least memory with which nitro-cli starts an image of so many bytes. */

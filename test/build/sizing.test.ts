@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { checkHostMemory, sizeImage } from '../../build/sizing.ts';
+import { sizeImage } from '../../build/sizing.ts';
 import type { Sizing, SizingFacts } from '../../build/sizing.ts';
 import type { FunctionPolicy, Policy } from '../../policies/model.ts';
 
@@ -94,26 +94,4 @@ test('cores are whole: two threads each', () => {
   expect(size({}, policyOf({}, { memoryMiB: 64, cpus: 3 })).notes).toContainEqual(
     expect.stringContaining('rounded up to 4'),
   );
-});
-
-describe('a host', () => {
-  const sizing = size();
-
-  test('with room is left alone', () => {
-    expect(() => checkHostMemory(sizing, sizing.memoryMiB)).not.toThrow();
-  });
-
-  test('with too little is told what is needed, what there is, what takes most of it, and what to do', () => {
-    expect(() => checkHostMemory(sizing, 511.9, 'raise memory_mib in /etc/nitro_enclaves/allocator.yaml')).toThrow(
-      expect.objectContaining({
-        kind: 'environment',
-        code: 'sizing/memory',
-        message: `the enclave needs ${sizing.memoryMiB} MiB of memory, and this host has 511 MiB free`,
-        where: expect.stringMatching(
-          /^most of it: detect: two decoding and two computing processes 544 MiB; unpacked .* 165 MiB; the gate/,
-        ),
-        hint: expect.stringContaining('allocator.yaml'),
-      }),
-    );
-  });
 });

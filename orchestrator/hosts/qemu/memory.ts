@@ -19,6 +19,9 @@ export async function demandMemory(
     'environment',
     'host/too-little-memory',
     `the enclave is to have ${wantedMiB} MiB, and QEMU takes ${QEMU_MIB} MiB beside; this machine has ${free} MiB free`,
-    { where: 'enclave.memoryMiB', hint: 'stop another enclave, take a larger machine, or lower enclave.memoryMiB' },
+    {
+      where: 'enclave.memoryMiB',
+      hint: 'stop another enclave, take a larger machine, or ask for less where the policy asks for more than `accord build` says is needed',
+    },
   );
 }
