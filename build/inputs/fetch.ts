@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Failure } from '../../policies/failure.ts';
 import { describeError, diskFailure, makeFolder } from '../disk.ts';
-import { removeLeftovers } from './leftovers.ts';
+import { removeStale } from '../stale.ts';
 import { readInputsLock } from './lock.ts';
 import type { InputsCode, LockedPackage } from './lock.ts';
 
@@ -47,7 +47,7 @@ export async function fetchPackage(pkg: LockedPackage, options: FetchOptions): P
   const temporary = join(folder, `.${process.pid}-${randomBytes(6).toString('hex')}`);
   try {
     await makeFolder(folder, 0o700);
-    await removeLeftovers(folder);
+    await removeStale(folder, ['.']);
     await download(pkg, temporary, options);
     // Whoever comes second replaces the file by the same bytes.
     await rename(temporary, file);

@@ -10,9 +10,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { chmod, mkdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { diskFailure, errorCode, makeFolder } from '../disk.ts';
+import { removeStale } from '../stale.ts';
 import { fetchPackages } from './fetch.ts';
 import type { FetchOptions } from './fetch.ts';
-import { removeLeftovers } from './leftovers.ts';
 import { readInputsLock } from './lock.ts';
 import type { LockedPackage } from './lock.ts';
 import { runInside } from './sandbox.ts';
@@ -78,7 +78,7 @@ async function make(entry: string, packages: readonly LockedPackage[], options: 
   const root = join(temporary, 'root');
   try {
     await makeFolder(root, 0o700);
-    await removeLeftovers(dirname(entry));
+    await removeStale(dirname(entry), ['.']);
     await unpackDebs(paths, root, {
       keep: (path) => !LEFT_OUT.test(path),
       onPackage: (done) => options.onProgress?.('unpacking the toolchain', done, paths.length),
