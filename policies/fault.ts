@@ -4,7 +4,6 @@ import { Failure } from './failure.ts';
 export type PolicyCode =
   // the text
   | 'policy/too-large' // more bytes than any policy needs
-  | 'policy/not-text' // not UTF-8
   | 'policy/syntax' // not YAML (or, for the canonical form, not JSON)
   | 'policy/empty' // nothing is written in it
   | 'policy/too-deep' // nested deeper than any policy is

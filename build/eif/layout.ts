@@ -23,7 +23,7 @@ export interface TableEntry {
   readonly bytes: number;
 }
 
-export const hexOffset = (offset: number): string => `offset 0x${offset.toString(16)}`;
+const hexOffset = (offset: number): string => `offset 0x${offset.toString(16)}`;
 
 /** A refusal that says where in the file and why. */
 export function refuse(code: EifCode, file: string, offset: number, why: string): Failure<EifCode> {

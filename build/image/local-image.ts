@@ -28,7 +28,7 @@ const INIT = textRamdisk(
 export const LOCAL_BOOT: Boot = { kernel: KERNEL, commandLine: COMMAND_LINE, init: INIT };
 
 /** What the local host starts, seen from the folder it unpacked to. */
-export const LOCAL_COMMAND: readonly string[] = [PATHS.node, '--disallow-code-generation-from-strings', PATHS.gate];
+const LOCAL_COMMAND: readonly string[] = [PATHS.node, '--disallow-code-generation-from-strings', PATHS.gate];
 
 /** The last ramdisk of a local image. */
 export function localCollaboration(policy: string): Uint8Array {

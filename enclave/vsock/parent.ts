@@ -10,7 +10,7 @@ import type { AfVsock } from './af-vsock.ts';
 import { VMADDR_CID_ANY } from './af-vsock.ts';
 import type { Vsock } from './socket.ts';
 
-export const PARENT_CIDS = [3, 2] as const;
+const PARENT_CIDS = [3, 2] as const;
 
 /** A connection may be lost on the way, or its bridge still be coming up: it is tried again, a bounded number of times. */
 const ATTEMPTS = 3;

@@ -7,7 +7,7 @@ import { decodeCbor, encodeCbor, mapReader } from '../../enclave/encoding/cbor.t
 import type { CborValue, MapReader } from '../../enclave/encoding/cbor.ts';
 import { frameReader, writeFrame } from '../../enclave/protocol/frame.ts';
 
-export type AskCode = 'relay/question-malformed' | 'relay/question-missing';
+export type AskCode = 'relay/question-malformed';
 
 /** `t`, a host name of at most 253 bytes or a function's name, a port: 1 KiB is plenty. */
 const QUESTION_BYTES = 1024;

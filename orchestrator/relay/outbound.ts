@@ -20,17 +20,14 @@ import { finish, readQuestion, writeReply } from './ask.ts';
 import type { Notebook, OpenObservation } from './observations.ts';
 
 /** Why a dial was refused: a closed list, since the enclave's error messages build on it. */
-export const DIAL_REFUSALS = {
-  'not-allowed': "the policy's Regions and endpoints do not include it",
-  'no-local-aws': 'it stands for the local AWS, and the orchestrator was started without one',
-  'dns-failure': 'its name does not resolve',
-  'connection-refused': 'it refused the connection',
-  unreachable: 'it cannot be reached',
-  timeout: 'it did not answer in time',
-  busy: 'this enclave has too many connections open',
-} as const;
-
-export type DialRefusal = keyof typeof DIAL_REFUSALS;
+type DialRefusal =
+  | 'not-allowed' // the policy's Regions and endpoints do not include it
+  | 'no-local-aws' // it stands for the local AWS, and the orchestrator was started without one
+  | 'dns-failure' // its name does not resolve
+  | 'connection-refused'
+  | 'unreachable'
+  | 'timeout' // it did not answer in time
+  | 'busy'; // this enclave has too many connections open
 
 export interface OutboundLimits {
   /** Connections of one enclave at once. */
@@ -44,7 +41,7 @@ export interface OutboundLimits {
   readonly lastMs: number;
 }
 
-export const OUTBOUND_LIMITS: OutboundLimits = {
+const OUTBOUND_LIMITS: OutboundLimits = {
   connections: 64,
   connectMs: 10_000,
   idleMs: 120_000,
