@@ -69,7 +69,7 @@ export function kernelInputs(): readonly unknown[] {
 }
 
 /**
- * Leaves `bzImage` and `.config` in `work`, an empty folder with room for 1.5 GB. Minutes on two cores. Throws
+ * Leaves `bzImage` and `.config` in `work`, an empty folder with room for 700 MB. Minutes on two cores. Throws
  * `kernel/config` where the source does not know an option, and what fetching, unpacking and running throw.
  */
 export async function compileKernel(work: string, options: FetchOptions): Promise<void> {

@@ -8,8 +8,7 @@
  *     };
  *     NSM_IOCTL_RAW = _IOWR(0x0A, 0, struct nsm_raw) = 0xC0200A00       needs CAP_SYS_ADMIN
  *
- * The call is synchronous: 2 ms for most requests, 5 ms for a document, up to 40 ms for the first, in which this process
- * does nothing else. A thread of Node's pool would be held for as long, and requests must go one after the other anyway.
+ * The call is synchronous: milliseconds in which this process does nothing else (docs/decisions/0006). A thread of Node's pool would be held for as long, and requests must go one after the other anyway.
  */
 import { closeSync, openSync } from 'node:fs';
 import { Failure } from '../../policies/failure.ts';
