@@ -9,58 +9,34 @@
  * A builder does what no policy changes once. After that a policy costs the hashing of a few kilobytes to measure, without
  * the engine, and to build one run of the engine (which finds all but the policy in its cache) and one copy of the base.
  */
-import { createHash } from 'node:crypto';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Policy } from '../policies/model.ts';
 import { Failure } from '../policies/failure.ts';
-import { bootParts } from './boot.ts';
-import type { BootParts } from './boot.ts';
-import { defaultCacheDir, openBase } from './cache.ts';
-import type { OpenBase } from './cache.ts';
+import { defaultCacheDir } from './cache.ts';
 import { diskFailure, makeFolder } from './disk.ts';
-import { enclaveFiles } from './enclave-files.ts';
-import type { EnclaveFiles, EnclaveFilesOptions } from './enclave-files.ts';
+import { gatherInputs, targetOf } from './eif-inputs.ts';
+import type { EifInputs, EifParts, Gathered } from './eif-inputs.ts';
+import { openEngineBase } from './engine-base.ts';
+import type { EngineBase } from './engine-base.ts';
 import { makeContext, readDockerfile } from './engine/context.ts';
 import { findEngine } from './engine/engine.ts';
-import type { Engine, EngineName, OpenEngine } from './engine/engine.ts';
+import type { Engine, EngineName } from './engine/engine.ts';
 import { ENGINES } from './engine/engines.ts';
 import { expectedFiles } from './engine/expected.ts';
 import type { Expected } from './engine/expected.ts';
 import type { BuildOptions, BuildResult, ImageBuilder, OnProgress } from './image-builder.ts';
-import { checkContent } from './image/check-content.ts';
-import { planCpio } from './image/cpio.ts';
-import { readDockerArchive } from './image/docker-archive.ts';
-import { demandAsAsked } from './image/engine-image.ts';
-import type { EngineImage } from './image/engine-image.ts';
-import { flattenLayers, treeEntries } from './image/flatten.ts';
-import { NITRO_COMMAND, nitroBoot, nitroCollaboration } from './image/nitro-image.ts';
-import { PATHS, POLICY_VARIABLE } from './image/ramdisk.ts';
-import { BASE_SECTION, measureBoot } from './image/sections.ts';
-import { baseTar } from './inputs/base.ts';
-import { fetchNode } from './inputs/node.ts';
-import { readInputsLock } from './inputs/lock.ts';
-import { thisPlatform } from './packages.ts';
+import { PATHS } from './image/ramdisk.ts';
 import { removeStale } from './stale.ts';
 import { measurePolicy, preparePolicy, writeImage } from './write-image.ts';
-import type { PreparedPolicy, Target } from './write-image.ts';
+import type { Target } from './write-image.ts';
 
-export type EifBuilderCode = 'image/base-not-pinned' | 'image/platform' | 'image/base-changed';
+export type { EifInputs, EifParts } from './eif-inputs.ts';
 
-/** What the image is made from: everything that decides its measurements, and nothing else. */
-export interface EifInputs {
-  readonly boot: BootParts['kind'];
-  readonly kernel: { readonly version: string; readonly sha256: string };
-  readonly init: { readonly sha256: string };
-  /** The C library: SHA-256 of the archive from Debian's packages, or a registry's image. */
-  readonly base: { readonly debian: string } | { readonly image: string };
-  readonly node: { readonly version: string; readonly platform: string };
-  /** Native packages that the image carries as packages: `sharp@0.35.5`. */
-  readonly packages: readonly string[];
-  /** Packages that are part of the bundles. */
-  readonly bundledPackages: readonly string[];
-}
+export type EifBuilderCode = 'image/base-not-pinned';
+
+const WORK = 'accord-build-';
 
 export interface EifBuilderOptions {
   /** Default: the user's cache. `false` keeps and reads no base ramdisk; inputs are kept, by their digests, in any case. */
@@ -76,16 +52,8 @@ export interface EifBuilderOptions {
   readonly base?: string;
   /** nitro-cli's kernel and init, in place of our own. */
   readonly blobs?: string;
-  /** In place of this installation and of what the lock names; for tests. */
+  /** For tests. */
   readonly parts?: EifParts;
-}
-
-export interface EifParts {
-  readonly files?: EnclaveFilesOptions;
-  readonly node?: { readonly path: string; readonly version: string };
-  readonly baseTar?: { readonly path: string; readonly sha256: string };
-  readonly boot?: BootParts;
-  readonly engines?: Readonly<Record<EngineName, OpenEngine>>;
 }
 
 export type EifBuilder = ImageBuilder<EifInputs> & {
@@ -121,7 +89,7 @@ export async function createEifBuilder(options: EifBuilderOptions = {}): Promise
   });
   let work: string | undefined;
   try {
-    const gathered = await gather(options, inputsDir);
+    const gathered = await gatherInputs({ ...options, inputsDir });
     work = await workFolder(cacheDir ?? tmpdir());
     onProgress?.({ step: 'engine', text: `preparing the build for ${engine.name} ${engine.version}` });
     const context = join(work, 'context');
@@ -131,7 +99,19 @@ export async function createEifBuilder(options: EifBuilderOptions = {}): Promise
     const expected = await expectedFiles(parts, await readDockerfile());
     signal?.throwIfAborted();
     const target = await targetOf(gathered, base);
-    return openBuilder({ options, cacheDir, engine, gathered, work, context, expected, target });
+    const made = openEngineBase({
+      engine,
+      context,
+      work,
+      cacheDir,
+      expected,
+      boot: target.boot,
+      image: base,
+      bytes: gathered.bytes,
+      ...(onProgress === undefined ? {} : { onProgress }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    return openBuilder({ options, engine, gathered, work, base: made, expected, target });
   } catch (error) {
     if (work !== undefined) await rm(work, { recursive: true, force: true });
     await engine.close();
@@ -141,115 +121,26 @@ export async function createEifBuilder(options: EifBuilderOptions = {}): Promise
 
 interface Opened {
   readonly options: EifBuilderOptions;
-  readonly cacheDir: string | undefined;
   readonly engine: Engine;
   readonly gathered: Gathered;
   /** Ours, removed at the end. */
   readonly work: string;
-  readonly context: string;
+  readonly base: EngineBase;
   readonly expected: Expected;
   readonly target: Target<EifInputs>;
 }
 
-function openBuilder({ options, cacheDir, engine, gathered, work, context, expected, target }: Opened): EifBuilder {
-  let opening: Promise<OpenBase> | undefined;
-  let baseKey: string | undefined;
-
-  const runEngine = async (prepared: PreparedPolicy, build: BuildOptions): Promise<EngineAnswer> => {
-    const { onProgress = options.onProgress, signal = options.signal } = build;
-    const asked = { environment: { [POLICY_VARIABLE]: prepared.canonicalPolicy }, command: NITRO_COMMAND };
-    const tell = (line: string): void => onProgress?.({ step: 'engine', text: `${engine.name}: ${shortened(line)}` });
-    tell('building');
-    const id = await engine.build({
-      context,
-      buildArguments: { ...asked.environment, BASE: options.base ?? 'scratch' },
-      tag: `accord-enclave:${prepared.digest.slice(0, TAG_CHARACTERS)}`,
-      onLine: (line) => {
-        if (/^(\[\d\/\d\] )?step /i.test(line) || /^#\d+ \[/.test(line)) tell(line);
-      },
-      signal,
-    });
-    const image = await engine.inspect(id, signal);
-    demandAsAsked(image, asked);
-    return { id, image };
-  };
-
-  const openFrom = ({ id, image }: EngineAnswer, build: BuildOptions): Promise<OpenBase> => {
-    const { onProgress = options.onProgress, signal = options.signal } = build;
-    const texts = { verify: 'checking the base from the cache', make: 'making the base ramdisk' } as const;
-    return openBase(
-      {
-        key: keyOf(image, expected),
-        withPlan: async (use) => {
-          const folder = await mkdtemp(join(work, 'layers-'));
-          try {
-            let done = 0;
-            const read: { tree?: ReturnType<typeof flattenLayers> } = {};
-            await engine.save(
-              id,
-              async (archive) => {
-                const saved = await readDockerArchive(archive, folder, (bytes) => {
-                  signal?.throwIfAborted();
-                  done += bytes;
-                  onProgress?.({
-                    step: 'layers',
-                    text: 'reading the layers back',
-                    done,
-                    total: Math.max(done, gathered.bytes),
-                  });
-                });
-                demandSame(saved.image, image);
-                read.tree = flattenLayers(saved.layers);
-              },
-              signal,
-            );
-            if (read.tree === undefined) throw new Error('an image was saved without being read');
-            await checkContent(read.tree, expected);
-            return await use(planCpio(treeEntries(read.tree)));
-          } catch (error) {
-            throw diskFailure(error, folder, 'reading the layers');
-          } finally {
-            await rm(folder, { recursive: true, force: true });
-          }
-        },
-      },
-      {
-        cacheDir,
-        measure: () => measureBoot(target.boot),
-        section: BASE_SECTION,
-        onProgress: (step, at, total) => onProgress?.({ step, text: texts[step], done: at, total }),
-        ...(signal === undefined ? {} : { signal }),
-      },
-    );
-  };
-
-  /** The base that `answer` has. An engine that lost its cache may cut other layers; the content must be the same. */
-  const baseOf = async (answer: EngineAnswer, build: BuildOptions): Promise<OpenBase> => {
-    const key = keyOf(answer.image, expected);
-    if (opening === undefined) {
-      opening = openFrom(answer, build);
-      baseKey = key;
-      opening.catch(() => (opening = undefined)); // the next build tries again
-    }
-    const base = await opening;
-    if (baseKey === key) return base;
-    const again = await openFrom(answer, build);
-    const isSame = again.crc32 === base.crc32 && fingerprint(again) === fingerprint(base);
-    await again.close();
-    if (!isSame) throw baseChanged();
-    return base;
-  };
-
+function openBuilder({ options, engine, gathered, work, base, expected, target }: Opened): EifBuilder {
   return {
     async measure(policy) {
       const prepared = await preparePolicy(target, policy);
-      return measurePolicy(await (opening ?? baseOf(await runEngine(prepared, {}), {})), prepared);
+      return measurePolicy(await base.known(prepared), prepared);
     },
     async build(policy, outDir, build = {}) {
       const { onProgress = options.onProgress, signal = options.signal, sign } = build;
       const prepared = await preparePolicy(target, policy);
-      const base = await baseOf(await runEngine(prepared, build), build);
-      return writeImage(target, base, prepared, outDir, {
+      const made = await base.make(prepared, build);
+      return writeImage(target, made, prepared, outDir, {
         ...(onProgress === undefined ? {} : { onProgress }),
         ...(signal === undefined ? {} : { signal }),
         ...(sign === undefined ? {} : { sign }),
@@ -260,86 +151,10 @@ function openBuilder({ options, cacheDir, engine, gathered, work, context, expec
     modules: gathered.files.modules,
     paths: [...expected.base.keys(), ...expected.ours.keys()].map((path) => `${PATHS.root}/${path}`).sort(),
     async close() {
-      await (await opening?.catch(() => undefined))?.close();
+      await base.close();
       await engine.close();
       await rm(work, { recursive: true, force: true });
     },
-  };
-}
-
-interface EngineAnswer {
-  readonly id: string;
-  readonly image: EngineImage;
-}
-
-const WORK = 'accord-build-';
-const TAG_CHARACTERS = 12;
-const SHOWN_CHARACTERS = 100;
-
-/** Layers that were judged by what they should be: another expectation judges again. */
-function keyOf({ diffIds }: EngineImage, { digest }: Expected): string {
-  return createHash('sha256')
-    .update(JSON.stringify(['accord/v1/eif-base', digest, ...diffIds]))
-    .digest('hex');
-}
-
-const fingerprint = (base: OpenBase): string => base.measurement.fork().finish().PCR0;
-
-const shortened = (line: string): string => line.replaceAll(/\s+/g, ' ').trim().slice(0, SHOWN_CHARACTERS);
-
-interface Gathered {
-  readonly files: EnclaveFiles;
-  readonly node: { readonly path: string; readonly version: string };
-  readonly baseTar: { readonly path: string; readonly sha256: string } | undefined;
-  readonly boot: BootParts;
-  /** About as many as the layers have. */
-  readonly bytes: number;
-}
-
-/** Everything from outside, by its digest, and the bundles. */
-async function gather(options: EifBuilderOptions, cacheDir: string): Promise<Gathered> {
-  const { onProgress, signal, parts = {}, base, blobs } = options;
-  const platform = thisPlatform();
-  if (platform.cpu !== 'x64') throw wrongPlatform(platform.cpu);
-  const tell = (step: 'inputs' | 'boot') => (text: string, done?: number, total?: number) =>
-    onProgress?.({ step, text, ...(done === undefined ? {} : { done }), ...(total === undefined ? {} : { total }) });
-  const common = { cacheDir, ...(signal === undefined ? {} : { signal }) };
-  onProgress?.({ step: 'bundle', text: 'bundling the enclave' });
-  const files = await enclaveFiles(parts.files ?? {}, platform);
-  signal?.throwIfAborted();
-  const inputs = { ...common, onProgress: tell('inputs') };
-  const node = parts.node ?? { path: await fetchNode(inputs), version: readInputsLock().node.version };
-  const tar = base === undefined ? (parts.baseTar ?? (await baseTar(inputs))) : undefined;
-  const boot =
-    parts.boot ?? (await bootParts({ ...common, onProgress: tell('boot'), ...(blobs === undefined ? {} : { blobs }) }));
-  signal?.throwIfAborted();
-  const sizes = files.entries.map((entry) => {
-    if (entry.kind !== 'file') return 0;
-    return entry.content instanceof Uint8Array ? entry.content.length : entry.content.bytes;
-  });
-  const { size } = await stat(node.path);
-  return { files, node, baseTar: tar, boot, bytes: sizes.reduce((sum, bytes) => sum + bytes, size) };
-}
-
-async function targetOf(
-  { files, node, baseTar: tar, boot }: Gathered,
-  base: string | undefined,
-): Promise<Target<EifInputs>> {
-  return {
-    name: 'nitro',
-    architecture: 'x86_64',
-    boot: await nitroBoot(boot),
-    kernelVersion: boot.identity.kernel.version,
-    inputs: {
-      boot: boot.kind,
-      kernel: boot.identity.kernel,
-      init: boot.identity.init,
-      base: base === undefined ? { debian: tar?.sha256 ?? '' } : { image: base },
-      node: { version: node.version, platform: 'linux-x64' },
-      packages: files.packages,
-      bundledPackages: files.bundledPackages,
-    },
-    collaboration: nitroCollaboration,
   };
 }
 
@@ -353,29 +168,11 @@ async function workFolder(home: string): Promise<string> {
   }
 }
 
-/** What is saved is what was inspected: between the two the engine could have been asked for something else. */
-function demandSame(saved: EngineImage, inspected: EngineImage): void {
-  if (JSON.stringify(saved.diffIds) !== JSON.stringify(inspected.diffIds)) throw baseChanged();
-}
-
 /** A tag can be moved by whoever owns it; a digest names one image for ever. */
 function demandPinned(base: string): void {
   if (/^[a-z0-9][\w.:/-]*@sha256:[0-9a-f]{64}$/.test(base)) return;
   throw new Failure<EifBuilderCode>('refused', 'image/base-not-pinned', `the base "${base}" is not named by digest`, {
     where: '--base',
     hint: 'name it as IMAGE@sha256:… (`docker buildx imagetools inspect IMAGE` tells the digest), or leave --base away',
-  });
-}
-
-function baseChanged(): Failure<EifBuilderCode> {
-  return new Failure('environment', 'image/base-changed', 'the engine made other layers than a moment ago', {
-    where: '--engine',
-    hint: 'run the same command again; if that does not help, clear the cache of the engine',
-  });
-}
-
-function wrongPlatform(cpu: string): Failure<EifBuilderCode> {
-  return new Failure('unsupported', 'image/platform', `images for Nitro are made on x86-64; this machine is ${cpu}`, {
-    hint: 'build on an x86-64 machine; --target local works here',
   });
 }
