@@ -4,8 +4,8 @@ import { createEifBuilder } from './eif-builder.ts';
 import type { EifBuilderOptions, EifInputs } from './eif-builder.ts';
 import type { EngineName } from './engine/engine.ts';
 import type { OnProgress } from './image-builder.ts';
-import { buildLocalImage } from './pipeline.ts';
-import type { LocalBuilderOptions } from './pipeline.ts';
+import { buildLocalImage } from './local-builder.ts';
+import type { LocalBuilderOptions } from './local-builder.ts';
 import { openRebuildInputs } from './rebuild-inputs.ts';
 import type { Rebuild } from './reproduce.ts';
 

@@ -1,7 +1,7 @@
 /** The builder of images as collaborations use it: one base, made and hashed once and kept open, for all policies. */
 import type { EngineName } from '../build/engine/engine.ts';
 import type { BuildProgress, ImageBuilder as Builder, OnProgress } from '../build/image-builder.ts';
-import { createLocalBuilder } from '../build/pipeline.ts';
+import { createLocalBuilder } from '../build/local-builder.ts';
 import type { ImageBuilder } from './collaborations.ts';
 import type { HostName } from './hosts/names.ts';
 

@@ -3,7 +3,7 @@ import { defaultCacheDir } from '../../build/cache.ts';
 import { signatureSection } from '../../build/eif/sign.ts';
 import { buildEifImage } from '../../build/eif-builder.ts';
 import type { BuildOptions, BuildResult } from '../../build/image-builder.ts';
-import { buildLocalImage } from '../../build/pipeline.ts';
+import { buildLocalImage } from '../../build/local-builder.ts';
 import type { Sizing } from '../../build/sizing.ts';
 import { weakenings } from '../../policies/weakenings.ts';
 import { engineOption } from '../../parties/cli/engine-option.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeEif } from '../../build/eif/write.ts';
 import { measureEif } from '../../build/measure/pcr.ts';
-import { createLocalBuilder } from '../../build/pipeline.ts';
+import { createLocalBuilder } from '../../build/local-builder.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import type { Policy } from '../../policies/model.ts';
 import { interleaved, median, rounded, timed } from './figure.ts';

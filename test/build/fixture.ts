@@ -1,7 +1,7 @@
 /** A small installation to build from, so that a test of the pipeline takes milliseconds. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { BaseOptions } from '../../build/base.ts';
+import type { BaseOptions } from '../../build/local-base.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import type { Policy } from '../../policies/model.ts';
 import { noise, text } from './eif/samples.ts';

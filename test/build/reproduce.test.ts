@@ -3,11 +3,11 @@ import { appendFile, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { BaseOptions } from '../../build/base.ts';
+import type { BaseOptions } from '../../build/local-base.ts';
 import { signatureSection } from '../../build/eif/sign.ts';
 import type { BuildResult } from '../../build/image-builder.ts';
 import { readImagePolicy } from '../../build/image-policy.ts';
-import { buildLocalImage } from '../../build/pipeline.ts';
+import { buildLocalImage } from '../../build/local-builder.ts';
 import { rebuildLocal } from '../../build/rebuild.ts';
 import { reproduce } from '../../build/reproduce.ts';
 import type { Reproduction } from '../../build/reproduce.ts';

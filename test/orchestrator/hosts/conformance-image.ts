@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { bundleEntry } from '../../../build/bundle.ts';
-import { localBase } from '../../../build/base.ts';
+import { localBase } from '../../../build/local-base.ts';
 import type { BootParts } from '../../../build/boot.ts';
 import { encodeCpio, planCpio, writeCpio } from '../../../build/image/cpio.ts';
 import type { CpioEntry } from '../../../build/image/cpio.ts';

@@ -3,7 +3,7 @@ import { cp, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { buildLocalImage } from '../../../build/pipeline.ts';
+import { buildLocalImage } from '../../../build/local-builder.ts';
 import { verb as measure } from '../../../parties/cli/measure.ts';
 import { verb } from '../../../parties/cli/reproduce.ts';
 import { policyWith } from '../../build/fixture.ts';

@@ -5,8 +5,8 @@
  * A builder does what no policy changes once. After that a policy costs the hashing of a few kilobytes to measure, and
  * one copy of the base to build.
  */
-import { localBase } from './base.ts';
-import type { BaseInputs, BaseOptions } from './base.ts';
+import { localBase } from './local-base.ts';
+import type { BaseInputs, BaseOptions } from './local-base.ts';
 import { defaultCacheDir, openBase } from './cache.ts';
 import type { AnyPolicy, BuildOptions, BuildResult, ImageBuilder, OnProgress } from './image-builder.ts';
 import { planCpio } from './image/cpio.ts';

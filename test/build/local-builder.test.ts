@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { BaseOptions } from '../../build/base.ts';
+import type { BaseOptions } from '../../build/local-base.ts';
 import { readEif } from './eif/read-eif.ts';
 import type { Eif } from './eif/read-eif.ts';
 import { measureEif } from '../../build/measure/pcr.ts';
 import { IMAGE_FILE } from '../../build/image-builder.ts';
 import type { BuildResult } from '../../build/image-builder.ts';
-import { buildLocalImage, createLocalBuilder } from '../../build/pipeline.ts';
+import { buildLocalImage, createLocalBuilder } from '../../build/local-builder.ts';
 import { policyWith, smallBase } from './fixture.ts';
 
 const run = promisify(execFile);
