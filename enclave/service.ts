@@ -2,7 +2,7 @@
  * The life of an enclave: Booted -> Keyed -> Serving -> Stopped. Each step takes what only the one before it gives.
  *
  *   boot    reads the policy (canonical bytes or nothing), asks the module who it is and what time it is
- *   key     makes the boot's RSA key and the state key, learns from the host what it checks against the policy
+ *   key     makes the state key, begins the boot's RSA key, learns from the host what it checks against the policy
  *   serve   takes connections
  */
 import { parseCanonicalPolicy } from '../policies/canonical.ts';
@@ -102,7 +102,10 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
   const host = createHost(world.vsock, timers);
   const launch = await launchInformation(host, timers);
   const keyring = await confirmKeys(policy, launch.keyArns);
-  const recipient = await world.makeRecipientKey();
+  // Seconds on a slow processor, and needed only when KMS is first asked: parties may be welcomed meanwhile. Were it to
+  // fail, the promise below would be nobody's, and that ends the enclave.
+  const recipient = world.makeRecipientKey();
+  void (async () => await recipient)();
   const kms = await world.connectKms({ policy, launch, host, now: () => issuer.clock.now() });
   const gate: Gate = {
     policy,
@@ -110,7 +113,7 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
     debug,
     issuer,
     keyring,
-    decrypt: attestedDecrypt(kms, recipient, () => issuer.forKms(recipient.spki)),
+    decrypt: attestedDecrypt(kms, recipient, (spki) => issuer.forKms(spki)),
     tickets,
     given: createGivenAnswers(),
     models: createModelShelf(),
