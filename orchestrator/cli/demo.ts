@@ -1,7 +1,9 @@
 /** `accord demo`: the whole story on one machine, every claim of it checked. */
+import { access, constants } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Verb } from '../../parties/cli/verb.ts';
 import { readArguments, usage } from '../../parties/cli/arguments.ts';
+import { fileFailure } from '../../parties/files.ts';
 import type { Detection } from '../demo/detection.ts';
 
 export const verb: Verb = {
@@ -12,7 +14,7 @@ orchestrator in a folder of its own, plays every part at the command line, tries
 is checked at each step. Takes about a minute on two idle cores; leaves nothing behind, however it ends.
 
   --host local    enclaves are processes of this machine (default)
-  --host qemu     the real image in QEMU's Nitro machine, with a kernel, an NSM and vsock of its own, and two chapters
+  --host qemu     the real image in QEMU's Nitro machine, with a kernel, an NSM and vsock of its own, and three chapters
                   more; some minutes, since every instruction is emulated. Needs \`npm run setup:qemu\` and a container
                   engine (\`npm run setup:engines\`)
   --picture, --model, --manifest
@@ -60,7 +62,16 @@ Nothing of it was real AWS: the keys, the attestation root and the enclave were 
 The image was the one that EC2 boots; the machine under it, the keys and the attestation root were stand-ins.${READ_ON}`,
 } as const;
 
-/** All three files or none; they are read by the verbs that take them. */
+/** Throws `file/…` where nothing can be read at the path. */
+async function mustBeReadable(path: string): Promise<void> {
+  try {
+    await access(path, constants.R_OK);
+  } catch (error) {
+    throw fileFailure(error, path, 'read');
+  }
+}
+
+/** All three files or none; they are read by the verbs that take them, minutes later: so look first. */
 async function chosenDetection(
   { picture, model, manifest }: { readonly picture?: string; readonly model?: string; readonly manifest?: string },
   host: string,
@@ -73,7 +84,9 @@ async function chosenDetection(
   if (picture === undefined || model === undefined || manifest === undefined) {
     throw usage('demo', '--picture, --model and --manifest go together');
   }
-  return { picture: resolve(cwd, picture), model: resolve(cwd, model), manifest: resolve(cwd, manifest) };
+  const files = { picture: resolve(cwd, picture), model: resolve(cwd, model), manifest: resolve(cwd, manifest) };
+  for (const path of Object.values(files)) await mustBeReadable(path);
+  return files;
 }
 
 /** This command line's own entry, as each person in the story runs it. */

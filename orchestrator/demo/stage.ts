@@ -53,13 +53,33 @@ interface Service {
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-function parsed(text: string): Record<string, unknown> {
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+function parsed(json: string): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(json);
     return isRecord(value) ? value : {};
   } catch {
     return {};
   }
+}
+
+interface Told {
+  readonly where?: string;
+  readonly hint?: string;
+}
+
+/** What a verb said in `--json` when it failed. */
+function refusalIn(
+  result: Readonly<Record<string, unknown>>,
+): { readonly message: string; readonly told: Told } | undefined {
+  const { error } = result;
+  if (!isRecord(error)) return undefined;
+  const { message, where, hint } = error;
+  return {
+    message: text(message),
+    told: { ...(typeof where === 'string' ? { where } : {}), ...(typeof hint === 'string' ? { hint } : {}) },
+  };
 }
 
 /** Starts a verb that serves, and waits for the JSON line in which it says where. */
@@ -79,34 +99,27 @@ function startService(
       detached: true,
     });
     let log = '';
-    const fail = (why: string): void => {
+    const fail = (why: string, told: Told = { where: log.trim() }): void => {
       clearTimeout(timer);
       signal.removeEventListener('abort', aborted);
       if (child.exitCode === null) child.kill('SIGKILL');
-      reject(
-        signal.aborted
-          ? signal.reason
-          : new Failure<DemoCode>(
-              'environment',
-              'demo/not-started',
-              `\`accord ${argv[0] ?? ''}\` did not start: ${why}`,
-              {
-                where: log.trim(),
-              },
-            ),
-      );
+      const message = `\`accord ${argv[0] ?? ''}\` did not start: ${why}`;
+      reject(signal.aborted ? signal.reason : new Failure<DemoCode>('environment', 'demo/not-started', message, told));
     };
     const aborted = (): void => fail('interrupted');
     const timer = setTimeout(() => fail(`no word from it in ${START_MS / 1000} s`), START_MS);
     signal.addEventListener('abort', aborted, { once: true });
     child.stderr.on('data', (data: Buffer) => (log += data.toString()));
     child.once('error', (error) => fail(error.message));
-    child.once('exit', (code, by) => fail(`it ended (${by ?? `exit ${code}`})`));
+    child.once('close', (code, by) => fail(`it ended (${by ?? `exit ${code}`})`));
     createInterface(child.stdout).once('line', (line) => {
       clearTimeout(timer);
       signal.removeEventListener('abort', aborted);
-      child.removeAllListeners('exit');
-      resolve({ child, announced: parsed(line), log: () => log });
+      child.removeAllListeners('close');
+      const announced = parsed(line);
+      const refusal = refusalIn(announced);
+      if (refusal !== undefined) return fail(refusal.message, refusal.told);
+      resolve({ child, announced, log: () => log });
     });
   });
 }
@@ -146,8 +159,6 @@ function runVerb(
     child.once('close', (code) => resolve({ exitCode: code ?? 1, result: parsed(stdout), stderr }));
   });
 }
-
-const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 
 /** `bin` is the compiled command line; `host` the kind of host the enclaves run on. */
 export async function setStage(
@@ -194,13 +205,13 @@ export async function setStage(
       async must(argv) {
         const { exitCode, result, stderr } = await run(argv);
         if (exitCode === 0) return result;
+        const refusal = refusalIn(result);
+        const ended = `\`accord ${argv.join(' ')}\` ended with exit code ${exitCode}`;
         throw new Failure<DemoCode>(
           'environment',
           'demo/verb-failed',
-          `\`accord ${argv.join(' ')}\` ended with exit code ${exitCode}`,
-          {
-            where: stderr.trim() === '' ? JSON.stringify(result) : stderr.trim(),
-          },
+          refusal === undefined ? ended : `${ended}: ${refusal.message}`,
+          refusal?.told ?? { where: stderr.trim() },
         );
       },
       close,
