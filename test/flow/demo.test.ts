@@ -76,7 +76,7 @@ function demandWhole(out: string): void {
 async function until(temporary: string, program: string): Promise<void> {
   await expect
     .poll(async () => (await processesWith(temporary)).filter(({ commandLine }) => commandLine.includes(program)), {
-      timeout: 60_000,
+      timeout: 120_000,
       interval: 200,
     })
     .not.toEqual([]);
@@ -91,7 +91,7 @@ const nothingRuns = (temporary: string, timeout: number): Promise<void> =>
   expect.poll(() => processesWith(temporary), { timeout, interval: 200 }).toEqual([]);
 
 describe('the demo', () => {
-  it('tells the whole story, also where two are told at once, and leaves nothing', { timeout: 300_000 }, async () => {
+  it('tells the whole story, also where two are told at once, and leaves nothing', { timeout: 600_000 }, async () => {
     const temporary = await temporaryFolder('two');
     const outcomes = await Promise.all([startDemo(temporary).outcome, startDemo(temporary).outcome]);
     for (const { code, out, err } of outcomes) {
@@ -106,7 +106,7 @@ describe('the demo', () => {
     ['Ctrl-C at the terminal', IN_THE_MIDDLE, ({ pid }: Started): void => sendToGroup(pid, 'SIGINT')],
     ['SIGINT to the command alone', IN_THE_MIDDLE, ({ child }: Started): void => void child.kill('SIGINT')],
     ['SIGTERM to the command alone', AT_THE_START, ({ child }: Started): void => void child.kill('SIGTERM')],
-  ])('%s ends all of it, in order, and removes its folder', { timeout: 120_000 }, async (_, moment, stop) => {
+  ])('%s ends all of it, in order, and removes its folder', { timeout: 300_000 }, async (_, moment, stop) => {
     const temporary = await temporaryFolder('stopped');
     const demo = startDemo(temporary);
     await until(temporary, moment);
@@ -118,7 +118,7 @@ describe('the demo', () => {
     expect(await readdir(temporary)).toEqual([]);
   });
 
-  it('is killed: its services see that they are alone, and stop by themselves', { timeout: 120_000 }, async () => {
+  it('is killed: its services see that they are alone, and stop by themselves', { timeout: 300_000 }, async () => {
     const temporary = await temporaryFolder('killed');
     const demo = startDemo(temporary);
     await until(temporary, IN_THE_MIDDLE);
