@@ -94,7 +94,8 @@ export async function createEifBuilder(options: EifBuilderOptions = {}): Promise
     onProgress?.({ step: 'engine', text: `preparing the build for ${engine.name} ${engine.version}` });
     const context = join(work, 'context');
     await makeFolder(context, 0o700);
-    const parts = { entries: gathered.files.entries, node: gathered.node.path, baseTar: gathered.baseTar?.path };
+    const { files, node, baseTar: tar } = gathered;
+    const parts = { entries: files.entries, node: node.path, baseTar: tar?.path, image: base };
     await makeContext(context, parts);
     const expected = await expectedFiles(parts, await readDockerfile());
     signal?.throwIfAborted();
@@ -106,7 +107,6 @@ export async function createEifBuilder(options: EifBuilderOptions = {}): Promise
       cacheDir,
       expected,
       boot: target.boot,
-      image: base,
       bytes: gathered.bytes,
       ...(onProgress === undefined ? {} : { onProgress }),
       ...(signal === undefined ? {} : { signal }),

@@ -36,8 +36,6 @@ export interface EngineBaseOptions extends Pick<BuildOptions, 'onProgress' | 'si
   readonly cacheDir: string | undefined;
   readonly expected: Expected;
   readonly boot: Boot;
-  /** A registry's image to take the C library from. */
-  readonly image: string | undefined;
   /** About as many as the layers have, for the progress. */
   readonly bytes: number;
 }
@@ -70,7 +68,7 @@ export function openEngineBase(options: EngineBaseOptions): EngineBase {
     tell('building');
     const id = await engine.build({
       context,
-      buildArguments: { ...asked.environment, BASE: options.image ?? 'scratch' },
+      buildArguments: asked.environment,
       tag: `accord-enclave:${prepared.digest.slice(0, TAG_CHARACTERS)}`,
       onLine: (line) => {
         if (/^(\[\d\/\d\] )?step /i.test(line) || /^#\d+ \[/.test(line)) tell(line);

@@ -15,24 +15,31 @@ export interface ContextParts {
   readonly node: string;
   /** The C library as a tar archive; undefined where it comes from a registry. */
   readonly baseTar: string | undefined;
+  /** The registry's image, by digest. */
+  readonly image?: string | undefined;
 }
 
 const DOCKERFILE = join(import.meta.dirname, '..', 'Dockerfile');
 const FIXED_TIME = new Date(0);
-/** Two blocks of zeros: an archive without entries. */
-const EMPTY_TAR = new Uint8Array(1024);
+const STAGE = 'FROM scratch AS base\nADD base.tar /\n';
+const FROM_STAGE = 'COPY --from=base ';
 
 export const readDockerfile = (): Promise<string> => readFile(DOCKERFILE, 'utf8');
 
+/** Of an image of a registry files are copied, and nothing else of it counts: no stage begins with it. */
+function dockerfileFor(dockerfile: string, image: string | undefined): string {
+  if (image === undefined) return dockerfile;
+  if (!dockerfile.includes(STAGE)) throw new Error('the Dockerfile has no stage of the base to leave out');
+  return dockerfile.replace(STAGE, '').replaceAll(FROM_STAGE, `COPY --from=${image} `);
+}
+
 /** `folder` is there and empty. Throws `disk/…` of kind `environment`. */
-export async function makeContext(folder: string, { entries, node, baseTar }: ContextParts): Promise<void> {
+export async function makeContext(folder: string, { entries, node, baseTar, image }: ContextParts): Promise<void> {
   try {
-    await writeFile(join(folder, 'Dockerfile'), await readDockerfile(), { mode: FILE_MODE });
+    await writeFile(join(folder, 'Dockerfile'), dockerfileFor(await readDockerfile(), image), { mode: FILE_MODE });
     await copyFile(node, join(folder, 'node'));
     await chmod(join(folder, 'node'), PROGRAM_MODE);
-    const tar = join(folder, 'base.tar');
-    if (baseTar === undefined) await writeFile(tar, EMPTY_TAR);
-    else await linkOrCopy(baseTar, tar);
+    if (baseTar !== undefined) await linkOrCopy(baseTar, join(folder, 'base.tar'));
     for (const entry of entries) await place(folder, entry);
     await fixTimes(folder);
   } catch (error) {

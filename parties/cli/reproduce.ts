@@ -21,7 +21,7 @@ import { renderReproduction } from './render-reproduction.ts';
 import type { Io, Verb } from './verb.ts';
 
 const HELP = `usage: accord reproduce measurements.json [--policy FILE…] [--trust FILE] [--image FILE.eif] [--from-source]
-                        [--engine NAME] [--blobs DIR] [--json]
+                        [--engine NAME] [--base IMAGE] [--blobs DIR] [--json]
 
 Builds the image again, from the sources of this installation and the locked inputs, and compares: every measurement, and
 the file itself byte for byte. Where they differ it says in what: section by section, and file by file in the ramdisks. No
@@ -34,6 +34,8 @@ image that was built before is used. Whoever gets the same PCR0 need not believe
   --image FILE.eif   the image (default: image.eif beside the measurements, where there is one)
   --from-source      compile kernel and init again too, which takes minutes; otherwise those of an earlier build are taken
   --engine NAME      docker, buildah or podman (default: the first that works); the image does not depend on it
+  --base IMAGE       the registry's image NAME@sha256:… that the C library was taken from, for an image that was built so: you
+                     trust whoever made it, and the engine to fetch it
   --blobs DIR        nitro-cli's kernel and init, for an image that was built with them
   --json             {same, measurements, image, rebuilt, takenAsIs}, with all differences
 
@@ -49,6 +51,7 @@ const OPTIONS = {
   image: { type: 'string' },
   'from-source': { type: 'boolean', default: false },
   engine: { type: 'string' },
+  base: { type: 'string' },
   blobs: { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const;
@@ -116,12 +119,13 @@ async function policyOf(
 interface NitroValues {
   readonly 'from-source': boolean;
   readonly engine?: string | undefined;
+  readonly base?: string | undefined;
   readonly blobs?: string | undefined;
 }
 
 /** The way that the claim says, with what it cannot say. */
 function rebuildOf(claim: ReproducibleClaim, values: NitroValues, onProgress: OnProgress, io: Io): Rebuild {
-  const { 'from-source': fromSource, blobs } = values;
+  const { 'from-source': fromSource, base, blobs } = values;
   const engine = engineOption('reproduce', values.engine);
   const common = { onProgress, signal: io.signal };
   switch (claim.target) {
@@ -130,9 +134,11 @@ function rebuildOf(claim: ReproducibleClaim, values: NitroValues, onProgress: On
         ? 'from-source'
         : engine !== undefined
           ? 'engine'
-          : blobs !== undefined
-            ? 'blobs'
-            : undefined;
+          : base !== undefined
+            ? 'base'
+            : blobs !== undefined
+              ? 'blobs'
+              : undefined;
       if (stray !== undefined) throw usage('reproduce', `--${stray} is of no use: the image is for the local host`);
       return rebuildLocal(common);
     }
@@ -143,15 +149,30 @@ function rebuildOf(claim: ReproducibleClaim, values: NitroValues, onProgress: On
       if (!claim.isFromBlobs && blobs !== undefined) {
         throw usage('reproduce', '--blobs is of no use: the image has a kernel and an init of our own');
       }
+      demandBase(claim.base, base);
       return rebuildNitro({
         ...common,
         env: io.env,
         fromSource,
         ...(engine === undefined ? {} : { engine }),
-        ...(claim.base === undefined ? {} : { base: claim.base }),
+        ...(base === undefined ? {} : { base }),
         ...(blobs === undefined ? {} : { blobs: resolve(io.cwd, blobs) }),
       });
   }
+}
+
+/** A C library of anybody's choice does anything: that the same comes out again says nothing for one that the claim chose. */
+function demandBase(claimed: string | undefined, named: string | undefined): void {
+  if (claimed === named) return;
+  if (claimed === undefined) {
+    throw usage('reproduce', '--base is of no use: the image has its C library from the locked packages of Debian');
+  }
+  throw usage(
+    'reproduce',
+    named === undefined
+      ? `the image has its C library from ${claimed}, which whoever built it chose: where you trust that one, say so with --base`
+      : `the image has its C library from ${claimed}, and --base names another`,
+  );
 }
 
 function tell(

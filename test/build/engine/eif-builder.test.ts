@@ -18,6 +18,7 @@ import { readEif } from '../eif/read-eif.ts';
 import { startEngines } from './engines.ts';
 import type { TestEngines } from './engines.ts';
 import { elf, smallParts } from './parts.ts';
+import { startRegistry } from './registry.ts';
 
 const run = promisify(execFile);
 let work = '';
@@ -173,6 +174,24 @@ describe.each(ENGINE_NAMES)('%s', (engine) => {
     only(context);
     const base = `127.0.0.1:1/debian@sha256:${'0'.repeat(64)}`;
     await expect(build(engine, 3, { base })).rejects.toMatchObject({ code: 'engine/base', kind: 'environment' });
+  });
+});
+
+describe.each(ENGINE_NAMES)('%s, with a base of a registry', (engine) => {
+  test('takes the C library from it, and runs nothing that it asks for', async (context) => {
+    if (!engines.working.has(engine)) context.skip(`${engine} cannot be used here`);
+    const layer = await readFile(parts.baseTar?.path ?? '');
+    const registry = await startRegistry(layer, { OnBuild: ['RUN ["/never"]'], Env: ['LD_PRELOAD=/x'], Cmd: ['/y'] });
+    try {
+      const settings = join(work, `registries-${engine}.conf`);
+      await writeFile(settings, `[[registry]]\nlocation="${registry.host}"\ninsecure=true\n`);
+      const env = { ...engines.working.get(engine), CONTAINERS_REGISTRIES_CONF: settings };
+      const [theirs, ours] = [await build(engine, 3, { env, base: registry.image }), await build(engine, 3)];
+      expect(theirs.measurements.PCR0).toBe(ours.measurements.PCR0); // it is of the same files
+      expect(theirs.measurements.inputs.base).toEqual({ image: registry.image });
+    } finally {
+      await registry.close();
+    }
   });
 });
 

@@ -65,6 +65,23 @@ describe('accord reproduce', () => {
     }
   });
 
+  test('of a C library that whoever built the image chose: the party must have chosen it too', async () => {
+    const claim: unknown = JSON.parse(measurements);
+    const [theirs, other] = ['a', 'b'].map((digit) => `registry.example/debian@sha256:${digit.repeat(64)}`);
+    const foreign = { ...Object(claim), target: 'nitro', inputs: { base: { image: theirs } } };
+    await writeFile(join(cwd, 'foreign.json'), JSON.stringify(foreign));
+    await writeFile(join(cwd, 'debian.json'), JSON.stringify({ ...foreign, inputs: { base: { debian: 'a' } } }));
+    for (const [argv, said] of [
+      [['foreign.json'], /registry\.example.* which whoever built it chose: .*--base/],
+      [['foreign.json', '--base', other ?? ''], /and --base names another/],
+      [['debian.json', '--base', other ?? ''], /--base is of no use: .* locked packages/],
+      [['alone.json', '--base', other ?? ''], /--base is of no use: the image is for the local host/],
+    ] as const) {
+      const { code, err } = await reproduce(...argv);
+      expect([code, err]).toEqual([2, expect.stringMatching(said)]);
+    }
+  });
+
   test('needs a policy from somewhere', async () => {
     const { code, err } = await reproduce('alone.json');
     expect([code, err]).toEqual([2, expect.stringContaining('--policy FILE is missing')]);
