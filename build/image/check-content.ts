@@ -49,6 +49,7 @@ export async function checkContent(tree: Tree, expected: Expected): Promise<void
   for (const [path, node] of strays) refuseStray(path, node, folders);
   for (const path of expected.base.keys()) if (tree.get(path) === undefined) throw baseMissing(path);
   for (const [path, file] of wanted) compare(path, tree.get(path), file);
+  refuseHardLinks(tree);
   await checkPrograms(tree);
 }
 
@@ -77,6 +78,16 @@ function compare(path: string, node: TreeNode | undefined, file: ExpectedFile | 
   }
   if (node.mode !== file.mode) {
     throw refuse('image/differs', path, `its mode is ${node.mode.toString(8)}, not ${file.mode.toString(8)}`);
+  }
+}
+
+/** Each file was put in by itself: two names of one file are the engine's doing, and would be measured. */
+function refuseHardLinks(tree: Tree): void {
+  const names = new Map<TreeNode, string>();
+  for (const [path, node] of tree) {
+    const other = node.kind === 'file' ? names.get(node) : undefined;
+    if (other !== undefined) throw refuse('image/differs', path, `it is a hard link to /${other}`);
+    names.set(node, path);
   }
 }
 

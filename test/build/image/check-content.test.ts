@@ -12,7 +12,7 @@ import { readDockerArchive } from '../../../build/image/docker-archive.ts';
 import { flattenLayers } from '../../../build/image/flatten.ts';
 import { SHARED_OBJECTS } from '../../../build/inputs/base.ts';
 import { elf, smallParts } from '../engine/parts.ts';
-import { file, folder, pieces, savedImage, symlink, tarOf } from './tar.ts';
+import { file, folder, hardlink, pieces, savedImage, symlink, tarOf } from './tar.ts';
 import type { TarInput } from './tar.ts';
 
 let work = '';
@@ -107,6 +107,15 @@ describe('an image is refused', () => {
 
   test('of which a mode differs', async () => {
     await expect(check(changed('accord/gate.mjs', { mode: 0o755 }))).rejects.toMatchObject({ code: 'image/differs' });
+  });
+
+  test('in which two files are one', async () => {
+    const library = 'usr/lib/x86_64-linux-gnu/libc.so.6'; // as large as the next, with the same content
+    const linked = [...without(library), hardlink(library, 'usr/lib/x86_64-linux-gnu/libm.so.6')];
+    await expect(check(linked)).rejects.toMatchObject({
+      code: 'image/differs',
+      message: expect.stringMatching(/hard link to \/usr\/lib/),
+    });
   });
 
   test('in which a link stands for a file', async () => {
