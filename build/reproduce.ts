@@ -85,7 +85,15 @@ export async function reproduce(options: ReproduceOptions): Promise<Reproduction
   const isSame =
     measurements.length === 0 &&
     (judged === undefined || (judged.differences.length === 0 && judged.signature?.valid !== false));
-  return { same: isSame, rebuilt, measurements, image: judged, takenAsIs };
+  return { same: isSame, rebuilt, measurements, image: judged, takenAsIs: [...takenAsIs, ...unjudged(claim, judged)] };
+}
+
+/** What is said of a signed image and cannot be built without its key. */
+function unjudged({ PCR8 }: Claim, image: Reproduction['image']): readonly string[] {
+  if (PCR8 === undefined) return [];
+  return image === undefined
+    ? ['PCR8, the file (eif) and the sizing in the measurements: they are of the signed file; --image compares PCR8 and the file'] // prettier-ignore
+    : ['the sizing in the measurements: it is of the signed file'];
 }
 
 /** All of a claim that can be built; its PCR8, which needs the signer, is compared with that of the image. */
@@ -95,9 +103,16 @@ function compareMeasurements(
   image: Reproduction['image'],
 ): readonly LeafDifference[] {
   const found = compareLeaves(all, rebuilt).filter(({ path }) => PCR8 === undefined || !ofSignature(path));
-  if (image === undefined || image.PCR8 === PCR8) return found;
+  if (image === undefined) return found;
+  if (image.PCR8 === PCR8) return PCR8 === undefined ? found : [...found, ...compareFile(all, image.file)];
   const json = (value: string | undefined): string | undefined => (value === undefined ? undefined : `"${value}"`);
   return [...found, { path: 'PCR8', claimed: json(PCR8), rebuilt: json(image.PCR8) }];
+}
+
+/** The signed file that is claimed is the one that is there. */
+function compareFile(all: unknown, file: FileIdentity): readonly LeafDifference[] {
+  const claimed: unknown = typeof all === 'object' && all !== null && 'eif' in all ? all.eif : undefined;
+  return compareLeaves(claimed, file, 'eif');
 }
 
 /** What a signature changes: the certificate's register, and everything that counts the file's bytes. */

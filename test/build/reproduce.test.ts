@@ -184,7 +184,17 @@ describe('a signed image', () => {
     const found = await attempt({ of, image: of.eifPath });
     expect(found).toMatchObject({ same: true, measurements: [] });
     expect(found.image).toMatchObject({ differences: [], signature: { valid: true, signer: 'CN=release' } });
-    expect((await attempt({ of })).same).toBe(true);
+    const alone = await attempt({ of });
+    expect(alone.same).toBe(true);
+    expect(alone.takenAsIs.at(-1)).toMatch(/^PCR8, the file \(eif\) and the sizing .*--image/);
+  });
+
+  test('is not one whose measurements are of another file', async () => {
+    const of = await signed();
+    const lie = (text: string): string => JSON.stringify({ ...JSON.parse(text), eif: { bytes: 5, sha384: 'ee'.repeat(48) } }); // prettier-ignore
+    const found = await attempt({ of, image: of.eifPath, claim: lie });
+    expect(found.same).toBe(false);
+    expect(found.measurements.map(({ path }) => path)).toEqual(['eif.bytes', 'eif.sha384']);
   });
 
   test('is not one whose signature is gone, or of another signer', async () => {
