@@ -2,6 +2,7 @@
  * How far a verb is, for people. On a terminal one line is redrawn; elsewhere a line is printed when a step has taken
  * longer than a second, and then now and again, so that logs stay short.
  */
+import { printable } from '../printable.ts';
 import type { Io } from './verb.ts';
 
 export interface Progress {
@@ -30,7 +31,8 @@ export function byteProgress(
     drawn = false;
   };
   return {
-    update(text, done, total) {
+    update(name, done, total) {
+      const text = printable(name); // an engine's or a stranger's words may be in it
       const time = now();
       if (text !== step) {
         step = text;

@@ -25,3 +25,9 @@ test('bytes are told in megabytes, steps in per cent alone, and a step without a
     ),
   ).toEqual(['writing, 25 % of 20 MB\n', 'compiling, 50 %\n', 'asking\n']);
 });
+
+test('what an engine prints cannot move the cursor', () => {
+  expect(
+    lines(['x'], ['docker: step 1 \u001B]0;title\u0007\u001B[2J'], ['docker: step 1 \u001B]0;title\u0007\u001B[2J']),
+  ).toEqual(['docker: step 1 ?]0;title??[2J\n']);
+});
