@@ -14,7 +14,7 @@ orchestrator in a folder of its own, plays every part at the command line, tries
 is checked at each step. Takes about a minute on two idle cores; leaves nothing behind, however it ends.
 
   --host local    enclaves are processes of this machine (default)
-  --host qemu     the real image in QEMU's Nitro machine, with a kernel, an NSM and vsock of its own, and three chapters
+  --host qemu     the real image in QEMU's Nitro machine, with a kernel, an NSM and vsock of its own, and two chapters
                   more; some minutes, since every instruction is emulated. Needs \`npm run setup:qemu\` and a container
                   engine (\`npm run setup:engines\`)
   --picture, --model, --manifest
