@@ -14,7 +14,7 @@ export function renderReproduction(
 ): string {
   const { same, rebuilt, measurements, takenAsIs } = found;
   return [
-    same ? verdict(found, image) : `DIFFERENT: what was built here is not what ${printable(file)} says\n`,
+    same ? verdict(found, image) : refusal(found, file, image),
     '\nBuilt here:\n',
     renderPcrs(rebuilt).replaceAll(/^/gm, '  ').trimEnd(),
     `\n  EIF   ${rebuilt.eif.sha384} (${rebuilt.eif.bytes} bytes)\n`,
@@ -30,6 +30,13 @@ function verdict({ rebuilt, image: judged }: Reproduction, image: string | undef
   if (image === undefined || judged === undefined) return `${what}\n`;
   const bytes = judged.signature === undefined ? 'byte for byte' : 'byte for byte but for its signature';
   return `${what}; ${printable(image)} is that file, ${bytes}\n`;
+}
+
+/** Names what differs: the measurements, or an image beside measurements that are right. */
+function refusal({ measurements }: Reproduction, file: string, image: string | undefined): string {
+  return measurements.length === 0 && image !== undefined
+    ? `DIFFERENT: ${printable(image)} is not what was built here; the measurements in ${printable(file)} are\n`
+    : `DIFFERENT: what was built here is not what ${printable(file)} says\n`;
 }
 
 function imageLines({ image: judged, rebuilt }: Reproduction, image = 'the image'): readonly string[] {
