@@ -57,9 +57,11 @@ export async function serveConnection(
   signal: AbortSignal,
 ): Promise<void> {
   const handshake = deadline(gate.timers, LIMITS.handshakeMs, 'opening a session', signal);
-  const keys = await responder(gate.random);
+  let keys: Responder | undefined;
+  // Not before a hello is there: whoever opens connections and says nothing costs no key.
+  const makeKeys = async (): Promise<Responder> => (keys = await responder(gate.random));
   try {
-    const session = await shakeHands(gate, stream, keys, handshake);
+    const session = await shakeHands(gate, stream, makeKeys, handshake);
     handshake.cancel();
     if (session === undefined) return;
     events.authenticated(session.party);
@@ -70,7 +72,7 @@ export async function serveConnection(
     await sayGoodbye(gate, stream);
   } finally {
     handshake.cancel();
-    keys.erase();
+    keys?.erase();
     await hangUp(gate, stream);
   }
 }
@@ -79,7 +81,7 @@ export async function serveConnection(
 async function shakeHands(
   gate: Gate,
   stream: Duplex,
-  keys: Responder,
+  makeKeys: () => Promise<Responder>,
   { signal }: Deadline,
 ): Promise<Session | undefined> {
   const reader = frameReader(stream, HANDSHAKE_FRAME_BYTES);
@@ -87,6 +89,7 @@ async function shakeHands(
   if (hello === undefined) return undefined;
   const greeting = decodeOuter(hello);
   if (greeting.t !== 'hello') throw outOfPlace(`a ${greeting.t} message instead of hello`);
+  const keys = await makeKeys();
   const attestation = await gate.issuer.forConnection(keys.publicKey, greeting.nonce);
   const welcome = encodeOuter({ t: 'welcome', attestation });
   await writeFrame(stream, welcome, signal);
