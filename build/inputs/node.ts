@@ -55,6 +55,7 @@ export async function fetchNode(options: FetchNodeOptions): Promise<string> {
 async function pack(node: LockedNode, folder: string, signal: AbortSignal | undefined): Promise<string> {
   const args = ['pack', '--ignore-scripts', '--loglevel=error', `${node.package}@${node.version}`];
   const said = await npm(args, folder, signal);
+  if (/\bENOSPC\b/.test(said.text)) throw Object.assign(new Error('npm found no space'), { code: 'ENOSPC' });
   const name = (await readdir(folder)).find((one) => one.endsWith('.tgz'));
   if (said.code !== 0 || name === undefined) throw notPacked(node, said.text);
   const tarball = join(folder, name);
