@@ -6,9 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { rootCertificates } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { connectKms } from '../../../enclave/kms/connect.ts';
 import { modelContext } from '../../../enclave/protocol/context.ts';
 import { frameReader, writeFrame } from '../../../enclave/protocol/frame.ts';
 import { allowList } from '../../../orchestrator/relay/allow-list.ts';
@@ -25,10 +23,10 @@ import type { Session } from '../../../parties/session/session.ts';
 import { parseCanonicalPolicy, toCanonicalPolicy } from '../../../policies/canonical.ts';
 import { KEY_ARNS, newRequestId, startGate } from '../harness.ts';
 import type { TestGate } from '../harness.ts';
-import { realTimers } from '../real-timers.ts';
 import { MANIFEST } from '../scripted-computer.ts';
 import type { PartiesAws } from './parties-aws.ts';
 import { startPartiesAws } from './parties-aws.ts';
+import { kmsAsMain } from './as-main.ts';
 
 const PINNED = { PCR0: 'aa'.repeat(48), PCR1: 'bb'.repeat(48), PCR2: 'cc'.repeat(48) };
 const DEBUG = ['00', '00', '00'];
@@ -53,16 +51,7 @@ const start = async (pcrs: readonly string[]): Promise<TestGate> =>
     issuer: parties.aws.issuer,
     start: Date.now(),
     roots: [parties.aws.caDer],
-    connectKms: ({ policy, launch, host, now }) =>
-      connectKms({
-        trust: policy.trust,
-        offeredRoots: launch.roots,
-        carriedRoots: rootCertificates,
-        dial: (name, port, signal) => host.dial(name, port, signal),
-        now,
-        wallClock: () => Date.now(),
-        timers: realTimers,
-      }),
+    connectKms: kmsAsMain(),
     outbound: outboundService({
       allow: allowList(await toCanonicalPolicy(parties.policy)),
       localAws: () => Promise.resolve({ host: '127.0.0.1', port: parties.aws.port }),

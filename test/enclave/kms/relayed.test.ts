@@ -1,12 +1,9 @@
 /** The real client of KMS, through the real relay, against AWS in miniature with the parties' real key policies. */
 import type { Socket } from 'node:net';
-import { rootCertificates } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { connectKms } from '../../../enclave/kms/connect.ts';
 import { encodeCbor } from '../../../enclave/encoding/cbor.ts';
 import { writeFrame } from '../../../enclave/protocol/frame.ts';
 import { modelContext } from '../../../enclave/protocol/context.ts';
-import type { World } from '../../../enclave/service.ts';
 import { allowList } from '../../../orchestrator/relay/allow-list.ts';
 import { createNotebook } from '../../../orchestrator/relay/observations.ts';
 import { outboundService } from '../../../orchestrator/relay/outbound.ts';
@@ -14,11 +11,11 @@ import { toCanonicalPolicy } from '../../../policies/canonical.ts';
 import { encryptModel } from '../contribution.ts';
 import type { GateOptions, TestGate } from '../harness.ts';
 import { KEY_ARNS, startGate } from '../harness.ts';
-import { realTimers } from '../real-timers.ts';
 import type { Peer } from '../peer.ts';
 import { testModel } from '../scripted-computer.ts';
 import type { PartiesAws } from './parties-aws.ts';
 import { startPartiesAws } from './parties-aws.ts';
+import { kmsAsMain } from './as-main.ts';
 
 const PCR0 = 'aa'.repeat(48);
 let parties: PartiesAws;
@@ -29,21 +26,6 @@ beforeAll(async () => {
   await parties.pin(PCR0);
 });
 afterAll(() => parties.close());
-
-/** As `main.ts` connects. */
-const real =
-  (changes: Partial<Parameters<typeof connectKms>[0]> = {}): World['connectKms'] =>
-  ({ policy, launch, host, now }) =>
-    connectKms({
-      trust: policy.trust,
-      offeredRoots: launch.roots,
-      carriedRoots: rootCertificates,
-      dial: (name, port, signal) => host.dial(name, port, signal),
-      now,
-      wallClock: () => Date.now(),
-      timers: realTimers,
-      ...changes,
-    });
 
 async function relay(to: PartiesAws = parties): Promise<(connection: Socket) => void> {
   const service = outboundService({
@@ -63,7 +45,7 @@ const start = async (options: GateOptions = {}): Promise<TestGate> =>
     issuer: parties.aws.issuer,
     start: Date.now(),
     roots: [parties.aws.caDer],
-    connectKms: real(),
+    connectKms: kmsAsMain(),
     outbound: await relay(),
     ...options,
   });
@@ -217,7 +199,7 @@ test('a machine whose clock is an hour wrong signs at the right time', async () 
     expect((await peerOf(gate, 'alice', ahead)).first).toMatchObject({ t: 'authenticated' });
   });
   await using(
-    await start({ ...options, connectKms: real({ wallClock: () => Date.now() + 3_600_000 }) }),
+    await start({ ...options, connectKms: kmsAsMain({ wallClock: () => Date.now() + 3_600_000 }) }),
     async (gate) => {
       // The other way round: were the offset not taken into account, the signature would be an hour old.
       expect((await peerOf(gate, 'alice', ahead)).first).toMatchObject({ t: 'refused' });

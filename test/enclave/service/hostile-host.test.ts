@@ -3,13 +3,11 @@
  * without it, or nothing; and nothing hangs.
  */
 import { once } from 'node:events';
-import { rootCertificates } from 'node:tls';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { decodeCbor, encodeCbor } from '../../../enclave/encoding/cbor.ts';
 import type { CborValue } from '../../../enclave/encoding/cbor.ts';
-import { connectKms } from '../../../enclave/kms/connect.ts';
 import { encodeFrame } from '../../../enclave/protocol/frame.ts';
 import { LIMITS } from '../../../enclave/protocol/limits.ts';
 import type { World } from '../../../enclave/service.ts';
@@ -25,6 +23,7 @@ import type { GateOptions, TestGate } from '../harness.ts';
 import { KEY_ARNS, startGate } from '../harness.ts';
 import type { PartiesAws } from '../kms/parties-aws.ts';
 import { startPartiesAws } from '../kms/parties-aws.ts';
+import { kmsAsMain } from '../kms/as-main.ts';
 import { realTimers } from '../real-timers.ts';
 import { testModel } from '../scripted-computer.ts';
 import type { Listening } from '../../orchestrator/relay/pair.ts';
@@ -168,16 +167,7 @@ describe('the way out', () => {
       start: Date.now(),
       roots: [parties.aws.caDer],
       outbound,
-      connectKms: ({ policy, launch, host, now }) =>
-        connectKms({
-          trust: policy.trust,
-          offeredRoots: launch.roots,
-          carriedRoots: rootCertificates,
-          dial: (name, port, signal) => host.dial(name, port, signal),
-          now,
-          wallClock: () => Date.now(),
-          timers,
-        }),
+      connectKms: kmsAsMain({ timers }),
     });
   const firstOf = async (gate: TestGate): Promise<unknown> =>
     (await gate.peer('alice', { encrypt: parties.encrypt, credentials: await parties.credentials('alice') })).first;

@@ -1,0 +1,20 @@
+/** KMS as `enclave/main.ts` connects it: through the host's relay, TLS ending here. */
+import { rootCertificates } from 'node:tls';
+import { connectKms } from '../../../enclave/kms/connect.ts';
+import type { World } from '../../../enclave/service.ts';
+import { realTimers } from '../real-timers.ts';
+
+/** `changes`: what a test has otherwise. */
+export const kmsAsMain =
+  (changes: Partial<Parameters<typeof connectKms>[0]> = {}): World['connectKms'] =>
+  ({ policy, launch, host, now }) =>
+    connectKms({
+      trust: policy.trust,
+      offeredRoots: launch.roots,
+      carriedRoots: rootCertificates,
+      dial: (name, port, signal) => host.dial(name, port, signal),
+      now,
+      wallClock: () => Date.now(),
+      timers: realTimers,
+      ...changes,
+    });
