@@ -48,7 +48,7 @@ export async function findQemu(cacheDir: string): Promise<QemuPaths> {
       'QEMU is not set up for Accord on this machine',
       {
         where: folder,
-        hint: 'run `npm run setup:qemu` once, in the checkout (about five minutes; installs packages, so as root)',
+        hint: 'run `npm run setup:qemu` once, in the checkout (ten to twenty minutes on two cores; installs packages, so as root)',
       },
     );
   }

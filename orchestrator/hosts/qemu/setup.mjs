@@ -8,7 +8,7 @@
  *     CACHE/qemu/downloads/SHA256                                         what was fetched and found to be right
  *
  * Needs root only where packages are missing. A second run finds everything there and does nothing, and two at once do no
- * harm: the second waits for the first.
+ * harm: while QEMU is made, the second waits for the first; the kernel each of them makes, and the first to be done is kept.
  *
  * usage: node orchestrator/hosts/qemu/setup.mjs [--cache DIR]    DIR: default $XDG_CACHE_HOME/accord, else ~/.cache/accord
  */
@@ -159,7 +159,7 @@ async function build(draft, { files, signingPatch, configure }) {
   const env = { PYTHONPATH: join(meson, 'usr/lib/python3/dist-packages'), LC_ALL: 'C.UTF-8' };
   say('configuring');
   await run('../configure', configure, { cwd: out, env });
-  say('compiling (about 4 minutes on two cores)');
+  say('compiling (about 4 minutes on two idle cores)');
   await run('ninja', ['-j', String(availableParallelism()), PROGRAMS[0]], { cwd: out, env });
 
   const made = join(draft, 'made');
