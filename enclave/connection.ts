@@ -58,6 +58,8 @@ export async function serveConnection(
 ): Promise<void> {
   const handshake = deadline(gate.timers, LIMITS.handshakeMs, 'opening a session', signal);
   let keys: Responder | undefined;
+  // What a party's credentials may be used for ends with its connection.
+  const lent = new AbortController();
   // Not before a hello is there: whoever opens connections and says nothing costs no key.
   const makeKeys = async (): Promise<Responder> => (keys = await responder(gate.random));
   try {
@@ -65,12 +67,14 @@ export async function serveConnection(
     handshake.cancel();
     if (session === undefined) return;
     events.authenticated(session.party);
+    gate.opening.arrived(session.party, session.keyArn, session.credentials, lent.signal);
     await serveSession(gate, stream, session, signal);
   } catch (error) {
     // Whatever a peer did wrong, or the host to the connection, ends the connection and nothing else.
     if (!(error instanceof Failure) && !signal.aborted) throw error;
     await sayGoodbye(gate, stream);
   } finally {
+    lent.abort(new Error('the session is over'));
     handshake.cancel();
     keys?.erase();
     await hangUp(gate, stream);

@@ -8,7 +8,6 @@ import { Failure } from '../policies/failure.ts';
 import type { CanonicalPolicy, FunctionKind, FunctionPolicy, PolicyDigest } from '../policies/model.ts';
 import type { Issuer } from './attest/issue.ts';
 import type { GivenAnswers } from './claims/given.ts';
-import type { TicketBook } from './claims/tickets.ts';
 import type { RandomSource } from './crypto/random.ts';
 import type { Timers } from './deadline.ts';
 import type { ModelPackage } from './functions/model-package.ts';
@@ -17,6 +16,7 @@ import type { AttestedDecrypt } from './kms/attested.ts';
 import type { ModelShelf } from './models.ts';
 import type { PaddedAnswer } from './protocol/answer.ts';
 import type { Slots } from './slots.ts';
+import type { Opening } from './state/opening.ts';
 import type { Host } from './vsock/host.ts';
 
 export type GateCode = 'launch/key-unknown' | 'launch/key-missing';
@@ -40,7 +40,8 @@ export interface Gate {
   /** Key ARN -> party, as the host handed them over and the policy's hashes confirmed. */
   readonly keyring: ReadonlyMap<string, string>;
   readonly decrypt: AttestedDecrypt;
-  readonly tickets: TicketBook;
+  /** Tickets and records, once the state is open. */
+  readonly opening: Opening;
   /** What was answered, for whoever asks again. */
   readonly given: GivenAnswers<PaddedAnswer>;
   readonly models: ModelShelf;

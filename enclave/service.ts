@@ -27,6 +27,8 @@ import type { RecipientKey } from './kms/recipient.ts';
 import type { Report } from './life.ts';
 import { createModelShelf } from './models.ts';
 import { createSlots } from './slots.ts';
+import { createMemoryRecords } from './state/memory-records.ts';
+import { openInMemory } from './state/opening.ts';
 import type { Host, LaunchInformation } from './vsock/host.ts';
 import { createHost } from './vsock/host.ts';
 import { launchInformation } from './vsock/launch-information.ts';
@@ -114,7 +116,7 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
     issuer,
     keyring,
     decrypt: attestedDecrypt(kms, recipient, (spki) => issuer.forKms(spki)),
-    tickets,
+    opening: openInMemory({ tickets, records: createMemoryRecords() }),
     given: createGivenAnswers(),
     models: createModelShelf(),
     slots: createSlots(),
@@ -137,6 +139,7 @@ export async function serve({ world, gate }: Keyed): Promise<Serving> {
     async stop() {
       const ending = listener.close();
       await connections.close();
+      gate.opening.close();
       await gate.models.close();
       await ending;
     },

@@ -35,6 +35,7 @@ export async function admit(
   gate: Gate,
   { session, request: call }: Authenticated<Call>,
   { input, slot, model }: Provisions,
+  signal: AbortSignal,
 ): Promise<Admitted> {
   const found = functionOf(gate, call.function);
   if (found === undefined) throw new Refused('unknown-function');
@@ -43,7 +44,8 @@ export async function admit(
   await demandOpen(gate);
   if (slot === undefined) throw new Refused('busy');
   if (model === undefined) throw new Refused('no-model');
-  const ticket = await gate.tickets.take({
+  const { tickets } = await gate.opening.demand(signal);
+  const ticket = await tickets.take({
     function: call.function,
     party: session.party,
     quota,

@@ -37,14 +37,20 @@ export async function answer(
 ): Promise<Frame | undefined> {
   const opened = await open(session.channel, frame);
   if (opened === undefined) return undefined;
-  if (asks(opened, 'call')) return answerCall(gate, session, opened, next);
+  if (asks(opened, 'call')) return answerCall(gate, session, opened, next, signal);
   if (asks(opened, 'contribute'))
     return release(await seal(session.channel, await contribute(gate, session, opened, signal)));
   if (asks(opened, 'status')) return release(await seal(session.channel, await status(gate, session, opened)));
   throw outOfPlace(`a ${opened.request.t} where none may stand`);
 }
 
-async function answerCall(gate: Gate, session: Session, opened: OpenedRequest<Call>, next: NextFrame): Promise<Frame> {
+async function answerCall(
+  gate: Gate,
+  session: Session,
+  opened: OpenedRequest<Call>,
+  next: NextFrame,
+  signal: AbortSignal,
+): Promise<Frame> {
   const name = opened.request.function;
   const slot = gate.slots.enter(`call ${session.party}`);
   const maxBytes = slot === undefined ? 0 : (functionOf(gate, name)?.input.maxBytes ?? 0);
@@ -55,7 +61,7 @@ async function answerCall(gate: Gate, session: Session, opened: OpenedRequest<Ca
       const caller = await authenticate(gate, session, opened);
       const given = await recall(gate, caller, { input, slot });
       if (given !== undefined) return given;
-      const admitted = await admit(gate, caller, { input, slot, model });
+      const admitted = await admit(gate, caller, { input, slot, model }, signal);
       return keep(gate, admitted, await orRefusal(async () => compute(validate(admitted))));
     }).finally(() => model?.giveBack());
     const padded = 'refused' in answered ? pad(answered, sizeOf(gate, name)) : answered;

@@ -75,11 +75,12 @@ async function statusFor(gate: Gate, party: string): Promise<Status> {
 }
 
 async function functionStatus(gate: Gate, name: string, found: FunctionPolicy, party: string): Promise<FunctionStatus> {
+  const tickets = gate.opening.current()?.tickets;
   const count = async (caller: string): Promise<CallCount | null> => {
     const quota = callsOf(found, caller);
     if (quota === 0) return null;
-    const used = await gate.tickets.used({ function: name, party: caller, quota });
-    return { quota, used, left: quota - used };
+    const used = await tickets?.used({ function: name, party: caller, quota });
+    return used === undefined ? null : { quota, used, left: quota - used };
   };
   return {
     uses: found.uses,

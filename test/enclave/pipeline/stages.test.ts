@@ -39,6 +39,7 @@ interface Everything {
   readonly raw: RawOutput;
   readonly padded: PaddedAnswer;
   readonly sealed: SealedAnswer;
+  readonly signal: AbortSignal;
 }
 
 /** Never called: what it says, it says to the compiler. */
@@ -46,7 +47,7 @@ export const types = {
   theWholeWay: async (e: Everything): Promise<Frame> => {
     const opened: OpenedRequest | undefined = await open(e.channel, e.frame);
     const caller = await authenticate(e.gate, e.session, e.opened);
-    const admitted = await admit(e.gate, caller, e.provisions);
+    const admitted = await admit(e.gate, caller, e.provisions, e.signal);
     const raw = await compute(validate(admitted));
     return opened === undefined ? e.frame : release(await seal(e.channel, pad(raw, 1024)));
   },

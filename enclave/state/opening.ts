@@ -1,0 +1,47 @@
+/**
+ * Whether the enclave has its state, and how it comes by it. Until it has, sessions are served, but nothing that spends a
+ * call or keeps a contribution.
+ */
+import type { TicketBook } from '../claims/tickets.ts';
+import type { EnclaveCredentials } from '../protocol/request.ts';
+import type { Records } from './records.ts';
+
+/** What the state key opens. */
+export interface OpenedState {
+  readonly tickets: TicketBook;
+  readonly records: Records;
+}
+
+export interface OpeningStatus {
+  /** `none`: there is nothing to open, what is spent is remembered in memory alone. */
+  readonly state: 'none' | 'waiting' | 'open' | 'refused' | 'lapsed';
+  /** Parties whose session (or the host's role) is needed before anything can go on. */
+  readonly waitingFor: readonly string[];
+  /** Why not: a code and what it means. */
+  readonly reason?: string;
+}
+
+export interface Opening {
+  /** Undefined until the state is open, and where it may not be used. */
+  current(): OpenedState | undefined;
+  /** Waits a bounded time for an opening under way. Throws `Refused`: `not-open`, `state-refused`, `lease-lapsed`. */
+  demand(signal: AbortSignal): Promise<OpenedState>;
+  /**
+   * A session of this party is there: its credentials may be used for its own key for as long as `signal` lives. Returns
+   * at once.
+   */
+  arrived(party: string, keyArn: string, credentials: EnclaveCredentials, signal: AbortSignal): void;
+  status(): OpeningStatus;
+  close(): void;
+}
+
+/** For `anchors: none`: open from the start, and gone with the enclave's memory. */
+export function openInMemory(state: OpenedState): Opening {
+  return {
+    current: () => state,
+    demand: () => Promise.resolve(state),
+    arrived: () => {},
+    status: () => ({ state: 'none', waitingFor: [] }),
+    close: () => {},
+  };
+}
