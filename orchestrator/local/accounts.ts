@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { accountArn } from './iam/principal.ts';
-import type { Account, KmsKey, State } from './state.ts';
+import type { AccessKey, Account, KmsKey, State, User } from './state.ts';
 
 /** Region of the parties' keys, and of every profile. */
 export const HOME_REGION = 'eu-west-1';
@@ -30,9 +30,9 @@ const ADMINISTRATOR = JSON.stringify({
 export function initialState(now: number): State {
   const entries = Object.entries(WELL_KNOWN);
   return {
-    version: 1,
+    version: 2,
     tokenKey: randomBytes(32).toString('base64'),
-    accounts: entries.map(([name, { account }]) => makeAccount(account, name)),
+    accounts: entries.map(([name, { account }]) => makeAccount(account, name, now)),
     keys: entries.flatMap(([name, { account, keyId }]) =>
       keyId === undefined
         ? []
@@ -97,17 +97,16 @@ export function defaultKeyPolicy(account: string): string {
   );
 }
 
-function makeAccount(id: string, name: string): Account {
+function makeAccount(id: string, name: string, now: number): Account {
   return {
     id,
     name,
     users: [
       {
-        name,
-        arn: `arn:aws:iam::${id}:user/${name}`,
-        userId: uniqueId('AIDA'),
-        accessKey: { id: uniqueId('AKIA'), secret: randomBytes(30).toString('base64') },
-        policies: [ADMINISTRATOR],
+        ...makeUser(id, name, now),
+        accessKeys: [makeAccessKey(now)],
+        policies: [{ name: 'administrator', document: ADMINISTRATOR }],
+        profile: true,
       },
     ],
     roles:
@@ -127,6 +126,23 @@ function makeAccount(id: string, name: string): Account {
             },
           ],
   };
+}
+
+/** A user who may do nothing yet. */
+export function makeUser(account: string, name: string, now: number): User {
+  return {
+    name,
+    arn: `arn:aws:iam::${account}:user/${name}`,
+    userId: uniqueId('AIDA'),
+    createdAt: now,
+    accessKeys: [],
+    policies: [],
+    profile: false,
+  };
+}
+
+export function makeAccessKey(now: number): AccessKey {
+  return { id: uniqueId('AKIA'), secret: randomBytes(30).toString('base64'), createdAt: now };
 }
 
 /** A prefix and sixteen characters of the base-32 alphabet, as AWS's unique ids have. */

@@ -56,11 +56,12 @@ export function trustOf({ tls, attestationRootSha256 }: Place): LocalTrust {
 
 export async function writeConfiguration(place: Place, state: State): Promise<void> {
   const paths = configurationPaths(place.dataDir);
-  const users = state.accounts.flatMap(({ users }) => users);
+  const users = state.accounts.flatMap(({ users }) => users.filter(({ profile }) => profile));
   const profiles = users.map(({ name }) => `[profile ${name}]\nregion = ${HOME_REGION}\noutput = json\n`);
-  const secrets = users.map(
-    ({ name, accessKey: { id, secret } }) =>
-      `[${name}]\naws_access_key_id = ${id}\naws_secret_access_key = ${secret}\n`,
+  const secrets = users.flatMap(({ name, accessKeys: [first] }) =>
+    first === undefined
+      ? []
+      : [`[${name}]\naws_access_key_id = ${first.id}\naws_secret_access_key = ${first.secret}\n`],
   );
   const description = {
     url: place.url,

@@ -54,8 +54,10 @@ export function findCredentials(
 ): { readonly secret: string; readonly principal: Principal } {
   if (given.sessionToken === undefined) {
     for (const account of state.accounts) {
-      const user = account.users.find(({ accessKey }) => accessKey.id === given.accessKeyId);
-      if (user !== undefined) return { secret: user.accessKey.secret, principal: userPrincipal(account.id, user) };
+      for (const user of account.users) {
+        const key = user.accessKeys.find(({ id }) => id === given.accessKeyId);
+        if (key !== undefined) return { secret: key.secret, principal: userPrincipal(account.id, user) };
+      }
     }
     throw authenticationError(service, 'unknown-key', INVALID);
   }
@@ -80,7 +82,7 @@ function userPrincipal(account: string, user: User): Principal {
     arn: user.arn,
     userId: user.userId,
     userName: user.name,
-    identityPolicies: user.policies.map((text) => parsePolicyDocument(text, 'identity')),
+    identityPolicies: user.policies.map(({ document }) => parsePolicyDocument(document, 'identity')),
   };
 }
 

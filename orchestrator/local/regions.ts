@@ -40,14 +40,20 @@ export const REGIONS: readonly string[] = [
 export const ENDPOINTS = {
   kms: 'https://kms.{region}.accord.test',
   sts: 'https://sts.{region}.accord.test',
+  s3: 'https://s3.{region}.accord.test',
 } as const;
 
-/** Every name the server answers to. */
+/** IAM is one service for all Regions; `*.accord.test` of the certificate covers it. */
+export const IAM_HOST = 'iam.accord.test';
+
+/** Every name the server answers to; before S3's stands the bucket in virtual-hosted requests. */
 export function serverNames(): readonly string[] {
   const services = Object.values(ENDPOINTS).map((template) => new URL(template.replace('{region}', 'region')).hostname);
   return [
     'localhost',
     '*.accord.test',
-    ...services.flatMap((name) => REGIONS.map((region) => name.replace('region', region))),
+    ...[...services, '*.s3.region.accord.test'].flatMap((name) =>
+      REGIONS.map((region) => name.replace('region', region)),
+    ),
   ];
 }

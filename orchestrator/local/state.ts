@@ -2,7 +2,7 @@
 import type { EncryptionContext } from '../../enclave/protocol/context.ts';
 
 export interface State {
-  readonly version: 1;
+  readonly version: 2;
   /** AES-256 key (base64) that seals session tokens; with it a restart honours the tokens given out before. */
   readonly tokenKey: string;
   readonly accounts: readonly Account[];
@@ -23,8 +23,26 @@ export interface User {
   readonly arn: string;
   /** AIDA… */
   readonly userId: string;
-  readonly accessKey: { readonly id: string; readonly secret: string };
-  readonly policies: readonly string[];
+  /** Milliseconds. */
+  readonly createdAt: number;
+  /** At most two, as in AWS. */
+  readonly accessKeys: readonly AccessKey[];
+  readonly policies: readonly InlinePolicy[];
+  /** Whether the AWS configuration in the data folder has a profile of this user's name. */
+  readonly profile: boolean;
+}
+
+export interface AccessKey {
+  /** AKIA… */
+  readonly id: string;
+  readonly secret: string;
+  /** Milliseconds. */
+  readonly createdAt: number;
+}
+
+export interface InlinePolicy {
+  readonly name: string;
+  readonly document: string;
 }
 
 export interface Role {

@@ -8,6 +8,7 @@ import { Failure } from '../../policies/failure.ts';
 import { serially } from '../serially.ts';
 import { writeAtomically } from './files.ts';
 import type { State } from './state.ts';
+import { upgraded } from './state-upgrade.ts';
 
 export type StoreCode = 'local-aws/state-unreadable';
 
@@ -53,7 +54,7 @@ async function load(path: string): Promise<State | undefined> {
     throw unreadable(path, cause);
   }
   try {
-    const value: unknown = JSON.parse(text);
+    const value = upgraded(JSON.parse(text));
     if (isState(value)) return value;
   } catch (cause) {
     throw unreadable(path, cause);
@@ -66,7 +67,7 @@ function isState(value: unknown): value is State {
     typeof value === 'object' &&
     value !== null &&
     'version' in value &&
-    value.version === 1 &&
+    value.version === 2 &&
     'tokenKey' in value &&
     'accounts' in value &&
     Array.isArray(value.accounts) &&

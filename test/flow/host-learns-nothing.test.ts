@@ -137,7 +137,7 @@ interface AwsState {
   readonly tokenKey: string;
   readonly keys: readonly { readonly arn: string; readonly material: string }[];
   readonly accounts: readonly {
-    readonly users: readonly { readonly name: string; readonly accessKey: { readonly secret: string } }[];
+    readonly users: readonly { readonly name: string; readonly accessKeys: readonly { readonly secret: string }[] }[];
   }[];
 }
 
@@ -152,7 +152,7 @@ async function keys(): Promise<readonly Secret[]> {
       text(`token of session ${index}`, sessionToken),
     ]),
     ...state.accounts.flatMap(({ users }) =>
-      users.map(({ name, accessKey }) => text(`secret key of ${name}`, accessKey.secret)),
+      users.flatMap(({ name, accessKeys }) => accessKeys.map(({ secret }) => text(`secret key of ${name}`, secret))),
     ),
   ];
 }

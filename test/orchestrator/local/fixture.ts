@@ -110,8 +110,10 @@ function populated(state: State): State {
     name,
     arn: `arn:aws:iam::${ALICE}:user/${name}`,
     userId: uniqueId('AIDA'),
-    accessKey: { id: uniqueId('AKIA'), secret: randomBytes(30).toString('base64') },
-    policies: [policy],
+    createdAt: 0,
+    accessKeys: [{ id: uniqueId('AKIA'), secret: randomBytes(30).toString('base64'), createdAt: 0 }],
+    policies: [{ name: 'only', document: policy }],
+    profile: true,
   });
   return {
     ...state,
