@@ -10,7 +10,7 @@ import { createNsm } from './attest/device.ts';
 import { sha256 } from './crypto/digest.ts';
 import type { Timers } from './deadline.ts';
 import { startComputer } from './jail/gate-side.ts';
-import { connectKms } from './kms/connect.ts';
+import { connectAws } from './kms/connect.ts';
 import type { RecipientKey } from './kms/recipient.ts';
 import type { LifeLine } from './life.ts';
 import type { Serving, World } from './service.ts';
@@ -62,8 +62,8 @@ async function openWorld(): Promise<World> {
     monotonic: () => performance.now(),
     timers,
     makeRecipientKey,
-    connectKms: ({ policy, launch, host, now }) =>
-      connectKms({
+    connectAws: ({ policy, launch, host, now }) =>
+      connectAws({
         trust: policy.trust,
         offeredRoots: launch.roots,
         carriedRoots: rootCertificates,

@@ -21,7 +21,7 @@ import type { Timers } from './deadline.ts';
 import { toHex } from './encoding/hex.ts';
 import type { Gate, StartComputer } from './gate.ts';
 import { confirmKeys } from './gate.ts';
-import { attestedDecrypt } from './kms/attested.ts';
+import { attestedKms } from './kms/attested.ts';
 import type { Kms } from './kms/client.ts';
 import type { RecipientKey } from './kms/recipient.ts';
 import type { Report } from './life.ts';
@@ -50,13 +50,17 @@ export interface World {
   readonly timers: Timers;
   /** A fresh RSA-OAEP key with SHA-256, its private half not extractable. */
   readonly makeRecipientKey: () => Promise<RecipientKey>;
-  /** Reaches KMS through the host's relay, TLS ending inside. */
-  readonly connectKms: (parts: KmsParts) => Promise<Kms>;
+  /** Reaches AWS through the host's relay, TLS ending inside. */
+  readonly connectAws: (parts: AwsParts) => Promise<Aws>;
   readonly startComputer: StartComputer;
   readonly report: Report;
 }
 
-export interface KmsParts {
+export interface Aws {
+  readonly kms: Kms;
+}
+
+export interface AwsParts {
   readonly policy: CanonicalPolicy;
   readonly launch: LaunchInformation;
   readonly host: Host;
@@ -108,14 +112,15 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
   // fail, the promise below would be nobody's, and that ends the enclave.
   const recipient = world.makeRecipientKey();
   void (async () => await recipient)();
-  const kms = await world.connectKms({ policy, launch, host, now: () => issuer.clock.now() });
+  const aws = await world.connectAws({ policy, launch, host, now: () => issuer.clock.now() });
+  const kms = attestedKms(aws.kms, recipient, (spki) => issuer.forKms(spki));
   const gate: Gate = {
     policy,
     policyDigest,
     debug,
     issuer,
     keyring,
-    decrypt: attestedDecrypt(kms, recipient, (spki) => issuer.forKms(spki)),
+    decrypt: kms.decrypt,
     opening: openInMemory({ tickets, records: createMemoryRecords() }),
     given: createGivenAnswers(),
     models: createModelShelf(),

@@ -1,14 +1,15 @@
-/** KMS for one enclave: through the host's relay, TLS ending here, under the policy's roots, at the policy's endpoints. */
+/** AWS for one enclave: through the host's relay, TLS ending here, under the policy's roots, at the policy's endpoints. */
 import type { Duplex } from 'node:stream';
 import type { Trust } from '../../policies/model.ts';
 import type { Timers } from '../deadline.ts';
 import { within } from '../deadline.ts';
 import { relayedAgent } from './agent.ts';
+import type { AwsSettings } from './aws.ts';
 import type { Kms } from './client.ts';
 import { createKms } from './client.ts';
 import { tlsRoots } from './tls-roots.ts';
 
-export interface KmsConnection {
+export interface AwsConnection {
   readonly trust: Trust;
   /** DER, as the host handed them over. */
   readonly offeredRoots: readonly Uint8Array[];
@@ -24,12 +25,19 @@ export interface KmsConnection {
 /** Less than the SDK's own patience, so that its retry comes in time for the session. */
 const DIAL_MS = 8_000;
 
+export interface ConnectedAws {
+  readonly kms: Kms;
+  /** For the clients of other services: the same connections, time and endpoints. */
+  readonly settings: AwsSettings;
+}
+
 /** Throws `tls/…` where the roots are not those of the policy. */
-export async function connectKms(connection: KmsConnection): Promise<Kms> {
+export async function connectAws(connection: AwsConnection): Promise<ConnectedAws> {
   const { trust, timers, now } = connection;
   const roots = await tlsRoots(trust, connection.offeredRoots, connection.carriedRoots);
   const dial = (host: string, port: number): Promise<Duplex> =>
     within(timers, DIAL_MS, `dialling ${host}`, (signal) => connection.dial(host, port, signal));
   const agent = relayedAgent({ roots, now, dial, timers });
-  return createKms({ trust, agent, clockOffset: async () => (await now()) - connection.wallClock() });
+  const settings = { trust, agent, clockOffset: async () => (await now()) - connection.wallClock() };
+  return { kms: createKms(settings), settings };
 }

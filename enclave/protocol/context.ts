@@ -18,7 +18,7 @@ export const CONTEXT_KEYS = {
  * `test-model` marks a model as test data: what an enclave in debug mode takes, and no other. It is a purpose of its own so
  * that the owner's key policy, which names the purposes, never gives a data key for it.
  */
-export const PURPOSES = ['session', 'model', 'test-model', 'input', 'state'] as const;
+export const PURPOSES = ['session', 'model', 'test-model', 'input', 'state', 'anchor'] as const;
 export type Purpose = (typeof PURPOSES)[number];
 
 export type EncryptionContext = Readonly<Record<string, string>>;
@@ -43,6 +43,16 @@ export function modelContext(
 /** For an encrypted input file. */
 export function inputContext(of: Bound & { readonly function: string }): EncryptionContext {
   return { ...bound(of, 'input'), [CONTEXT_KEYS.function]: of.function };
+}
+
+/** For a party's data key, with which the enclave wraps the state key: asked for by the enclave alone, attested. */
+export function stateContext(of: Bound): EncryptionContext {
+  return bound(of, 'state');
+}
+
+/** For the credential with which the enclave writes to a party's anchor, by its owner. */
+export function anchorContext(of: Bound): EncryptionContext {
+  return bound(of, 'anchor');
 }
 
 /** Same keys, same values; the order does not matter, as for KMS. */

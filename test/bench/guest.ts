@@ -12,7 +12,7 @@ import type { Duplex } from 'node:stream';
 import { rootCertificates } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { createNsm } from '../../enclave/attest/device.ts';
-import { connectKms } from '../../enclave/kms/connect.ts';
+import { connectAws } from '../../enclave/kms/connect.ts';
 import { frameReader, writeFrame } from '../../enclave/protocol/frame.ts';
 import { openTransport } from '../../enclave/transport.ts';
 import { createHost } from '../../enclave/vsock/host.ts';
@@ -46,7 +46,7 @@ async function move(fields: Fields, direction: 'send' | 'take'): Promise<object>
 /** As the gate asks for it: one agent, one attestation document, a client for each request. */
 async function decrypt(fields: Fields): Promise<object> {
   const { roots } = await launchInformation(host, timers);
-  const kms = await connectKms({
+  const { kms } = await connectAws({
     trust: policy.trust,
     offeredRoots: roots,
     carriedRoots: rootCertificates,

@@ -72,7 +72,11 @@ export const POLICY: Policy = {
   trust: {
     attestationRoot: '00'.repeat(32),
     tlsRoots: ['11'.repeat(32)],
-    endpoints: { kms: 'https://kms.{region}.accord.test', sts: 'https://sts.{region}.accord.test' },
+    endpoints: {
+      kms: 'https://kms.{region}.accord.test',
+      sts: 'https://sts.{region}.accord.test',
+      s3: 'https://s3.{region}.accord.test',
+    },
   },
 };
 
@@ -91,8 +95,8 @@ export interface ScriptedHost {
 
 export interface GateOptions {
   readonly policy?: Policy;
-  /** Default: a scripted one. `connectKms` of `enclave/kms/connect.ts` gives the real client. */
-  readonly connectKms?: World['connectKms'];
+  /** Default: a scripted one. `connectAws` of `enclave/kms/connect.ts` gives the real client. */
+  readonly connectAws?: World['connectAws'];
   /** Signs documents. Default: one of its own. */
   readonly issuer?: AttestationIssuer;
   /** The NSM's time at the start. Default: START. */
@@ -173,7 +177,7 @@ export async function startGate(options: GateOptions = {}): Promise<TestGate> {
       monotonic: () => monotonic,
       timers: options.timers ?? realTimers,
       makeRecipientKey: () => (recipientKey ??= makeRecipientKey()),
-      connectKms: options.connectKms ?? (() => Promise.resolve(kms)),
+      connectAws: options.connectAws ?? (() => Promise.resolve({ kms })),
       startComputer: options.startComputer ?? computers.start,
       report: (line) => lines.push(line),
     };

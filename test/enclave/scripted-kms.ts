@@ -3,7 +3,7 @@
  * What real key policies decide is tested against AWS in miniature; here KMS does as it is told.
  */
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
-import type { Kms, KmsDecrypt, KmsDecrypted } from '../../enclave/kms/client.ts';
+import type { Kms, KmsDecrypt, KmsDecrypted, KmsGenerate, KmsGenerated } from '../../enclave/kms/client.ts';
 import { canonicalize } from '../../policies/canonical.ts';
 import { Failure } from '../../policies/failure.ts';
 import { parseAttestation } from '../../parties/attestation/verify.ts';
@@ -13,10 +13,14 @@ import type { Form } from './kms/enveloped-data.ts';
 export interface ScriptedKms extends Kms {
   /** What a party's own KMS does. */
   encrypt(keyArn: string, plaintext: Uint8Array, context: Readonly<Record<string, string>>): Uint8Array;
-  /** The requests of the enclave, oldest first. */
+  /** What the enclave asked to decrypt, oldest first. */
   readonly requests: KmsDecrypt[];
   /** Looks at each request first; throws, or changes the reply, or waits. */
   script: (request: KmsDecrypt, reply: () => Promise<KmsDecrypted>) => Promise<KmsDecrypted>;
+  /** Data keys that the enclave asked for, oldest first. */
+  readonly generates: KmsGenerate[];
+  /** As `script`. */
+  scriptGenerate: (request: KmsGenerate, reply: () => Promise<KmsGenerated>) => Promise<KmsGenerated>;
 }
 
 export function createScriptedKms(form: Form = 'indefinite'): ScriptedKms {
@@ -35,9 +39,17 @@ export function createScriptedKms(form: Form = 'indefinite'): ScriptedKms {
     }
   };
 
+  const envelopeFor = async (attestation: Uint8Array, plaintext: Uint8Array): Promise<Uint8Array> => {
+    const spki = parseAttestation(attestation).publicKey;
+    if (spki === undefined) throw kmsRefused('ValidationException');
+    return writeEnvelopedData(await envelopedParts(spki, plaintext), form);
+  };
+
   const kms: ScriptedKms = {
     requests: [],
     script: (_, reply) => reply(),
+    generates: [],
+    scriptGenerate: (_, reply) => reply(),
     encrypt(keyArn, plaintext, context) {
       const iv = randomBytes(12);
       const cipher = createCipheriv('aes-256-gcm', keyOf(keyArn), iv).setAAD(aadOf(context));
@@ -47,10 +59,16 @@ export function createScriptedKms(form: Form = 'indefinite'): ScriptedKms {
     decrypt(request) {
       kms.requests.push(request);
       return kms.script(request, async () => {
-        const spki = parseAttestation(request.attestation).publicKey;
-        if (spki === undefined) throw kmsRefused('ValidationException');
-        const envelope = writeEnvelopedData(await envelopedParts(spki, open(request)), form);
+        const envelope = await envelopeFor(request.attestation, open(request));
         return { keyArn: request.keyArn, algorithm: 'SYMMETRIC_DEFAULT', envelope };
+      });
+    },
+    generateDataKey(request) {
+      kms.generates.push(request);
+      return kms.scriptGenerate(request, async () => {
+        const dataKey = new Uint8Array(randomBytes(32));
+        const envelope = await envelopeFor(request.attestation, dataKey);
+        return { keyArn: request.keyArn, ciphertext: kms.encrypt(request.keyArn, dataKey, request.context), envelope };
       });
     },
   };

@@ -1,14 +1,14 @@
 /** KMS as `enclave/main.ts` connects it: through the host's relay, TLS ending here. */
 import { rootCertificates } from 'node:tls';
-import { connectKms } from '../../../enclave/kms/connect.ts';
+import { connectAws } from '../../../enclave/kms/connect.ts';
 import type { World } from '../../../enclave/service.ts';
 import { realTimers } from '../real-timers.ts';
 
 /** `changes`: what a test has otherwise. */
 export const kmsAsMain =
-  (changes: Partial<Parameters<typeof connectKms>[0]> = {}): World['connectKms'] =>
+  (changes: Partial<Parameters<typeof connectAws>[0]> = {}): World['connectAws'] =>
   ({ policy, launch, host, now }) =>
-    connectKms({
+    connectAws({
       trust: policy.trust,
       offeredRoots: launch.roots,
       carriedRoots: rootCertificates,

@@ -51,7 +51,7 @@ const start = async (pcrs: readonly string[]): Promise<TestGate> =>
     issuer: parties.aws.issuer,
     start: Date.now(),
     roots: [parties.aws.caDer],
-    connectKms: kmsAsMain(),
+    connectAws: kmsAsMain(),
     outbound: outboundService({
       allow: allowList(await toCanonicalPolicy(parties.policy)),
       localAws: () => Promise.resolve({ host: '127.0.0.1', port: parties.aws.port }),

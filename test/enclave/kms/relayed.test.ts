@@ -45,7 +45,7 @@ const start = async (options: GateOptions = {}): Promise<TestGate> =>
     issuer: parties.aws.issuer,
     start: Date.now(),
     roots: [parties.aws.caDer],
-    connectKms: kmsAsMain(),
+    connectAws: kmsAsMain(),
     outbound: await relay(),
     ...options,
   });
@@ -199,7 +199,7 @@ test('a machine whose clock is an hour wrong signs at the right time', async () 
     expect((await peerOf(gate, 'alice', ahead)).first).toMatchObject({ t: 'authenticated' });
   });
   await using(
-    await start({ ...options, connectKms: kmsAsMain({ wallClock: () => Date.now() + 3_600_000 }) }),
+    await start({ ...options, connectAws: kmsAsMain({ wallClock: () => Date.now() + 3_600_000 }) }),
     async (gate) => {
       // The other way round: were the offset not taken into account, the signature would be an hour old.
       expect((await peerOf(gate, 'alice', ahead)).first).toMatchObject({ t: 'refused' });

@@ -1,5 +1,12 @@
 import { expect, test } from 'vitest';
-import { inputContext, modelContext, sameContext, sessionContext } from '../../../enclave/protocol/context.ts';
+import {
+  anchorContext,
+  inputContext,
+  modelContext,
+  sameContext,
+  sessionContext,
+  stateContext,
+} from '../../../enclave/protocol/context.ts';
 import { policyDigest } from '../../../policies/digest.ts';
 
 const digest = await policyDigest('{}');
@@ -17,6 +24,12 @@ test('a session’s, with its id in hex', () => {
 test('a model’s and an input’s differ in purpose alone, and that is enough', () => {
   expect(modelContext(of)).toEqual({ ...inputContext(of), 'accord:purpose': 'model' });
   expect(sameContext(modelContext(of), inputContext(of))).toBe(false);
+});
+
+test('the state’s and the anchor’s are of a party, not of a function', () => {
+  const bound = { 'accord:policy': digest, 'accord:party': 'alice' };
+  expect(stateContext(of)).toEqual({ ...bound, 'accord:purpose': 'state' });
+  expect(anchorContext(of)).toEqual({ ...bound, 'accord:purpose': 'anchor' });
 });
 
 test('equality takes every key and no other', () => {

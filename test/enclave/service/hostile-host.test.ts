@@ -167,7 +167,7 @@ describe('the way out', () => {
       start: Date.now(),
       roots: [parties.aws.caDer],
       outbound,
-      connectKms: kmsAsMain({ timers }),
+      connectAws: kmsAsMain({ timers }),
     });
   const firstOf = async (gate: TestGate): Promise<unknown> =>
     (await gate.peer('alice', { encrypt: parties.encrypt, credentials: await parties.credentials('alice') })).first;

@@ -71,7 +71,7 @@ describe('a policy that is not in its canonical bytes is none', () => {
     monotonic: () => 0,
     timers: realTimers,
     makeRecipientKey: nothing,
-    connectKms: nothing,
+    connectAws: nothing,
     startComputer: nothing,
     report: nothing,
   };
