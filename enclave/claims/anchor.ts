@@ -1,27 +1,36 @@
 /**
- * An anchor is a store in which an entry, once written, cannot be changed. Memory is the only kind yet: it forgets with
- * the enclave, so a restart resets every quota, and every report says so.
+ * An anchor is one store in which an entry, once written, cannot be changed, not even by the store's owner. Bytes go in
+ * and bytes come out; what they mean is said in entry.ts, and what several anchors decide together in claim.ts.
  */
-export interface ClaimTag {
-  /** HMAC of the entry's name and the request id, under a key derived from the state key. 32 bytes. */
-  readonly request: Uint8Array;
+export type AnchorCode =
+  | 'anchor/unavailable' // not reached, 5xx, or no answer in time, after asking again
+  | 'anchor/refused' // no permission, another Region, a clock too far off
+  | 'anchor/misconfigured' // no bucket or folder, no lock, no versioning
+  | 'anchor/tampered' // a delete marker, a wrong lock, an object that is no entry
+  | 'anchor/full';
+
+export type AnchorKind = 'memory' | 'folder' | 's3';
+
+/** All failures are `Failure<AnchorCode>`. Any of them may stand for a write that happened. */
+export interface Anchor {
+  /** Name of the party whose store it is. */
+  readonly owner: string;
+  readonly kind: AnchorKind;
+  /** Refuses a store that cannot do what an anchor must. Once, before the first use. */
+  check(signal: AbortSignal): Promise<void>;
   /**
-   * HMACs, under another such key, of the request id with the digest of the input (first 16 bytes) and with the digest
-   * of everything else the function reads (last 16 bytes). Two halves, so that "another input" and "another model" can
-   * be told apart without storing either; bound to the request, so that two calls on one picture do not look alike.
-   * 32 bytes.
+   * Writes entry `k` under `name` if it is absent. Resolves with the bytes that are there now: these, or the holder's.
+   * Safe to repeat after any outcome.
    */
-  readonly context: Uint8Array;
+  claim(name: string, k: number, entry: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
+  /** The bytes of entry `k`; undefined where nobody wrote it. */
+  holder(name: string, k: number, signal: AbortSignal): Promise<Uint8Array | undefined>;
+  /** What was found on the way and is not as it should be: delete markers, second versions. Bounded. */
+  readonly reports: readonly string[];
 }
 
-export type Claim =
-  | { readonly outcome: 'held' } // absent before: now ours
-  | { readonly outcome: 'taken'; readonly by: ClaimTag };
-
-export interface Anchor {
-  readonly kind: 'memory';
-  /** Writes entry `k` under `name` if it is absent; else says who holds it. Never overwrites. */
-  claim(name: string, k: number, tag: ClaimTag): Promise<Claim>;
-  /** Who holds entry `k` under `name`; undefined where nobody does. Writes nothing. */
-  holder(name: string, k: number): Promise<ClaimTag | undefined>;
+/** The stores in the policy's order, and how many of them must hold an entry before it counts: more than half. */
+export interface Anchors {
+  readonly stores: readonly Anchor[];
+  readonly quorum: number;
 }

@@ -19,8 +19,10 @@ import type { PolicyDigest } from '../../policies/model.ts';
 import { concat } from '../encoding/bytes.ts';
 import { hkdfExpand, hmacSha256 } from '../crypto/kdf.ts';
 import { toHex } from '../encoding/hex.ts';
-import type { Anchor, ClaimTag } from './anchor.ts';
-import { claim, kinship } from './claim.ts';
+import type { Anchor, Anchors } from './anchor.ts';
+import { kinship } from './claim.ts';
+import type { Entry } from './entry.ts';
+import { encodeEntry, entryKey, readEntry } from './entry.ts';
 
 export interface TicketRequest {
   readonly function: string;
@@ -36,13 +38,13 @@ export interface TicketRequest {
 }
 
 export type Ticket =
-  | { readonly outcome: 'granted'; readonly k: number; readonly again: boolean }
+  | { readonly outcome: 'granted'; readonly k: number }
   | { readonly outcome: 'refused'; readonly code: 'quota-exceeded' | 'request-reused' | 'changed' };
 
 export interface TicketBook {
-  take(request: TicketRequest): Promise<Ticket>;
+  take(request: TicketRequest, signal?: AbortSignal): Promise<Ticket>;
   /** How many tickets a party has used; at most `quota`. */
-  used(of: Pick<TicketRequest, 'function' | 'party' | 'quota'>): Promise<number>;
+  used(of: Pick<TicketRequest, 'function' | 'party' | 'quota'>, signal?: AbortSignal): Promise<number>;
 }
 
 interface TicketKeys {
@@ -53,12 +55,15 @@ interface TicketKeys {
 
 /** `stateKey`: at least 32 random bytes. */
 export async function createTicketBook(
-  anchor: Anchor,
+  anchors: Anchors | Anchor,
   policyDigest: PolicyDigest,
   stateKey: Uint8Array,
 ): Promise<TicketBook> {
   const key = (purpose: string): Promise<Uint8Array> => hkdfExpand(stateKey, `accord/v1/tickets/${purpose}`, 32);
   const keys: TicketKeys = { request: await key('request'), input: await key('input'), reads: await key('reads') };
+  const anchor = 'stores' in anchors ? anchors.stores[0] : anchors;
+  if (anchor === undefined) throw new RangeError('tickets need an anchor');
+  const entries = await entryKey(stateKey);
   const nameOf = (of: { readonly function: string; readonly party: string }): string =>
     `tickets/${policyDigest}/${of.function}/${of.party}`;
 
@@ -68,33 +73,35 @@ export async function createTicketBook(
     shelves.set(name, seen);
     return seen;
   };
-  const remember = (seen: Seen, tag: ClaimTag, k: number): void => {
-    seen.places.set(toHex(tag.request), k);
+  const remember = (seen: Seen, tag: Entry, k: number): void => {
+    seen.places.set(toHex(tag.first), k);
     seen.next = Math.max(seen.next, k + 1);
   };
 
   return {
-    async take(request) {
+    async take(request, signal = new AbortController().signal) {
       const name = nameOf(request);
       const tag = await tagOf(keys, name, request);
       const seen = seenUnder(name);
-      for (let k = seen.places.get(toHex(tag.request)) ?? seen.next; k < request.quota; k += 1) {
-        const claimed = await claim(anchor, name, k, tag);
-        remember(seen, claimed.outcome === 'held' ? tag : claimed.by, k);
-        if (claimed.outcome === 'held') return { outcome: 'granted', k, again: false };
-        const found = kinship(tag, claimed.by);
+      for (let k = seen.places.get(toHex(tag.first)) ?? seen.next; k < request.quota; k += 1) {
+        const bytes = await anchor.claim(name, k, await encodeEntry(entries, { name, k }, tag), signal);
+        const claimed = await readEntry(entries, { name, k }, bytes);
+        if (claimed.outcome !== 'genuine') continue;
+        remember(seen, claimed.entry, k);
+        const found = kinship(tag, claimed.entry);
         if (found !== 'other-request') return verdict(found, k);
       }
       return { outcome: 'refused', code: 'quota-exceeded' };
     },
 
-    async used(of) {
+    async used(of, signal = new AbortController().signal) {
       const name = nameOf(of);
       const seen = seenUnder(name);
       for (let k = seen.next; k < of.quota; k += 1) {
-        const holder = await anchor.holder(name, k);
+        const holder = await anchor.holder(name, k, signal);
         if (holder === undefined) break;
-        remember(seen, holder, k);
+        const read = await readEntry(entries, { name, k }, holder);
+        if (read.outcome === 'genuine') remember(seen, read.entry, k);
       }
       return Math.min(seen.next, of.quota);
     },
@@ -110,7 +117,7 @@ interface Seen {
 function verdict(found: 'same' | 'other-input' | 'other-context', k: number): Ticket {
   switch (found) {
     case 'same':
-      return { outcome: 'granted', k, again: true };
+      return { outcome: 'granted', k };
     case 'other-input':
       return { outcome: 'refused', code: 'request-reused' };
     case 'other-context':
@@ -118,14 +125,15 @@ function verdict(found: 'same' | 'other-input' | 'other-context', k: number): Ti
   }
 }
 
-async function tagOf(keys: TicketKeys, name: string, request: TicketRequest): Promise<ClaimTag> {
+async function tagOf(keys: TicketKeys, name: string, request: TicketRequest): Promise<Entry> {
   const text = new TextEncoder().encode(name);
   const length = Uint8Array.of(text.length >> 8, text.length & 0xff);
   const bound = concat(length, text, request.requestId);
   const input = await hmacSha256(keys.input, concat(bound, request.inputDigest));
   const reads = await hmacSha256(keys.reads, concat(bound, request.readsDigest));
   return {
-    request: await hmacSha256(keys.request, bound),
-    context: concat(input.subarray(0, 16), reads.subarray(0, 16)),
+    kind: 'ticket',
+    first: await hmacSha256(keys.request, bound),
+    second: concat(input.subarray(0, 16), reads.subarray(0, 16)),
   };
 }
