@@ -8,6 +8,9 @@ type Limit =
   | 'contributionBytes'
   | 'padToBytes'
   | 'policyBytes'
+  | 'recordBytes'
+  | 'sealedRecordBytes'
+  | 'keySetBytes'
   | 'sessionMs'
   | 'connections'
   | 'handshakeMs';
@@ -28,6 +31,12 @@ export const LIMITS: Readonly<Record<Limit, number>> = {
   padToBytes: BOUNDS.padToMost,
   /** 128 KiB - 64. A canonical policy, as one environment string of the kernel's 128 KiB limit. */
   policyBytes: BOUNDS.canonicalBytes,
+  /** 64 MiB. What one record of the enclave's state may hold. */
+  recordBytes: 67_108_864,
+  /** 64 MiB + 64 KiB. The same, sealed: a header of at most 4 KiB, and 16 bytes for each of 256 chunks. */
+  sealedRecordBytes: 67_174_400,
+  /** 512 KiB. A set of wrapped keys: 64 parties, each with a KMS ciphertext of at most 6 KiB. */
+  keySetBytes: 524_288,
   /** One hour. A session's life by the NSM's clock. */
   sessionMs: 3_600_000,
   /** Open connections the gate holds at once. */

@@ -1,35 +1,34 @@
 /**
- * What the enclave asks of its host, and what it takes for an answer. Frames as in `protocol/frame.ts`. Nothing here is
- * trusted: keys and roots are compared with hashes in the policy, blobs with a hash that the party named. Every answer ends
- * by its length, and whoever asked closes: over vsock the end of a stream may come late or never. What the host adds to an
- * answer is not read, what it leaves out is waited for until a limit.
+ * What the enclave asks of its host, and what it takes for an answer (`exchange.ts`). Nothing here is trusted: keys and
+ * roots are compared with hashes in the policy, blobs and records with hashes that a party named or that stand in the
+ * anchors. What the host adds to an answer is not read, what it leaves out is waited for until a limit.
  *
  *     port 8000   { t: "dial", host: text, port: uint }     -> { t: "dialled" }, then raw bytes both ways
  *                                                            / { t: "refused", reason: text[0..512] }
  *     port 8001   { t: "launch" }                           -> { t: "launch", keyArns: [1..64 text[1..256]],
  *                                                                             roots: [0..16 bytes[1..8192]] }
- *     port 8002   { t: "contribution", function: text }     -> { t: "blob", bytes: uint }, then so many raw bytes
+ *                 { t: "credentials" }                      -> { t: "credentials", accessKeyId: text[1..128],
+ *                                                                secretAccessKey: text[1..256],
+ *                                                                sessionToken: text[1..8192],
+ *                                                                expiresAt: uint }      // milliseconds since 1970
  *                                                            / { t: "absent" }
+ *     port 8002   what it keeps for the enclave: `host-storage.ts`
  */
 import type { Duplex } from 'node:stream';
 import { Failure } from '../../policies/failure.ts';
 import type { Timers } from '../deadline.ts';
 import { within } from '../deadline.ts';
-import type { CborCode, CborValue, MapReader } from '../encoding/cbor.ts';
-import { decodeCbor, encodeCbor, mapReader } from '../encoding/cbor.ts';
-import type { FrameCode } from '../protocol/frame.ts';
-import { frameReader, writeFrame } from '../protocol/frame.ts';
 import { LIMITS } from '../protocol/limits.ts';
+import type { EnclaveCredentials } from '../protocol/request.ts';
+import type { HostCode } from './exchange.ts';
+import { REPLY_BYTES, STALL_MS, ask, malformed, orDestroy } from './exchange.ts';
+import type { HostStorage } from './host-storage.ts';
+import { createHostStorage } from './host-storage.ts';
 import type { Vsock } from './socket.ts';
 import { PORTS } from './socket.ts';
 
-export type HostCode =
-  | CborCode
-  | FrameCode
-  | 'host/malformed' // not an answer of this protocol
-  | 'host/silent' // closed without an answer: whoever stands behind it is not there yet, or no more
-  | 'host/dial-refused' // the relay's allow-list does not have it, or it could not be reached
-  | 'host/blob-length'; // fewer bytes than announced
+export type { HostCode } from './exchange.ts';
+export type { Blob, HostStorage, StoredBytes } from './host-storage.ts';
 
 export interface LaunchInformation {
   readonly keyArns: readonly string[];
@@ -37,27 +36,26 @@ export interface LaunchInformation {
   readonly roots: readonly Uint8Array[];
 }
 
-/** A contribution as it arrives. Whoever does not read to the end calls `close`. */
-export interface Blob {
-  readonly bytes: number;
-  content(): AsyncGenerator<Uint8Array, void, undefined>;
-  close(): void;
+/** Credentials of the host's own role. What they may do is the parties' keys' to say. */
+export interface HostCredentials extends EnclaveCredentials {
+  /** Milliseconds since 1970, as the host says. */
+  readonly expiresAt: number;
 }
 
-export interface Host {
+export interface Host extends HostStorage {
   /** A connection to `host:port` out there, through the relay. */
   dial(host: string, port: number, signal: AbortSignal): Promise<Duplex>;
   launch(signal: AbortSignal): Promise<LaunchInformation>;
-  /** Undefined where the host has none. */
-  contribution(name: string, signal: AbortSignal): Promise<Blob | undefined>;
+  /** Undefined where the host has no role to lend. */
+  credentials(signal: AbortSignal): Promise<HostCredentials | undefined>;
 }
 
-const REPLY_BYTES = 4096;
-/** A contribution of which nothing comes for so long is broken off. */
-const STALL_MS = 30_000;
+const CREDENTIALS_BYTES = 16_384;
 
 export function createHost(vsock: Vsock, timers: Timers): Host {
   return {
+    ...createHostStorage(vsock, timers),
+
     async dial(host, port, signal) {
       const stream = await vsock.dial(PORTS.outbound, signal);
       return orDestroy(stream, async () => {
@@ -94,103 +92,28 @@ export function createHost(vsock: Vsock, timers: Timers): Host {
       }
     },
 
-    async contribution(name, signal) {
-      const stream = await vsock.dial(PORTS.blobs, signal);
-      return orDestroy(stream, async () => {
-        const question = { t: 'contribution', function: name };
-        const reply = await within(
+    async credentials(signal) {
+      const stream = await vsock.dial(PORTS.launch, signal);
+      try {
+        const { t, map } = await within(
           timers,
           STALL_MS,
-          "the host's answer about a contribution",
-          (limit) => ask(stream, question, ['blob', 'absent'], REPLY_BYTES, limit),
+          "the host's answer about credentials",
+          (limit) => ask(stream, { t: 'credentials' }, ['credentials', 'absent'], CREDENTIALS_BYTES, limit),
           signal,
         );
-        if (reply.t === 'absent') {
-          stream.destroy();
-          return undefined;
-        }
-        const bytes = reply.map.uint('bytes', { min: 1, max: LIMITS.contributionBytes });
-        reply.map.done();
-        return { bytes, content: () => exactly(stream, bytes, timers, signal), close: () => void stream.destroy() };
-      });
+        if (t === 'absent') return undefined;
+        const credentials = {
+          accessKeyId: map.text('accessKeyId', { min: 1, max: 128 }),
+          secretAccessKey: map.text('secretAccessKey', { min: 1, max: 256 }),
+          sessionToken: map.text('sessionToken', { min: 1, max: 8_192 }),
+          expiresAt: map.uint('expiresAt'),
+        };
+        map.done();
+        return credentials;
+      } finally {
+        stream.destroy();
+      }
     },
   };
-}
-
-async function orDestroy<Result>(stream: Duplex, work: () => Promise<Result>): Promise<Result> {
-  try {
-    return await work();
-  } catch (error) {
-    stream.destroy();
-    throw error;
-  }
-}
-
-async function ask<const T extends string>(
-  stream: Duplex,
-  question: Readonly<Record<string, CborValue>>,
-  answers: readonly T[],
-  maxBytes: number,
-  signal: AbortSignal,
-): Promise<{ readonly t: T; readonly map: MapReader }> {
-  await writeFrame(stream, encodeCbor(new Map(Object.entries(question))), signal);
-  const body = await frameReader(stream, maxBytes).readFrame(signal);
-  if (body === undefined) {
-    throw new Failure<HostCode>('environment', 'host/silent', 'the host closed the connection without an answer');
-  }
-  const value = decodeCbor(body, { maxBytes, maxDepth: 3, maxItems: 128 });
-  const map = mapReader<HostCode>(value, 'host/malformed', 'host');
-  return { t: map.oneOf('t', answers), map };
-}
-
-/** So many bytes and no more, with the stream's own back-pressure. */
-async function* exactly(
-  stream: Duplex,
-  bytes: number,
-  timers: Timers,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  const parts: AsyncIterator<unknown> = stream[Symbol.asyncIterator]();
-  let left = bytes;
-  // Only the host is on the clock: whoever takes the parts may think as long as it likes between two of them.
-  const next = (): Promise<IteratorResult<unknown>> =>
-    within(
-      timers,
-      STALL_MS,
-      'the next part of a contribution',
-      async (limit) => {
-        const abort = (): void => void stream.destroy();
-        limit.addEventListener('abort', abort, { once: true });
-        try {
-          limit.throwIfAborted();
-          return await parts.next();
-        } catch (cause) {
-          limit.throwIfAborted();
-          throw cutOff(bytes - left, bytes, cause);
-        } finally {
-          limit.removeEventListener('abort', abort);
-        }
-      },
-      signal,
-    );
-  try {
-    while (left > 0) {
-      const { done, value } = await next();
-      if (done === true) throw cutOff(bytes - left, bytes);
-      if (!(value instanceof Uint8Array)) throw malformed('a stream that is not binary');
-      const taken = value.subarray(0, left);
-      left -= taken.length;
-      yield taken;
-    }
-  } finally {
-    stream.destroy();
-  }
-}
-
-function cutOff(got: number, bytes: number, cause?: unknown): Failure<HostCode> {
-  return new Failure('environment', 'host/blob-length', `the host sent ${got} of ${bytes} bytes`, { cause });
-}
-
-function malformed(what: string): Failure<HostCode> {
-  return new Failure('malformed', 'host/malformed', `the host sent ${what} that is not of this protocol`);
 }
