@@ -12,6 +12,7 @@ import {
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
+import { createHash } from 'node:crypto';
 import type { AwsSettings } from '../kms/aws.ts';
 import { NOT_FROM_THE_ENVIRONMENT, requestHandler } from '../kms/aws.ts';
 import { s3Endpoint } from '../kms/endpoint.ts';
@@ -115,6 +116,8 @@ export function createS3(settings: S3Settings): S3 {
         Body: bytes,
         IfNoneMatch: '*',
         ContentType: 'application/octet-stream',
+        // S3 wants this or a checksum with an object that is locked; it guards the way there, and TLS does too.
+        ContentMD5: createHash('md5').update(bytes).digest('base64'),
         ObjectLockMode: 'COMPLIANCE',
         ObjectLockRetainUntilDate: new Date(retainUntil),
       });
@@ -216,8 +219,7 @@ function createClient(settings: S3Settings): S3Client {
     maxAttempts: 1,
     followRegionRedirects: false,
     expectContinueHeader: false,
-    // S3 wants a checksum with an object that is locked. What it answers is guarded by TLS, and an entry by its own code.
-    requestChecksumCalculation: 'WHEN_SUPPORTED',
+    requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
   });
 }
