@@ -101,8 +101,17 @@ export function sizeImage(
   return { eifBytes, unpackedBytes, terms, memoryMiB, nitroCliMiB, cpus: 2 * Math.ceil(cpus / 2), notes };
 }
 
-function functionTerms(name: string, { calls, input }: FunctionPolicy, modelBytes?: number): readonly SizingTerm[] {
+function functionTerms(
+  name: string,
+  { uses, calls, input }: FunctionPolicy,
+  modelBytes?: number,
+): readonly SizingTerm[] {
   const callers = Object.values(calls).filter((quota) => quota > 0).length;
+  const inputs = {
+    what: `${name}: an input of each party that may call`,
+    MiB: inMiB(INPUT_COPIES * callers * input.maxBytes),
+  };
+  if (uses === 'counter') return [inputs];
   const model = modelBytes === undefined ? ASSUMED_MODEL_MIB : inMiB(modelBytes);
   const which = modelBytes === undefined ? `a model of at most ${model} MiB` : `its model of ${model} MiB`;
   return [
@@ -111,7 +120,7 @@ function functionTerms(name: string, { calls, input }: FunctionPolicy, modelByte
       MiB: WARM * (DECODING_MIB + COMPUTING_MIB),
     },
     { what: `${name}: ${which}, in the gate and in the computing processes`, MiB: MODEL_COPIES * model },
-    { what: `${name}: an input of each party that may call`, MiB: inMiB(INPUT_COPIES * callers * input.maxBytes) },
+    inputs,
   ];
 }
 

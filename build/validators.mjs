@@ -21,6 +21,7 @@ const SCHEMAS = {
   modelManifest: 'model-manifest.schema.json',
   picture: 'picture.schema.json',
   imageClassificationOutput: 'image-classification/output.schema.json',
+  counterOutput: 'counter/output.schema.json',
   objectDetectionOutput: 'object-detection/output.schema.json',
 };
 

@@ -13,7 +13,7 @@
  */
 import { createHash } from 'node:crypto';
 import { Failure } from '../policies/failure.ts';
-import type { FunctionPolicy } from '../policies/model.ts';
+import type { ModelFunctionPolicy } from '../policies/model.ts';
 import { constantTimeEqual } from './crypto/digest.ts';
 import type { StreamCode } from './crypto/stream.ts';
 import { parseModelPackage } from './functions/model-package.ts';
@@ -48,7 +48,7 @@ export async function loadContribution(
   gate: Gate,
   session: Session,
   request: Contribute,
-  policy: FunctionPolicy,
+  policy: ModelFunctionPolicy,
   signal: AbortSignal,
 ): Promise<LoadedModel> {
   const blob = await gate.host.contribution(request.function, signal);

@@ -5,7 +5,7 @@
 import { parseKmsKeyArn } from '../policies/arn.ts';
 import { kmsKeyArnHash } from '../policies/digest.ts';
 import { Failure } from '../policies/failure.ts';
-import type { CanonicalPolicy, FunctionKind, FunctionPolicy, PolicyDigest } from '../policies/model.ts';
+import type { CanonicalPolicy, ModelFunctionKind, ModelFunctionPolicy, PolicyDigest } from '../policies/model.ts';
 import type { Issuer } from './attest/issue.ts';
 import type { GivenAnswers } from './claims/given.ts';
 import type { RandomSource } from './crypto/random.ts';
@@ -23,9 +23,9 @@ export type GateCode = 'launch/key-unknown' | 'launch/key-missing';
 
 /** `startComputer` of the jail, its paths and timers already given. */
 export type StartComputer = (options: {
-  readonly kind: FunctionKind;
+  readonly kind: ModelFunctionKind;
   readonly model: ModelPackage;
-  readonly policy: FunctionPolicy;
+  readonly policy: ModelFunctionPolicy;
   readonly signal?: AbortSignal;
 }) => Promise<Computer>;
 

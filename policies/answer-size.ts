@@ -1,12 +1,18 @@
-import type { FunctionKind, FunctionPolicy } from './model.ts';
+import type { FunctionKind, ModelFunctionKind, ModelFunctionPolicy } from './model.ts';
 
 /** A label, as the bytes it takes in an answer: manifests with longer ones are refused. */
 export const LABEL_BYTES = 64;
 
-/** What a function of this kind may be asked for, and what it does when the policy does not say. */
-export const FUNCTION_FACTS: Readonly<Record<FunctionKind, FunctionFacts>> = {
+/** What a function of each kind does: `it …`. */
+export const FUNCTION_DOES: Readonly<Record<FunctionKind, string>> = {
+  'image-classification': 'names what a picture shows',
+  'object-detection': 'lists what it finds in a picture, and where',
+  counter: 'counts its own calls, and draws a lot for each',
+};
+
+/** What a function with a model may be asked for, and what it does when the policy does not say. */
+export const MODEL_FUNCTION_FACTS: Readonly<Record<ModelFunctionKind, ModelFunctionFacts>> = {
   'image-classification': {
-    does: 'names what a picture shows',
     entry: ['label with its score', 'labels, each with its score'],
     topK: { max: 100, standard: 1 },
     decimals: 2,
@@ -15,7 +21,6 @@ export const FUNCTION_FACTS: Readonly<Record<FunctionKind, FunctionFacts>> = {
     frameBytes: '{"labels":[]}'.length,
   },
   'object-detection': {
-    does: 'lists what it finds in a picture, and where',
     entry: ['object with its label, score and place', 'objects, each with its label, score and place'],
     topK: { max: 1000, standard: 10 },
     decimals: 3,
@@ -25,8 +30,7 @@ export const FUNCTION_FACTS: Readonly<Record<FunctionKind, FunctionFacts>> = {
   },
 };
 
-export interface FunctionFacts {
-  readonly does: string;
+export interface ModelFunctionFacts {
   /** What an answer is a list of: one, many. */
   readonly entry: readonly [one: string, many: string];
   readonly topK: { readonly max: number; readonly standard: number };
@@ -36,21 +40,24 @@ export interface FunctionFacts {
   readonly frameBytes: number;
 }
 
+/** Of a function, what decides how long its answers are. */
+export type AnswerTerms = Pick<ModelFunctionPolicy, 'uses' | 'output'> | { readonly uses: 'counter' };
+
 // u32 length || CBOR { t: 'answer', output: text with a 5-byte head }, rounded up.
 const PADDING_HEAD = 32;
+const COUNTER_BYTES = `{"count":${Number.MAX_SAFE_INTEGER},"lot":999}`.length;
 
 /** The most bytes an answer can take before padding; `padTo` must hold it, or the padding would show its length. */
-export function largestAnswer(
-  uses: FunctionKind,
-  { topK, decimals }: Pick<FunctionPolicy['output'], 'topK' | 'decimals'>,
-): number {
-  const { entryBytes, frameBytes } = FUNCTION_FACTS[uses];
+export function largestAnswer(terms: AnswerTerms): number {
+  if (terms.uses === 'counter') return PADDING_HEAD + COUNTER_BYTES;
+  const { entryBytes, frameBytes } = MODEL_FUNCTION_FACTS[terms.uses];
+  const { topK, decimals } = terms.output;
   // Scores and relative coordinates lie in 0..1: one digit, a point, and the decimals.
   const number = decimals === 0 ? 1 : 2 + decimals;
   return PADDING_HEAD + frameBytes + topK * (entryBytes(number) + 1);
 }
 
 /** The next power of two that holds the largest answer, at least 1 KiB. */
-export function standardPadding(uses: FunctionKind, output: FunctionPolicy['output']): number {
-  return Math.max(1024, 2 ** Math.ceil(Math.log2(largestAnswer(uses, output))));
+export function standardPadding(terms: AnswerTerms): number {
+  return Math.max(1024, 2 ** Math.ceil(Math.log2(largestAnswer(terms))));
 }

@@ -15,7 +15,11 @@ export const BOUNDS = {
   padToMost: 262_144,
   topK: 1000,
   decimals: 6,
+  /** 2^40: more than all calls of any party can carry in answers that are of use. */
+  answerBits: 1_099_511_627_776,
   memoryMiB: { min: 64, max: 1_048_576 },
   cpus: { min: 1, max: 256 },
   tlsRoots: 8,
+  /** An S3 key has at most 1024 bytes; the longest name of an entry has about 260. */
+  prefixCharacters: 512,
 } as const;

@@ -43,8 +43,9 @@ export async function toCanonicalPolicy(policy: Policy | CanonicalPolicy): Promi
   const parties = await Promise.all(
     Object.entries(given).map(async ([name, party]) => [name, await toCanonicalParty(party)] as const),
   );
-  const { apiVersion, collaboration, until, functions, anchors, enclave, trust } = policy;
-  return { apiVersion, collaboration, until, parties: recordOf(parties), functions, anchors, enclave, trust };
+  const { apiVersion, collaboration, until, functions, anchors, state, succeeds, enclave, trust } = policy;
+  const rest = { apiVersion, collaboration, until, functions, anchors, state, enclave, trust };
+  return { ...rest, parties: recordOf(parties), ...(succeeds === undefined ? {} : { succeeds }) };
 }
 
 async function toCanonicalParty(party: Party | CanonicalParty): Promise<CanonicalParty> {

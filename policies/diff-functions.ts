@@ -1,4 +1,4 @@
-import { FUNCTION_FACTS } from './answer-size.ts';
+import { FUNCTION_DOES } from './answer-size.ts';
 import type { FunctionPolicy } from './model.ts';
 import { formatSize } from './units.ts';
 import { count, digits, enumerate, times } from './words.ts';
@@ -18,13 +18,19 @@ export function describeFunctionChange(
     ...ofModel(id, was, is, party),
     ...ofCalls(id, was, is, party),
     ...ofOutput(id, was, is, party),
+    ...ofPadding(id, was, is, party),
     ...ofInput(id, was, is, party),
   ];
 }
 
+const modelOwner = (one: FunctionPolicy): string | undefined => (one.uses === 'counter' ? undefined : one.model.from);
+
 function added(id: string, is: FunctionPolicy, party: string): string[] {
-  const texts = [`${id} is new: it ${FUNCTION_FACTS[is.uses].does}, with a model of ${is.model.from}.`];
-  if (is.model.from === party) texts.push(...contributes(is, party));
+  const owner = modelOwner(is);
+  const texts = [
+    `${id} is new: it ${FUNCTION_DOES[is.uses]}${owner === undefined ? '' : `, with a model of ${owner}`}.`,
+  ];
+  if (owner === party) texts.push(...contributes(is, party));
   const amount = is.calls[party] ?? 0;
   if (amount > 0) texts.push(`${party} may call it ${times(amount)}.`);
   return texts;
@@ -32,15 +38,19 @@ function added(id: string, is: FunctionPolicy, party: string): string[] {
 
 function ofUse(id: string, was: FunctionPolicy, is: FunctionPolicy): string[] {
   if (was.uses === is.uses) return [];
-  return [`${id} now does something else: it ${FUNCTION_FACTS[is.uses].does} (${is.uses} instead of ${was.uses}).`];
+  return [`${id} now does something else: it ${FUNCTION_DOES[is.uses]} (${is.uses} instead of ${was.uses}).`];
 }
 
 function ofModel(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
   const texts: string[] = [];
+  if (was.uses === 'counter' || is.uses === 'counter') {
+    // That it computes with a model, or without one, was said with what it does.
+    if (is.uses === 'counter') return modelOwner(was) === party ? [notUsed(party)] : [];
+    return is.model.from === party ? contributes(is, party) : [];
+  }
   if (was.model.from !== is.model.from) {
     texts.push(`The model of ${id} comes from ${is.model.from} instead of ${was.model.from}.`);
-    if (was.model.from === party)
-      texts.push(`${party}'s weights are not used, and cannot be opened, by the new image.`);
+    if (was.model.from === party) texts.push(notUsed(party));
     if (is.model.from === party) texts.push(...contributes(is, party));
   } else if (is.model.from === party) {
     texts.push(
@@ -57,6 +67,8 @@ function ofModel(id: string, was: FunctionPolicy, is: FunctionPolicy, party: str
   return texts;
 }
 
+const notUsed = (party: string): string => `${party}'s weights are not used, and cannot be opened, by the new image.`;
+
 function contributes({ calls }: FunctionPolicy, party: string): string[] {
   const callers = Object.entries(calls).filter(([, amount]) => amount > 0);
   const words = callers.map(([caller, amount]) => `${caller} ${times(amount)}`);
@@ -70,7 +82,7 @@ function ofCalls(id: string, was: FunctionPolicy, is: FunctionPolicy, party: str
     if (old === now) continue;
     const change = callsInWords(id, caller, old, now);
     if (caller === party) texts.push(`${change}.`);
-    else if (is.model.from === party && was.model.from === party) {
+    else if (modelOwner(is) === party && modelOwner(was) === party) {
       const more = now > old ? 'more' : 'fewer';
       const answers = count(Math.abs(now - old), `${more} answer`);
       texts.push(`${change}: ${answers} computed with ${party}'s weights.`);
@@ -88,8 +100,8 @@ function callsInWords(id: string, caller: string, old: number, now: number): str
 function ofOutput(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
   const texts: string[] = [];
   const calls = (is.calls[party] ?? 0) > 0;
-  const owns = is.model.from === party;
-  if (!calls && !owns) return texts;
+  const owns = modelOwner(is) === party;
+  if (was.uses === 'counter' || is.uses === 'counter' || (!calls && !owns)) return texts;
   if (was.output.topK !== is.output.topK) {
     texts.push(
       `An answer of ${id} has at most ${count(is.output.topK, 'entry', 'entries')} instead of ${was.output.topK}.`,
@@ -100,12 +112,15 @@ function ofOutput(id: string, was: FunctionPolicy, is: FunctionPolicy, party: st
   }
   const finer = is.output.topK > was.output.topK || is.output.decimals > was.output.decimals;
   if (finer && owns) texts.push(`Each answer tells more about ${party}'s weights than before.`);
-  if (was.release.padTo !== is.release.padTo) {
-    texts.push(
-      `Answers and refusals of ${id} have ${formatSize(is.release.padTo)} instead of ${formatSize(was.release.padTo)}.`,
-    );
-  }
   return texts;
+}
+
+function ofPadding(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
+  const concerned = (is.calls[party] ?? 0) > 0 || modelOwner(is) === party;
+  if (was.release.padTo === is.release.padTo || !concerned) return [];
+  return [
+    `Answers and refusals of ${id} have ${formatSize(is.release.padTo)} instead of ${formatSize(was.release.padTo)}.`,
+  ];
 }
 
 function ofInput(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {

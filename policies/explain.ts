@@ -1,6 +1,14 @@
-import { FUNCTION_FACTS } from './answer-size.ts';
+import { FUNCTION_DOES, MODEL_FUNCTION_FACTS } from './answer-size.ts';
 import { parseKmsKeyArn } from './arn.ts';
-import type { CanonicalParty, CanonicalPolicy, FunctionKind, FunctionPolicy, Party, Policy, Role } from './model.ts';
+import type {
+  CanonicalParty,
+  CanonicalPolicy,
+  FunctionPolicy,
+  ModelFunctionPolicy,
+  Party,
+  Policy,
+  Role,
+} from './model.ts';
 import { formatSize } from './units.ts';
 import { weakenings, type AppraisalOptions, type Weakening } from './weakenings.ts';
 import { count, digits, enumerate, times } from './words.ts';
@@ -40,7 +48,7 @@ function ofAgreement(policy: Policy | CanonicalPolicy): string[] {
   return [
     `Calls are served to the end of ${until} (UTC), by the clock of the enclave's hardware, and refused afterwards.`,
     `The enclave can do ${functions.length === 1 ? 'one thing' : `${functions.length} things`} and nothing else: ` +
-      `${enumerate(functions.map(([name, { uses }]) => `${name} (${uses}: ${FUNCTION_FACTS[uses].does})`))}.`,
+      `${enumerate(functions.map(([name, { uses }]) => `${name} (${uses}: ${FUNCTION_DOES[uses]})`))}.`,
     ...functions.map(([name, one]) => ofFunction(name, one)),
     `It runs with ${enclave.memoryMiB} MiB of memory and ${count(enclave.cpus, 'CPU')}.`,
     trust === 'aws'
@@ -49,14 +57,17 @@ function ofAgreement(policy: Policy | CanonicalPolicy): string[] {
   ];
 }
 
-function ofFunction(name: string, { uses, input, output, release }: FunctionPolicy): string {
+function ofFunction(name: string, one: FunctionPolicy): string {
+  const padded = `every answer and every refusal is padded to ${formatSize(one.release.padTo)}.`;
+  if (one.uses === 'counter') return `${name} reads no input and answers with two whole numbers; ${padded}`;
   return (
-    `${name} takes at most ${formatSize(input.maxBytes)} and answers with at most ${entries(uses, output.topK)}, ` +
-    `numbers with ${digits(output.decimals)}; every answer and every refusal is padded to ${formatSize(release.padTo)}.`
+    `${name} takes at most ${formatSize(one.input.maxBytes)} and answers with at most ${entries(one)}, ` +
+    `numbers with ${digits(one.output.decimals)}; ${padded}`
   );
 }
 
-const entries = (uses: FunctionKind, topK: number): string => count(topK, ...FUNCTION_FACTS[uses].entry);
+const entries = ({ uses, output }: ModelFunctionPolicy): string =>
+  count(output.topK, ...MODEL_FUNCTION_FACTS[uses].entry);
 
 const ROLES: Readonly<Record<Role, string>> = {
   'data-owner': 'data owner',
@@ -85,8 +96,9 @@ function keyOf(party: Party | CanonicalParty): string {
   return `KMS key ${keyId} of account ${account} in ${region}`;
 }
 
-function ofContributor(id: string, { model, calls }: FunctionPolicy, name: string): string[] {
-  if (model.from !== name) return [];
+function ofContributor(id: string, one: FunctionPolicy, name: string): string[] {
+  if (one.uses === 'counter' || one.model.from !== name) return [];
+  const { model, calls } = one;
   const which = model.sha256 === undefined ? 'a model' : `the model with SHA-256 ${model.sha256.slice(0, 16)}…`;
   const others = Object.keys(calls).filter((caller) => caller !== name && calls[caller] !== 0);
   const learns =
@@ -99,14 +111,21 @@ function ofContributor(id: string, { model, calls }: FunctionPolicy, name: strin
   ];
 }
 
-function ofCaller(id: string, { uses, calls, model, output }: FunctionPolicy, name: string): string {
-  const amount = calls[name] ?? 0;
+function ofCaller(id: string, one: FunctionPolicy, name: string): string {
+  const amount = one.calls[name] ?? 0;
   if (amount === 0) return `${name} may not call ${id}.`;
+  if (one.uses === 'counter') {
+    return (
+      `${name} may call ${id} ${times(amount)}. From each call ${name} learns how many calls were counted, those of ` +
+      'the others included, and a lot from 0 to 999 that was drawn for it.'
+    );
+  }
+  const { model, output } = one;
   const most = output.topK === 1 ? '' : 'at most ';
   const weights = model.from === name ? '' : `, and of the weights of ${model.from} only what these answers tell`;
   return (
     `${name} may call ${id} ${times(amount)}. From each call ${name} learns ${most}` +
-    `${entries(uses, output.topK)}${weights}. ` +
+    `${entries(one)}${weights}. ` +
     `What ${name} puts in is seen by nobody else; an input that cannot be read costs a call too.`
   );
 }

@@ -22,6 +22,8 @@ export type PolicyCode =
   | 'policy/bad-size'
   | 'policy/bad-date'
   | 'policy/bad-url'
+  | 'policy/bad-bucket' // no name or address that S3 has
+  | 'policy/bad-path' // no plain absolute path of a folder
   | 'policy/out-of-range'
   // the meaning
   | 'policy/bad-arn'
@@ -29,6 +31,12 @@ export type PolicyCode =
   | 'policy/arn-multi-region'
   | 'policy/duplicate-arn'
   | 'policy/unknown-party'
+  | 'policy/bad-order' // not every party once
+  | 'policy/duplicate-anchor' // two anchors are one store
+  | 'policy/half-durable' // anchors without state, state without anchors, a succession without either
+  | 'policy/folder-anchor' // a folder is no store that its owner alone holds, outside of a trial
+  | 'policy/unbounded-answers' // answerBits on answers that have no bound
+  | 'policy/too-many-bits' // the answers could carry more than answerBits
   | 'policy/pad-too-small'
   | 'policy/canonical-too-large'
   | 'policy/not-canonical'

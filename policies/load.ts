@@ -2,12 +2,13 @@ import { canonicalize } from './canonical.ts';
 import { compose } from './reading/compose.ts';
 import { BOUNDS } from './bounds.ts';
 import { PolicyFailure, type Fault } from './fault.ts';
+import { FOLDER_WITHOUT_TRIAL } from './format/durability.ts';
 import { localTrust } from './format/trust.ts';
 import type { LocalTrust, Policy } from './model.ts';
 import { policySchema, policyShape } from './schema.ts';
 import { recordOf } from './reading/collections.ts';
 import type { JsonSchema, Reading, Shape } from './reading/shape.ts';
-import { follow, keysAt, type Source } from './reading/source.ts';
+import { follow, formatPath, keysAt, type Source } from './reading/source.ts';
 import { parseYaml } from './reading/yaml.ts';
 
 export interface LoadOptions {
@@ -32,6 +33,7 @@ export function loadPolicy(text: string, options: LoadOptions): Policy {
   const source = compose(base, readable, faults);
   const policy = read(policyShape, source, faults);
   const trusted = withTrust(policy, source, options, faults);
+  refuseFolders(source, options, faults);
   if (trusted !== undefined) refuseOversized(trusted, options.file, faults);
   if (trusted === undefined || faults.length > 0) throw failure(faults);
   return trusted;
@@ -73,6 +75,16 @@ function withTrust(
     hint: 'leave `trust` out of the policy, or call without the trust file',
   });
   return undefined;
+}
+
+/** Without a local trust, whoever holds the host would hold the anchor too. */
+function refuseFolders(source: Source, { trust }: LoadOptions, faults: Fault[]): void {
+  if (trust !== undefined || follow(source, ['trust'])?.kind === 'map') return;
+  for (const owner of keysAt(source, ['anchors'])) {
+    const folder = follow(source, ['anchors', owner, 'folder']);
+    if (folder !== undefined)
+      faults.push({ ...folder.at, path: formatPath(['anchors', owner, 'folder']), ...FOLDER_WITHOUT_TRIAL });
+  }
 }
 
 function refuseOversized(policy: Policy, file: string, faults: Fault[]): void {

@@ -10,8 +10,10 @@
 
 export type Role = 'data-owner' | 'model-owner' | 'coordinator';
 
-export const FUNCTION_KINDS = ['image-classification', 'object-detection'] as const;
+export const FUNCTION_KINDS = ['image-classification', 'object-detection', 'counter'] as const;
 export type FunctionKind = (typeof FUNCTION_KINDS)[number];
+/** Kinds that compute with a contributed model. */
+export type ModelFunctionKind = Exclude<FunctionKind, 'counter'>;
 
 export interface Party {
   readonly role: Role;
@@ -28,23 +30,77 @@ export interface CanonicalParty {
   };
 }
 
-export interface FunctionPolicy {
-  readonly uses: FunctionKind;
-  /** Name of the party that contributes the weights, and optionally the SHA-256 (hex) the model must have. */
-  readonly model: { readonly from: string; readonly sha256?: string };
+/** What holds of a function of any kind. */
+export interface FunctionTerms {
   /** Calls each party may make. A party that is absent may not call at all. */
   readonly calls: Readonly<Record<string, number>>;
   readonly input: { readonly maxBytes: number };
+  readonly release: {
+    /** Every answer and every refusal is padded to exactly so many bytes before it is sealed. */
+    readonly padTo: number;
+  };
+  /** The answers to all calls of one party may carry at most so many bits; a policy whose calls could carry more is refused. */
+  readonly answerBits?: number;
+}
+
+export interface ModelFunctionPolicy extends FunctionTerms {
+  readonly uses: ModelFunctionKind;
+  /** Name of the party that contributes the weights, and optionally the SHA-256 (hex) the model must have. */
+  readonly model: { readonly from: string; readonly sha256?: string };
   readonly output: {
     /** At most so many entries in an answer (classification: labels; detection: objects). */
     readonly topK: number;
     /** Digits after the decimal point of every number in an answer, 0 to 6. */
     readonly decimals: number;
   };
-  readonly release: {
-    /** Every answer and every refusal is padded to exactly so many bytes before it is sealed. */
-    readonly padTo: number;
+}
+
+/** Counts its own calls in sealed state. Its input is not read. */
+export interface CounterPolicy extends FunctionTerms {
+  readonly uses: 'counter';
+}
+
+export type FunctionPolicy = ModelFunctionPolicy | CounterPolicy;
+
+/** A store of one party, where an entry once written stays as it is. */
+export type AnchorStore = S3AnchorStore | FolderAnchorStore;
+
+export interface S3AnchorStore {
+  readonly owner: string;
+  readonly s3: {
+    readonly bucket: string;
+    /** Empty, or ends with `/`. */
+    readonly prefix: string;
+    readonly region: string;
   };
+}
+
+/** For local trials: a folder on the machine of whoever runs the host. */
+export interface FolderAnchorStore {
+  readonly owner: string;
+  /** Absolute path. */
+  readonly folder: string;
+}
+
+export interface AnchorSet {
+  /** In the order of `state.order`; the first is asked first. */
+  readonly stores: readonly AnchorStore[];
+  /** So many must hold an entry; more than half. */
+  readonly quorum: number;
+}
+
+export interface SealedState {
+  /** `layered`: every party is needed to open it. `threshold`: so many of them are. */
+  readonly seal: 'layered' | { readonly threshold: number };
+  /** Every party, in the order in which the layers are wrapped. */
+  readonly order: readonly string[];
+}
+
+export interface Succession {
+  /** The policy whose state is taken over, and which is closed first. */
+  readonly policyDigest: string;
+  /** Whether calls that were spent under it count here. */
+  readonly calls: 'carried' | 'fresh';
 }
 
 /** Where trust ends outside of the parties. `aws` is the default; anything else is a weakening that is always named. */
@@ -55,8 +111,8 @@ export interface LocalTrust {
   readonly attestationRoot: string;
   /** SHA-256 (hex) of the DER of each root that TLS servers may chain to. */
   readonly tlsRoots: readonly string[];
-  /** URL templates; `{region}` is replaced by the key's Region, for example `https://kms.{region}.accord.test`. */
-  readonly endpoints: { readonly kms: string; readonly sts: string };
+  /** URL templates; `{region}` is replaced by the key's or bucket's Region, for example `https://kms.{region}.accord.test`. */
+  readonly endpoints: { readonly kms: string; readonly sts: string; readonly s3: string };
 }
 
 interface Agreement {
@@ -65,7 +121,11 @@ interface Agreement {
   /** ISO date (UTC). Calls are served to the end of this day by the NSM's clock, and refused afterwards. */
   readonly until: string;
   readonly functions: Readonly<Record<string, FunctionPolicy>>;
-  readonly anchors: 'none';
+  /** Where spent calls are written down; both this and `state`, or neither. */
+  readonly anchors: 'none' | AnchorSet;
+  /** How what outlives the enclave is sealed. */
+  readonly state: 'none' | SealedState;
+  readonly succeeds?: Succession;
   readonly enclave: { readonly memoryMiB: number; readonly cpus: number };
   readonly trust: Trust;
 }

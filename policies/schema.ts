@@ -2,16 +2,20 @@
  * The format, once. From these shapes come the JSON Schema that editors use (`policy.schema.json`), the loader's
  * checks, and the exact validator of the canonical form inside the enclave.
  */
+import { parseKmsKeyArn } from './arn.ts';
 import { BOUNDS } from './bounds.ts';
 import { isCalendarDate } from './date.ts';
+import { anchors, canonicalAnchors, completeAnchors, type WrittenAnchors } from './format/anchors.ts';
+import { checkDurability, reportHalves } from './format/durability.ts';
 import { canonicalFunctions, functions } from './format/functions.ts';
 import { name } from './format/names.ts';
 import { canonicalParties, parties } from './format/parties.ts';
+import { canonicalState, state, succeeds } from './format/state.ts';
 import { canonicalTrust, trust } from './format/trust.ts';
 import type { CanonicalPolicy, Policy } from './model.ts';
-import { defaulted, object, required } from './reading/object.ts';
+import { defaulted, object, optional, required } from './reading/object.ts';
 import { choice, text, whole } from './reading/scalars.ts';
-import { report, type JsonSchema, type Shape } from './reading/shape.ts';
+import { refine, type JsonSchema, type Shape } from './reading/shape.ts';
 
 const apiVersion: Shape<'accord/v1'> = choice('Version of this format.', 'a version of this format', ['accord/v1'], {
   'accord/v2': 'a later version of this format',
@@ -31,23 +35,6 @@ const until: Shape<string> = text({
       : undefined,
 });
 
-const noAnchors: Shape<'none'> = choice(
-  'Where spent calls are written down. `none`: in the memory of the enclave, so a restart resets them.',
-  '`none`',
-  ['none'],
-);
-const anchors: Shape<'none'> = {
-  schema: noAnchors.schema,
-  read: (source, path, reading) =>
-    source.kind === 'map'
-      ? report(reading, source.at, path, {
-          code: 'policy/unsupported',
-          message: 'stores for spent calls: not enforced by this version, hence not accepted',
-          hint: 'write `anchors: none`, or use a version that enforces it',
-        })
-      : noAnchors.read(source, path, reading),
-};
-
 const memoryMiB = whole({
   description: 'Memory of the enclave in MiB.',
   wanted: 'a number of MiB',
@@ -57,15 +44,19 @@ const cpus = whole({ description: 'CPUs of the enclave.', wanted: 'a number of C
 const ENCLAVE = { description: 'Size of the enclave.', wanted: '{ memoryMiB, cpus }' };
 const STANDARD_ENCLAVE = { memoryMiB: 1024, cpus: 2 };
 
-/** What the parties write. */
-export const policyShape: Shape<Policy> = object<Policy>(
+/** A policy as it is written: anchors before the order and the Regions that they lean on are known. */
+type WrittenPolicy = Omit<Policy, 'anchors'> & { readonly anchors: 'none' | WrittenAnchors };
+
+const writtenPolicy: Shape<WrittenPolicy> = object<WrittenPolicy>(
   {
     apiVersion: required(apiVersion),
     collaboration: required(collaboration),
     until: required(until),
     parties: required(parties),
     functions: required(functions),
-    anchors: defaulted(anchors, 'none'),
+    anchors: defaulted<WrittenPolicy['anchors']>(anchors, 'none'),
+    state: defaulted<Policy['state']>(state, 'none'),
+    succeeds: optional(succeeds),
     enclave: defaulted(
       object<Policy['enclave']>(
         {
@@ -81,23 +72,44 @@ export const policyShape: Shape<Policy> = object<Policy>(
   {
     description: 'What the parties agree to. All of it is measured; nothing beyond it can be computed.',
     wanted: 'a policy',
-    unsupported: { state: 'state that is sealed and outlives the enclave' },
   },
 );
 
-/** What the image carries: everything said, ARNs hashed, in bytes and milliseconds. */
-export const canonicalPolicyShape: Shape<CanonicalPolicy> = object<CanonicalPolicy>(
-  {
-    apiVersion: required(apiVersion),
-    collaboration: required(collaboration),
-    until: required(until),
-    parties: required(canonicalParties),
-    functions: required(canonicalFunctions),
-    anchors: required(noAnchors),
-    enclave: required(object<Policy['enclave']>({ memoryMiB: required(memoryMiB), cpus: required(cpus) }, ENCLAVE)),
-    trust: required(canonicalTrust),
+/** What the parties write. A folder as an anchor is judged by the loader, which knows of the trust file. */
+export const policyShape: Shape<Policy> = {
+  schema: writtenPolicy.schema,
+  read(source, path, reading) {
+    const before = reading.faults.length;
+    const written = writtenPolicy.read(source, path, reading);
+    if (source.kind === 'map') reportHalves(source, path, reading);
+    return written === undefined || reading.faults.length > before ? undefined : complete(written);
   },
-  { description: 'The canonical policy.', wanted: 'a policy' },
+};
+
+function complete({ anchors: written, ...rest }: WrittenPolicy): Policy {
+  if (written === 'none' || rest.state === 'none') return { ...rest, anchors: 'none' };
+  const regionOf = (party: string): string => parseKmsKeyArn(rest.parties[party]?.kmsKeyArn ?? '').region;
+  return { ...rest, anchors: completeAnchors(written, rest.state.order, regionOf) };
+}
+
+/** What the image carries: everything said, ARNs hashed, in bytes and milliseconds. */
+export const canonicalPolicyShape: Shape<CanonicalPolicy> = refine(
+  object<CanonicalPolicy>(
+    {
+      apiVersion: required(apiVersion),
+      collaboration: required(collaboration),
+      until: required(until),
+      parties: required(canonicalParties),
+      functions: required(canonicalFunctions),
+      anchors: required(canonicalAnchors),
+      state: required(canonicalState),
+      succeeds: optional(succeeds),
+      enclave: required(object<Policy['enclave']>({ memoryMiB: required(memoryMiB), cpus: required(cpus) }, ENCLAVE)),
+      trust: required(canonicalTrust),
+    },
+    { description: 'The canonical policy.', wanted: 'a policy' },
+  ),
+  checkDurability,
 );
 
 const DIALECT = 'http://json-schema.org/draft-07/schema#';

@@ -2,7 +2,7 @@
  * What a contributed model says about itself, as types; `model-manifest.schema.json` is the same for everybody else.
  * It describes pre- and post-processing as data, so that no model brings code.
  */
-import type { FunctionKind } from '../../policies/model.ts';
+import type { ModelFunctionKind } from '../../policies/model.ts';
 
 export type Layout = 'NCHW' | 'NHWC';
 export type Colour = 'RGB' | 'BGR' | 'gray';
@@ -101,7 +101,7 @@ export interface ModelManifest {
 export const MAX_BOXES = 200_000;
 
 /** Which function a model with this output serves. */
-export function functionOf(output: ModelOutput): FunctionKind {
+export function functionOf(output: ModelOutput): ModelFunctionKind {
   switch (output.kind) {
     case 'classification':
       return 'image-classification';

@@ -8,7 +8,7 @@
  *     } ModelPackage;
  */
 import { createHash } from 'node:crypto';
-import type { FunctionKind } from '../../policies/model.ts';
+import type { ModelFunctionKind } from '../../policies/model.ts';
 import { MAX_BOXES, cellCount, channelsOf, functionOf, priorCount, type ModelManifest } from './model-manifest.ts';
 import { modelFailure } from './model-refusal.ts';
 import { readManifest } from './validators.ts';
@@ -41,7 +41,7 @@ export function packModel(manifestJson: string, onnx: Uint8Array): Uint8Array {
  * Splits a package and checks its manifest against the schema and the function. The parts are views of `bytes`.
  * Throws `Failure<ModelCode>`. The ONNX bytes are only measured: `startComputer` has them inspected.
  */
-export function parseModelPackage(bytes: Uint8Array, kind: FunctionKind): ModelPackage {
+export function parseModelPackage(bytes: Uint8Array, kind: ModelFunctionKind): ModelPackage {
   const { manifestBytes, onnx } = split(bytes);
   const manifest = parseManifest(manifestBytes);
   checkFunction(manifest, kind);
@@ -78,7 +78,7 @@ function parseManifest(bytes: Uint8Array): ModelManifest {
   return read.manifest;
 }
 
-function checkFunction(manifest: ModelManifest, kind: FunctionKind): void {
+function checkFunction(manifest: ModelManifest, kind: ModelFunctionKind): void {
   const serves = functionOf(manifest.output);
   if (serves !== kind) {
     const message = `the model is for ${serves} (output kind ${manifest.output.kind}); the policy's function is ${kind}`;

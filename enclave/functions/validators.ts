@@ -2,8 +2,9 @@
  * Judges values by the functions' JSON Schemas. The validators were compiled at build time (`build/validators.mjs`):
  * nothing here generates code.
  */
-import type { FunctionKind } from '../../policies/model.ts';
+import type { FunctionKind, ModelFunctionKind } from '../../policies/model.ts';
 import {
+  counterOutput,
   imageClassificationOutput,
   modelManifest,
   objectDetectionOutput,
@@ -15,12 +16,13 @@ import type { ModelManifest } from './model-manifest.ts';
 const OUTPUT = {
   'image-classification': imageClassificationOutput,
   'object-detection': objectDetectionOutput,
+  counter: counterOutput,
 } as const satisfies Record<FunctionKind, Validator>;
 
 const INPUT = {
   'image-classification': picture,
   'object-detection': picture,
-} as const satisfies Record<FunctionKind, Validator>;
+} as const satisfies Record<ModelFunctionKind, Validator>;
 
 /** What is wrong first, and where; undefined where the value is valid. */
 function fault(validator: Validator, value: unknown): string | undefined {
@@ -33,7 +35,7 @@ function fault(validator: Validator, value: unknown): string | undefined {
 }
 
 /** What the decoder says of an input, against the function's input schema. Undefined means valid. */
-export function validateInput(kind: FunctionKind, value: unknown): string | undefined {
+export function validateInput(kind: ModelFunctionKind, value: unknown): string | undefined {
   return fault(INPUT[kind], value);
 }
 

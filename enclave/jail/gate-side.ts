@@ -4,7 +4,7 @@
  */
 import { dirname } from 'node:path';
 import { Failure } from '../../policies/failure.ts';
-import type { FunctionKind, FunctionPolicy } from '../../policies/model.ts';
+import type { ModelFunctionKind, ModelFunctionPolicy } from '../../policies/model.ts';
 import type { Candidate } from '../functions/candidate.ts';
 import type { Timers } from '../deadline.ts';
 import { rebuildLabels, type ClassificationAnswer } from '../functions/image-classification/answer.ts';
@@ -34,9 +34,9 @@ export interface JailPaths {
 }
 
 export interface ComputerOptions {
-  readonly kind: FunctionKind;
+  readonly kind: ModelFunctionKind;
   readonly model: ModelPackage;
-  readonly policy: FunctionPolicy;
+  readonly policy: ModelFunctionPolicy;
   readonly paths: JailPaths;
   readonly timers: Timers;
   /** Aborting it while the computer starts ends what was started. */

@@ -40,6 +40,7 @@ export async function contribute(
 async function take(gate: Gate, { session, request }: Authenticated<Contribute>, signal: AbortSignal): Promise<string> {
   const found = functionOf(gate, request.function);
   if (found === undefined) throw new Refused('unknown-function');
+  if (found.uses === 'counter') throw new Refused('not-permitted', 'a counter takes no model');
   if (found.model.from !== session.party)
     throw new Refused('not-permitted', `the model is ${found.model.from}'s to give`);
   demandMark(gate, request);

@@ -31,10 +31,11 @@ export interface Status {
 
 export interface FunctionStatus {
   readonly uses: string;
-  readonly model: { readonly from: string; readonly sha256: string | null };
+  /** Null where the function computes without a model. */
+  readonly model: { readonly from: string; readonly sha256: string | null } | null;
   /** Null where the policy gives this party no calls. */
   readonly calls: CallCount | null;
-  /** Who else calls this party's model, and how often they did; null where the model is another party's. */
+  /** Who else calls this party's model, and how often they did; null where it has none, or another party's. */
   readonly callers: Readonly<Record<string, CallCount>> | null;
 }
 
@@ -82,6 +83,7 @@ async function functionStatus(gate: Gate, name: string, found: FunctionPolicy, p
     const used = await tickets?.used({ function: name, party: caller, quota });
     return used === undefined ? null : { quota, used, left: quota - used };
   };
+  if (found.uses === 'counter') return { uses: found.uses, model: null, calls: await count(party), callers: null };
   return {
     uses: found.uses,
     model: { from: found.model.from, sha256: gate.models.sha256(name) ?? null },

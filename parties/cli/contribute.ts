@@ -44,6 +44,9 @@ export const verb: Verb = {
       const context = await partyContext(values, io);
       const policy = functionOf(context, functionName);
       const { home, coordinator, aws } = context;
+      if (policy.uses === 'counter') {
+        throw new Refused({ refused: 'not-permitted', detail: `${functionName} computes without a model` }, 'here');
+      }
       if (policy.model.from !== home.config.party) {
         throw new Refused({ refused: 'not-permitted', detail: `the model is ${policy.model.from}'s to give` }, 'here');
       }

@@ -208,9 +208,11 @@ async function rootOf(policy: CanonicalPolicy, named: string | undefined, io: Io
 
 function nextOf({ functions }: CanonicalPolicy, { party, home }: Options): string {
   const mine = home === undefined ? `--party ${party}` : `--home ${home}`;
-  const steps = Object.entries(functions).flatMap(([name, { model, calls }]) => [
-    ...(model.from === party ? [`accord contribute ${name} --model FILE.onnx --manifest FILE.json ${mine}`] : []),
-    ...((Object.hasOwn(calls, party) ? (calls[party] ?? 0) : 0) > 0
+  const steps = Object.entries(functions).flatMap(([name, one]) => [
+    ...(one.uses !== 'counter' && one.model.from === party
+      ? [`accord contribute ${name} --model FILE.onnx --manifest FILE.json ${mine}`]
+      : []),
+    ...((Object.hasOwn(one.calls, party) ? (one.calls[party] ?? 0) : 0) > 0
       ? [`accord call ${name} --input FILE ${mine}`]
       : []),
   ]);

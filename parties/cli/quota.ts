@@ -72,11 +72,14 @@ function renderFunction(found: Fields): string {
   const calls = found.optionalFields('calls');
   const left =
     calls === undefined ? 'no calls for you' : `${calls.count('left')} of ${calls.count('quota')} calls left`;
-  const model = found.fields('model');
+  return `${left.padEnd(22)}  ${renderModel(found.optionalFields('model'))}${renderCallers(found.optionalFields('callers'))}`;
+}
+
+function renderModel(model: Fields | undefined): string {
+  if (model === undefined) return 'needs no model';
   const sha256 = model.optionalText('sha256');
   const from = printable(model.text('from'));
-  const which = sha256 === undefined ? `waits for ${from}'s model` : `model of ${from} ${printable(sha256)}`;
-  return `${left.padEnd(22)}  ${which}${renderCallers(found.optionalFields('callers'))}`;
+  return sha256 === undefined ? `waits for ${from}'s model` : `model of ${from} ${printable(sha256)}`;
 }
 
 /** What others did with this party's model. */

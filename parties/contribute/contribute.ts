@@ -13,7 +13,7 @@ import { packModel, parseModelPackage } from '../../enclave/functions/model-pack
 import { modelContext } from '../../enclave/protocol/context.ts';
 import { LIMITS } from '../../enclave/protocol/limits.ts';
 import { Failure } from '../../policies/failure.ts';
-import type { FunctionPolicy } from '../../policies/model.ts';
+import type { ModelFunctionPolicy } from '../../policies/model.ts';
 import type { Coordinator } from '../coordinator/client.ts';
 import type { CoordinatorCode } from '../coordinator/problem.ts';
 import type { Home } from '../home.ts';
@@ -62,7 +62,7 @@ export interface ContributeOptions {
 export function prepareModel(
   manifest: string,
   onnx: Uint8Array,
-  policy: FunctionPolicy,
+  policy: ModelFunctionPolicy,
 ): { readonly model: ModelPackage; readonly packed: Uint8Array } {
   const packed = packModel(manifest, onnx);
   const model = parseModelPackage(packed, policy.uses);

@@ -1,10 +1,18 @@
-import { FUNCTION_FACTS, largestAnswer, standardPadding } from '../answer-size.ts';
+import { largestAnswer, MODEL_FUNCTION_FACTS, standardPadding } from '../answer-size.ts';
 import { BOUNDS } from '../bounds.ts';
-import { FUNCTION_KINDS, type FunctionKind, type FunctionPolicy, type Policy } from '../model.ts';
+import {
+  FUNCTION_KINDS,
+  type CounterPolicy,
+  type FunctionPolicy,
+  type ModelFunctionKind,
+  type ModelFunctionPolicy,
+  type Policy,
+} from '../model.ts';
 import { record } from '../reading/collections.ts';
 import { defaulted, object, optional, required } from '../reading/object.ts';
 import { choice, size, whole } from '../reading/scalars.ts';
 import { map, refine, scalarOr, type Objection, type Shape } from '../reading/shape.ts';
+import { variants } from '../reading/variants.ts';
 import { name, partyName, sha256 } from './names.ts';
 
 const LATER_FUNCTIONS = {
@@ -13,15 +21,20 @@ const LATER_FUNCTIONS = {
   analyse: 'a private join with agreed SQL templates',
   train: 'a model trained on joined data',
 };
-const LATER_FUNCTION_KEYS = {
-  answerBits: 'a bound on the bits that answers can carry',
-  auth: 'a further way to authenticate',
-};
+const LATER_FUNCTION_KEYS = { auth: 'a further way to authenticate' };
 
-const uses: Shape<FunctionKind> = choice('What is computed.', 'a kind of function', FUNCTION_KINDS, LATER_FUNCTIONS);
+const MODEL_KINDS = FUNCTION_KINDS.filter((kind): kind is ModelFunctionKind => kind !== 'counter');
+const usesModel: Shape<ModelFunctionKind> = choice('What is computed.', 'a kind of function', MODEL_KINDS);
+const usesCounter: Shape<'counter'> = choice('What is computed.', 'a kind of function', ['counter']);
+const usesAny: Shape<FunctionPolicy['uses']> = choice(
+  'What is computed.',
+  'a kind of function',
+  FUNCTION_KINDS,
+  LATER_FUNCTIONS,
+);
 
 const modelOwner = partyName('The party that contributes the model.');
-const pinnedModel: Shape<FunctionPolicy['model']> = object<FunctionPolicy['model']>(
+const pinnedModel: Shape<ModelFunctionPolicy['model']> = object<ModelFunctionPolicy['model']>(
   {
     from: required(modelOwner),
     sha256: optional(sha256('The SHA-256 that the contributed model package must have.')),
@@ -31,7 +44,7 @@ const pinnedModel: Shape<FunctionPolicy['model']> = object<FunctionPolicy['model
     wanted: 'a party, or { from, sha256 }',
   },
 );
-const model: Shape<FunctionPolicy['model']> = scalarOr(
+const model: Shape<ModelFunctionPolicy['model']> = scalarOr(
   map(modelOwner, (from) => ({ from })),
   pinnedModel,
   'Who contributes the weights, which nobody else sees. A sha256 pins them.',
@@ -58,6 +71,12 @@ const decimals: Shape<number> = whole({
   min: 0,
   max: BOUNDS.decimals,
 });
+const answerBits: Shape<number> = whole({
+  description: 'The answers to all calls of one party may carry at most so many bits.',
+  wanted: 'a number of bits',
+  min: 1,
+  max: BOUNDS.answerBits,
+});
 const MAX_BYTES = {
   description: "Largest input. Narrows the function's own limit, never widens it.",
   wanted: 'a size, like 4MiB',
@@ -76,78 +95,137 @@ const RELEASE = { description: 'How answers leave.', wanted: '{ padTo }' };
 const FUNCTION = { description: 'One function.', wanted: 'a function, like { uses, model, calls, … }' };
 
 /** What holds between the values of one function, in both forms. */
-function checkFunction({ uses: kind, output, release }: FunctionPolicy): (Objection & { at: string[] }) | undefined {
-  const { max } = FUNCTION_FACTS[kind].topK;
-  if (output.topK > max) {
-    const message = `${output.topK} is more than ${kind} gives, which is ${max}`;
-    return { at: ['output', 'topK'], code: 'policy/out-of-range', message, hint: `write at most ${max}` };
+function checkFunction(one: FunctionPolicy): (Objection & { at: string[] }) | undefined {
+  if (one.uses !== 'counter') {
+    const { max } = MODEL_FUNCTION_FACTS[one.uses].topK;
+    if (one.output.topK > max) {
+      const message = `${one.output.topK} is more than ${one.uses} gives, which is ${max}`;
+      return { at: ['output', 'topK'], code: 'policy/out-of-range', message, hint: `write at most ${max}` };
+    }
   }
-  const needed = largestAnswer(kind, output);
-  if (release.padTo >= needed) return undefined;
+  const needed = largestAnswer(one);
+  if (one.release.padTo >= needed) return undefined;
+  const why = one.uses === 'counter' ? '' : ` (topK ${one.output.topK}, decimals ${one.output.decimals})`;
   return {
     at: ['release', 'padTo'],
     code: 'policy/pad-too-small',
-    message: `answers can take ${needed} bytes (topK ${output.topK}, decimals ${output.decimals}), padding is to ${release.padTo}`,
-    hint: `write ${standardPadding(kind, output) / 1024}KiB, or fewer entries or decimals`,
+    message: `answers can take ${needed} bytes${why}, padding is to ${one.release.padTo}`,
+    hint: `write ${standardPadding(one) / 1024}KiB${one.uses === 'counter' ? '' : ', or fewer entries or decimals'}`,
   };
 }
 
-interface WrittenFunction {
-  readonly uses: FunctionKind;
-  readonly model: FunctionPolicy['model'];
+interface WrittenTerms {
   readonly calls: FunctionPolicy['calls'];
   readonly input: { readonly maxBytes: number };
-  readonly output: { readonly topK?: number; readonly decimals?: number };
   readonly release: { readonly padTo?: number };
+  readonly answerBits?: number;
+}
+
+interface WrittenModelFunction extends WrittenTerms {
+  readonly uses: ModelFunctionKind;
+  readonly model: ModelFunctionPolicy['model'];
+  readonly output: { readonly topK?: number; readonly decimals?: number };
+}
+
+interface WrittenCounter extends WrittenTerms {
+  readonly uses: 'counter';
 }
 
 const STANDARD_INPUT_BYTES = 4 * 1024 * 1024;
+/** What is put into a counter is not read. */
+const COUNTER_INPUT_BYTES = 1024;
 
-const writtenFunction: Shape<WrittenFunction> = object<WrittenFunction>(
+const writtenInput = (standard: number): ReturnType<typeof defaulted<WrittenTerms['input']>> =>
+  defaulted(object<WrittenTerms['input']>({ maxBytes: defaulted(size(MAX_BYTES), standard) }, INPUT), {
+    maxBytes: standard,
+  });
+const writtenRelease = defaulted(
+  object<WrittenTerms['release']>(
+    { padTo: optional(size(PAD_TO)) },
+    { ...RELEASE, unsupported: { afterMs: 'answers at a fixed time after the request' } },
+  ),
+  {},
+);
+const WRITTEN_FUNCTION = { ...FUNCTION, unsupported: LATER_FUNCTION_KEYS };
+
+const writtenModelFunction: Shape<WrittenModelFunction> = object<WrittenModelFunction>(
   {
-    uses: required(uses),
+    uses: required(usesModel),
     model: required(model),
     calls: required(calls),
-    input: defaulted(
-      object<WrittenFunction['input']>({ maxBytes: defaulted(size(MAX_BYTES), STANDARD_INPUT_BYTES) }, INPUT),
-      { maxBytes: STANDARD_INPUT_BYTES },
-    ),
+    input: writtenInput(STANDARD_INPUT_BYTES),
     output: defaulted(
-      object<WrittenFunction['output']>({ topK: optional(topK), decimals: optional(decimals) }, OUTPUT),
+      object<WrittenModelFunction['output']>({ topK: optional(topK), decimals: optional(decimals) }, OUTPUT),
       {},
     ),
-    release: defaulted(
-      object<WrittenFunction['release']>(
-        { padTo: optional(size(PAD_TO)) },
-        { ...RELEASE, unsupported: { afterMs: 'answers at a fixed time after the request' } },
-      ),
-      {},
-    ),
+    release: writtenRelease,
+    answerBits: optional(answerBits),
   },
-  { ...FUNCTION, unsupported: LATER_FUNCTION_KEYS },
+  WRITTEN_FUNCTION,
 );
 
-function withStandards(written: WrittenFunction): FunctionPolicy {
-  const facts = FUNCTION_FACTS[written.uses];
+const writtenCounter: Shape<WrittenCounter> = object<WrittenCounter>(
+  {
+    uses: required(usesCounter),
+    calls: required(calls),
+    input: writtenInput(COUNTER_INPUT_BYTES),
+    release: writtenRelease,
+    answerBits: optional(answerBits),
+  },
+  WRITTEN_FUNCTION,
+);
+
+function withStandards(written: WrittenModelFunction): ModelFunctionPolicy {
+  const facts = MODEL_FUNCTION_FACTS[written.uses];
   const output = {
     topK: written.output.topK ?? facts.topK.standard,
     decimals: written.output.decimals ?? facts.decimals,
   };
-  const release = { padTo: written.release.padTo ?? standardPadding(written.uses, output) };
-  return { ...written, output, release };
+  const padTo = written.release.padTo ?? standardPadding({ uses: written.uses, output });
+  return { ...written, output, release: { padTo } };
 }
 
-const canonicalFunction: Shape<FunctionPolicy> = object<FunctionPolicy>(
+function withCounterStandards(written: WrittenCounter): CounterPolicy {
+  return { ...written, release: { padTo: written.release.padTo ?? standardPadding(written) } };
+}
+
+const canonicalInput = required(object<FunctionPolicy['input']>({ maxBytes: required(whole(MAX_BYTES)) }, INPUT));
+const canonicalRelease = required(object<FunctionPolicy['release']>({ padTo: required(whole(PAD_TO)) }, RELEASE));
+
+const canonicalModelFunction: Shape<ModelFunctionPolicy> = object<ModelFunctionPolicy>(
   {
-    uses: required(uses),
+    uses: required(usesModel),
     model: required(pinnedModel),
     calls: required(calls),
-    input: required(object<FunctionPolicy['input']>({ maxBytes: required(whole(MAX_BYTES)) }, INPUT)),
-    output: required(object<FunctionPolicy['output']>({ topK: required(topK), decimals: required(decimals) }, OUTPUT)),
-    release: required(object<FunctionPolicy['release']>({ padTo: required(whole(PAD_TO)) }, RELEASE)),
+    input: canonicalInput,
+    output: required(
+      object<ModelFunctionPolicy['output']>({ topK: required(topK), decimals: required(decimals) }, OUTPUT),
+    ),
+    release: canonicalRelease,
+    answerBits: optional(answerBits),
   },
   FUNCTION,
 );
+
+const canonicalCounter: Shape<CounterPolicy> = object<CounterPolicy>(
+  {
+    uses: required(usesCounter),
+    calls: required(calls),
+    input: canonicalInput,
+    release: canonicalRelease,
+    answerBits: optional(answerBits),
+  },
+  FUNCTION,
+);
+
+const functionOf = (ofModel: Shape<ModelFunctionPolicy>, counter: Shape<CounterPolicy>): Shape<FunctionPolicy> =>
+  variants<FunctionPolicy>({
+    tag: 'uses',
+    tagShape: usesAny,
+    shapes: [ofModel, counter],
+    choose: (uses) => (uses === 'counter' ? counter : ofModel),
+    description: 'One function.',
+  });
 
 const functionsOf = (one: Shape<FunctionPolicy>): Shape<Policy['functions']> =>
   record<FunctionPolicy>({
@@ -161,8 +239,13 @@ const functionsOf = (one: Shape<FunctionPolicy>): Shape<Policy['functions']> =>
 
 /** As the parties write them, with the standards filled in. */
 export const functions: Shape<Policy['functions']> = functionsOf(
-  refine(map(writtenFunction, withStandards), checkFunction),
+  refine(
+    functionOf(map(writtenModelFunction, withStandards), map(writtenCounter, withCounterStandards)),
+    checkFunction,
+  ),
 );
 
 /** As the image carries them. */
-export const canonicalFunctions: Shape<Policy['functions']> = functionsOf(refine(canonicalFunction, checkFunction));
+export const canonicalFunctions: Shape<Policy['functions']> = functionsOf(
+  refine(functionOf(canonicalModelFunction, canonicalCounter), checkFunction),
+);

@@ -4,7 +4,8 @@ import type { CanonicalParty, CanonicalPolicy, Party, Policy, Role } from '../mo
 import { record } from '../reading/collections.ts';
 import { object, required } from '../reading/object.ts';
 import { choice, text } from '../reading/scalars.ts';
-import { report, type Objection, type Shape } from '../reading/shape.ts';
+import { report, type Objection, type Reading, type Shape } from '../reading/shape.ts';
+import type { Path, SourceMap } from '../reading/source.ts';
 import { name, sha256 } from './names.ts';
 
 const role: Shape<Role> = choice(
@@ -27,6 +28,19 @@ const kmsKeyArn: Shape<string> = text({
   },
 });
 
+/** In `anchors`, names of parties and this key stand side by side. */
+const RESERVED = 'quorum';
+
+function refuseReserved(source: SourceMap, path: Path, reading: Reading): void {
+  const entry = source.entries.get(RESERVED);
+  if (entry === undefined) return;
+  report(reading, entry.keyAt, [...path, RESERVED], {
+    code: 'policy/bad-name',
+    message: `no party can be called ${RESERVED}: among the anchors it would read as their quorum`,
+    hint: 'give the party another name',
+  });
+}
+
 const LATER_PARTY_KEYS = { auth: 'a further way to authenticate' };
 
 const party: Shape<Party> = object<Party>(
@@ -47,6 +61,7 @@ export const parties: Shape<Policy['parties']> = record<Party>({
   min: 1,
   max: BOUNDS.parties,
   check(entries, source, path, reading) {
+    refuseReserved(source, path, reading);
     const owners = new Map<string, string>();
     for (const [owner, { kmsKeyArn: arn }] of entries) {
       const other = owners.get(arn);
@@ -96,6 +111,7 @@ export const canonicalParties: Shape<CanonicalPolicy['parties']> = record<Canoni
   min: 1,
   max: BOUNDS.parties,
   check(entries, source, path, reading) {
+    refuseReserved(source, path, reading);
     const hashes = Array.from(entries.values(), ({ kmsKey }) => kmsKey.arnHash);
     if (new Set(hashes).size < hashes.length) {
       report(reading, source.at, path, { code: 'policy/duplicate-arn', message: 'two parties have the same key' });

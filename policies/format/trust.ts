@@ -8,7 +8,7 @@ import { sha256 } from './names.ts';
 
 const endpoint = (service: string): Shape<string> =>
   text({
-    description: `URL of ${service}; {region} stands for the key's Region.`,
+    description: `URL of ${service}; {region} stands for the key's or bucket's Region.`,
     wanted: 'an https URL without path',
     pattern: '^https://[a-z0-9.{}-]{1,200}(:[0-9]{1,5})?$',
     maxLength: 256,
@@ -41,8 +41,8 @@ const localTrustWith = (roots: Shape<readonly string[]>): Shape<LocalTrust> =>
       tlsRoots: required(roots),
       endpoints: required(
         object<LocalTrust['endpoints']>(
-          { kms: required(endpoint('kms')), sts: required(endpoint('sts')) },
-          { description: 'Where KMS and STS are.', wanted: '{ kms, sts }' },
+          { kms: required(endpoint('kms')), sts: required(endpoint('sts')), s3: required(endpoint('s3')) },
+          { description: 'Where KMS, STS and S3 are.', wanted: '{ kms, sts, s3 }' },
         ),
       ),
     },

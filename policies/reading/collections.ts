@@ -90,3 +90,30 @@ export function list<T extends string>(options: ListOptions<T>): Shape<readonly 
     },
   };
 }
+
+export interface SequenceOptions<T> {
+  readonly description: string;
+  readonly wanted: string;
+  readonly item: Shape<T>;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** Items of any kind; their order means something. */
+export function sequence<T>({ description, wanted, item, min, max }: SequenceOptions<T>): Shape<readonly T[]> {
+  return {
+    schema: { type: 'array', description, items: item.schema, minItems: min, maxItems: max },
+    read(source, path, reading) {
+      if (source.kind !== 'list') return wrongType(reading, source, path, wanted);
+      const before = reading.faults.length;
+      const read = source.items.map((inner, index) => item.read(inner, [...path, `[${index}]`], reading));
+      if (source.items.length < min || source.items.length > max) {
+        report(reading, source.at, path, {
+          code: 'policy/out-of-range',
+          message: `has ${source.items.length} items; ${wanted} has ${min} to ${max}`,
+        });
+      }
+      return reading.faults.length === before ? read.filter((one) => one !== undefined) : undefined;
+    },
+  };
+}

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { packModel, parseModelPackage } from '../../enclave/functions/model-package.ts';
 import { startComputer } from '../../enclave/jail/gate-side.ts';
 import type { Computer } from '../../enclave/jail/gate-side.ts';
-import type { FunctionPolicy } from '../../policies/model.ts';
+import type { ModelFunctionPolicy } from '../../policies/model.ts';
 import { jailEntries } from '../enclave/jail/entries.ts';
 import type { Entries } from '../enclave/jail/entries.ts';
 import { realTimers } from '../enclave/real-timers.ts';
@@ -20,7 +20,7 @@ const ROUNDS = 12;
 const PAUSE_MS = 1_500;
 const STARTS = 5;
 
-const policy: FunctionPolicy = {
+const policy: ModelFunctionPolicy = {
   uses: 'object-detection',
   model: { from: 'bob' },
   calls: { alice: 1 },

@@ -1,12 +1,12 @@
 /** What is computed in the benchmark: models and pictures, real ones where they stand beside the repository. */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { FunctionKind, LocalTrust } from '../../policies/model.ts';
+import type { ModelFunctionKind, LocalTrust } from '../../policies/model.ts';
 
 /** A model, a picture, and how it is spoken of. */
 export interface Subject {
   readonly name: string;
-  readonly uses: FunctionKind;
+  readonly uses: ModelFunctionKind;
   readonly manifest: string;
   readonly onnx: Uint8Array;
   readonly picture: Uint8Array;
@@ -59,7 +59,7 @@ export const KEY_ARNS = {
 export const OUTPUT = { topK: 10, decimals: 3 } as const;
 
 /** Text of a policy: Bob's model, Alice may call it so often. */
-export function policyOf(uses: FunctionKind, calls: number, trust?: LocalTrust): string {
+export function policyOf(uses: ModelFunctionKind, calls: number, trust?: LocalTrust): string {
   return JSON.stringify({
     apiVersion: 'accord/v1',
     collaboration: 'bench',

@@ -68,6 +68,7 @@ export const POLICY: Policy = {
     },
   },
   anchors: 'none',
+  state: 'none',
   enclave: { memoryMiB: 512, cpus: 1 },
   trust: {
     attestationRoot: '00'.repeat(32),

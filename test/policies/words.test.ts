@@ -54,7 +54,11 @@ describe('weakenings', () => {
   const trust: LocalTrust = {
     attestationRoot: '1'.repeat(64),
     tlsRoots: ['2'.repeat(64)],
-    endpoints: { kms: 'https://kms.{region}.accord.test', sts: 'https://sts.{region}.accord.test' },
+    endpoints: {
+      kms: 'https://kms.{region}.accord.test',
+      sts: 'https://sts.{region}.accord.test',
+      s3: 'https://s3.{region}.accord.test',
+    },
   };
   test.each([
     ['local-trust', { ...policy(GOOD), trust }],

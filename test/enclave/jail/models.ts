@@ -2,7 +2,7 @@
 import { onnx } from 'onnx-proto';
 import { packModel, parseModelPackage, type ModelPackage } from '../../../enclave/functions/model-package.ts';
 import type { ModelManifest } from '../../../enclave/functions/model-manifest.ts';
-import type { FunctionPolicy } from '../../../policies/model.ts';
+import type { ModelFunctionPolicy } from '../../../policies/model.ts';
 
 const { AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto } = onnx;
 const { AttributeType } = AttributeProto;
@@ -143,9 +143,9 @@ export function slowModel(layers: number): ModelPackage {
 }
 
 export function policyFor(
-  uses: FunctionPolicy['uses'],
-  output: Partial<FunctionPolicy['output']> = {},
-): FunctionPolicy {
+  uses: ModelFunctionPolicy['uses'],
+  output: Partial<ModelFunctionPolicy['output']> = {},
+): ModelFunctionPolicy {
   return {
     uses,
     model: { from: 'bob' },

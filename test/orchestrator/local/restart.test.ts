@@ -171,6 +171,7 @@ describe('the data folder', () => {
     expect(trust.endpoints).toEqual({
       kms: 'https://kms.{region}.accord.test',
       sts: 'https://sts.{region}.accord.test',
+      s3: 'https://s3.{region}.accord.test',
     });
     const place: unknown = JSON.parse(await readFile(join(dataDir, 'local-aws.json'), 'utf8'));
     expect(place).toMatchObject({ url: aws.url, pid: process.pid, nsmDir: aws.nsmDir });

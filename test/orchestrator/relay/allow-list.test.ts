@@ -6,7 +6,11 @@ import type { CanonicalPolicy, Trust } from '../../../policies/model.ts';
 const LOCAL: Trust = {
   attestationRoot: 'a'.repeat(64),
   tlsRoots: ['b'.repeat(64)],
-  endpoints: { kms: 'https://kms.{region}.accord.test:8443', sts: 'https://sts.{region}.accord.test' },
+  endpoints: {
+    kms: 'https://kms.{region}.accord.test:8443',
+    sts: 'https://sts.{region}.accord.test',
+    s3: 'https://s3.{region}.accord.test:8443',
+  },
 };
 
 function policyOf(trust: Trust, ...regions: readonly string[]): CanonicalPolicy {
@@ -20,6 +24,7 @@ function policyOf(trust: Trust, ...regions: readonly string[]): CanonicalPolicy 
     until: '2027-06-30',
     functions: {},
     anchors: 'none',
+    state: 'none',
     enclave: { memoryMiB: 512, cpus: 1 },
     trust,
     parties: Object.fromEntries(parties),
