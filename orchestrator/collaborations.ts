@@ -13,21 +13,25 @@ import { policyDigest } from '../policies/digest.ts';
 import { Failure } from '../policies/failure.ts';
 import { loadPolicy } from '../policies/load.ts';
 import type { Policy } from '../policies/model.ts';
+import { createFleet } from './fleet.ts';
+import { demandServable } from './servable.ts';
 import { demandCollaboration } from './contributions.ts';
 import type { Contributions } from './contributions.ts';
 import { createEvents } from './events.ts';
 import type { Events } from './events.ts';
-import type { EnclaveHost, Measurements } from './hosts/host.ts';
+import type { EnclaveHost, Measurements, RunningEnclave } from './hosts/host.ts';
+import { createKeeper } from './keeper.ts';
 import type { LocalAwsAddress } from './relay/address.ts';
 import { hostServices } from './relay/host-services.ts';
+import type { FindCredentials } from './relay/launch-information.ts';
 import { createNotebook } from './relay/observations.ts';
-import { createRunning } from './running.ts';
+import type { Notebook } from './relay/observations.ts';
 import type { RunningCollaboration } from './running.ts';
 import { serially } from './serially.ts';
+import type { RecordsUsage, SealedRecords } from './store/records.ts';
 import type { Collaboration, CollaborationChange, JsonObject, Store } from './store/store.ts';
 
-export type CollaborationCode =
-  'orchestrator/not-built' | 'orchestrator/not-running' | 'orchestrator/stopping' | 'orchestrator/trust-mismatch';
+export type CollaborationCode = 'orchestrator/not-built' | 'orchestrator/not-running' | 'orchestrator/stopping';
 
 /** Makes the image of a policy; one implementation a target. Writes `image.eif` into the folder. */
 export interface ImageBuilder {
@@ -49,6 +53,9 @@ export interface LocalAwsPlace {
 export interface CollaborationsOptions {
   readonly store: Store;
   readonly contributions: Contributions;
+  readonly records: SealedRecords;
+  /** What the host lends its enclaves of its own role; undefined each time where it lends nothing. */
+  readonly findCredentials: FindCredentials;
   readonly builder: ImageBuilder;
   readonly host: EnclaveHost;
   /** SHA-256 (hex) of the root that signs what runs on the host; undefined for AWS's own. */
@@ -66,12 +73,17 @@ export interface Collaborations {
   create(policyText: string): Promise<{ readonly created: boolean; readonly collaboration: Collaboration }>;
   list(): Promise<readonly Collaboration[]>;
   get(id: string): Promise<Collaboration>;
-  running(id: string): RunningCollaboration | undefined;
-  /** Resolves when the enclave serves. */
-  launch(id: string): Promise<Collaboration>;
-  /** Resolves when nothing of the enclave is left. */
-  terminate(id: string): Promise<Collaboration>;
-  console(id: string): Promise<readonly string[]>;
+  /** Its enclaves that run, in the order of their numbers. */
+  running(id: string): readonly RunningCollaboration[];
+  /** The copy of that number; without one, each in its turn. */
+  pick(id: string, copy?: number): RunningCollaboration | undefined;
+  /** Resolves when so many of its enclaves serve; those that run already are left running. */
+  launch(id: string, copies?: number): Promise<Collaboration>;
+  /** Resolves when nothing is left of that copy, or without a number of any. */
+  terminate(id: string, copy?: number): Promise<Collaboration>;
+  console(id: string, copy?: number): Promise<readonly string[]>;
+  /** How much its enclaves have stored here. */
+  recordsUsage(id: string): Promise<RecordsUsage>;
   /** Ends builds and enclaves, and waits until nothing of them runs. */
   close(): Promise<void>;
 }
@@ -81,13 +93,8 @@ const RESTARTED = 'the orchestrator stopped while the enclave ran; start it agai
 
 /** Takes up what an earlier process left: builds go on, enclaves that ran are marked stopped. */
 export async function openCollaborations(options: CollaborationsOptions): Promise<Collaborations> {
-  const { store, contributions, builder, host, imagesFolder, localAws, now, log } = options;
+  const { store, contributions, records, builder, host, imagesFolder, localAws, now, log } = options;
   const events = createEvents();
-  const runningById = new Map<string, RunningCollaboration>();
-  /** Settles when the end of what ran is written down. */
-  const endings = new Map<string, Promise<void>>();
-  const launching = new Map<string, Promise<Collaboration>>();
-  const lastConsole = new Map<string, readonly string[]>();
   const stopping = new AbortController();
   const builds = serially();
 
@@ -127,12 +134,9 @@ export async function openCollaborations(options: CollaborationsOptions): Promis
     void builds(() => build(id)).catch((error: unknown) => log(`${id}: ${messageOf(error)}`));
   };
 
-  const launch = async (id: string): Promise<Collaboration> => {
+  const start = async (id: string): Promise<{ readonly enclave: RunningEnclave; readonly notebook: Notebook }> => {
     const collaboration = await get(id);
-    if (runningById.has(id)) return collaboration;
-    if (collaboration.state === 'building' || !(await exists(imagePath(id)))) throw notBuilt(collaboration);
     const canonical = parseCanonicalPolicy(collaboration.canonicalPolicy);
-    demandSameRoot(canonical.trust, options.attestationRoot);
     const { parties } = loadPolicy(collaboration.policy, { file: 'policy' });
     const notebook = createNotebook(() => now().getTime());
     const services = hostServices({
@@ -141,42 +145,22 @@ export async function openCollaborations(options: CollaborationsOptions): Promis
         keyArns: Object.values(parties).map((party) => party.kmsKeyArn),
         roots: localAws?.tlsRoots ?? [],
       },
-      findContribution: (functionName) => contributions.open(id, functionName),
+      findContribution: (name) => contributions.open(id, name),
+      findCredentials: options.findCredentials,
+      records: createKeeper(store, records, collaboration),
       localAws: localAws?.address,
       notebook,
     });
     const allocation = allocationOf(collaboration.sizing, canonical.enclave);
     const spec = { collaboration: id, eifPath: imagePath(id), ...allocation };
-    try {
-      const enclave = await host.launch(spec, services, stopping.signal);
-      const running = createRunning(enclave, notebook);
-      runningById.set(id, running);
-      const after = await change(id, { state: 'running', reason: null });
-      endings.set(
-        id,
-        enclave.ended.then(({ reason }) => afterEnd(id, running, reason)),
-      );
-      return after;
-    } catch (error) {
-      if (!stopping.signal.aborted) await change(id, { state: 'stopped', reason: messageOf(error) });
-      throw error;
-    }
+    return { enclave: await host.launch(spec, services, stopping.signal), notebook };
   };
-
-  const afterEnd = async (id: string, running: RunningCollaboration, reason: string): Promise<void> => {
-    lastConsole.set(id, running.enclave.console());
-    runningById.delete(id);
-    await running.stop();
-    await change(id, { state: 'stopped', reason: stopping.signal.aborted ? RESTARTED : reason }).catch(
-      (error: unknown) => log(`${id}: ${messageOf(error)}`),
-    );
-  };
-
-  const stopRunning = async (id: string): Promise<void> => {
-    await launching.get(id)?.catch(() => {});
-    await runningById.get(id)?.stop();
-    await endings.get(id);
-  };
+  const fleet = createFleet({
+    start,
+    changed: change,
+    stopReason: () => (stopping.signal.aborted ? RESTARTED : undefined),
+    log,
+  });
 
   await mkdir(imagesFolder, { recursive: true, mode: 0o700 });
   for (const { id, state } of await store.list()) {
@@ -188,13 +172,14 @@ export async function openCollaborations(options: CollaborationsOptions): Promis
     events,
     get,
     list: () => store.list(),
-    running: (id) => runningById.get(id),
+    running: (id) => fleet.running(id),
+    pick: (id, copy) => fleet.pick(id, copy),
 
     async create(policyText) {
       stopping.signal.throwIfAborted();
       const policy = loadPolicy(policyText, { file: 'policy' });
       // Before minutes go into an image that could not be launched here.
-      demandSameRoot(policy.trust, options.attestationRoot);
+      demandServable(policy, options);
       const canonicalPolicy = canonicalPolicyText(await toCanonicalPolicy(policy));
       const digest = await policyDigest(canonicalPolicy);
       const id = `${policy.collaboration}-${digest.slice(0, DIGEST_CHARACTERS)}`;
@@ -206,36 +191,39 @@ export async function openCollaborations(options: CollaborationsOptions): Promis
         policy: JSON.stringify(policy),
       });
       if (created) enqueueBuild(id);
-      const isBusy = collaboration.state === 'building' || runningById.has(id) || launching.has(id);
+      const isBusy = collaboration.state === 'building' || fleet.isBusy(id);
       if (isBusy || (await exists(imagePath(id)))) return { created, collaboration };
       const building = await change(id, { state: 'building', reason: null });
       enqueueBuild(id);
       return { created, collaboration: building };
     },
 
-    launch(id) {
+    async launch(id, copies = 1) {
       stopping.signal.throwIfAborted();
-      const pending = launching.get(id);
-      if (pending !== undefined) return pending;
-      const started = launch(id).finally(() => launching.delete(id));
-      launching.set(id, started);
-      return started;
-    },
-
-    async terminate(id) {
-      await get(id);
-      await stopRunning(id);
+      const collaboration = await get(id);
+      const isBuilt = collaboration.state !== 'building' && (await exists(imagePath(id)));
+      if (!isBuilt && !fleet.isBusy(id)) throw notBuilt(collaboration);
+      demandServable(parseCanonicalPolicy(collaboration.canonicalPolicy), options);
+      await fleet.launch(id, copies);
       return get(id);
     },
 
-    async console(id) {
+    async terminate(id, copy) {
       await get(id);
-      return runningById.get(id)?.enclave.console() ?? lastConsole.get(id) ?? [];
+      await fleet.stop(id, copy);
+      return get(id);
     },
+
+    async console(id, copy) {
+      await get(id);
+      return fleet.console(id, copy);
+    },
+
+    recordsUsage: (id) => records.usage(id),
 
     async close() {
       stopping.abort(new Failure<CollaborationCode>('environment', 'orchestrator/stopping', 'the orchestrator stops'));
-      await Promise.allSettled([...launching.keys(), ...runningById.keys()].map(stopRunning));
+      await fleet.stopAll();
       await builds(() => builder.close());
     },
   };
@@ -256,26 +244,6 @@ function notBuilt({ id, state }: Collaboration): Failure<CollaborationCode> {
     where: id,
     hint: state === 'building' ? 'wait until it is built' : 'create it again with `accord run`',
   });
-}
-
-/** A policy that trusts another root than the host signs with would run, and nobody would believe it. */
-function demandSameRoot(trust: Policy['trust'], attestationRoot: string | undefined): void {
-  const wanted = trust === 'aws' ? undefined : trust.attestationRoot;
-  if (wanted === attestationRoot) return;
-  throw new Failure<CollaborationCode>('refused', 'orchestrator/trust-mismatch', mismatch(trust, attestationRoot), {
-    where: 'trust',
-    hint:
-      attestationRoot === undefined
-        ? 'leave `--trust FILE` out: a policy without it trusts AWS'
-        : "compose the policy with this host's trust file: `accord run POLICY --trust FILE` (`accord local-aws` writes it)",
-  });
-}
-
-function mismatch(trust: Policy['trust'], attestationRoot: string | undefined): string {
-  if (attestationRoot === undefined) return 'the policy trusts a stand-in for AWS, and this host runs on AWS';
-  return trust === 'aws'
-    ? 'the policy trusts AWS alone, and this host is not on AWS'
-    : 'the policy trusts another attestation root than the one this host signs with';
 }
 
 function exists(path: string): Promise<boolean> {

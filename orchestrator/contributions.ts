@@ -1,10 +1,12 @@
 /**
- * Contributions: ciphertext that a party uploads for a function, stored until the enclave asks for it. One a function;
- * a later one takes the place of the one before.
+ * Contributions: ciphertext that a party uploads, stored until the enclave asks for it. One a name; a later one takes the
+ * place of the one before. Names are those of functions with a model, and `anchor.<party>` for the credential with which
+ * the enclave writes that party's anchor.
  */
 import { readEnvelope } from '../enclave/protocol/envelope.ts';
 import { LIMITS } from '../enclave/protocol/limits.ts';
 import { parseCanonicalPolicy } from '../policies/canonical.ts';
+import type { CanonicalPolicy } from '../policies/model.ts';
 import { Failure } from '../policies/failure.ts';
 import type { Readable } from 'node:stream';
 import { serially } from './serially.ts';
@@ -35,6 +37,9 @@ export interface Contributions {
 }
 
 const MOST_UPLOADS = 8;
+export const ANCHOR_PREFIX = 'anchor.';
+/** The credential of an IAM user, with its envelope's header. */
+const CREDENTIAL_BYTES = 65_536;
 
 export interface ContributionsOptions {
   readonly store: Store;
@@ -50,11 +55,12 @@ export async function openContributions({ store, blobs, log }: ContributionsOpti
 
   const find = async (id: string, functionName: string): Promise<Contribution | undefined> => {
     const collaboration = await demandCollaboration(store, id);
-    const { functions } = parseCanonicalPolicy(collaboration.canonicalPolicy);
-    if (!Object.hasOwn(functions, functionName)) {
-      throw new Failure<ContributionCode>('usage', 'orchestrator/unknown-function', 'the policy has no such function', {
+    const names = contributionNames(parseCanonicalPolicy(collaboration.canonicalPolicy));
+    if (!names.includes(functionName)) {
+      const what = functionName.startsWith(ANCHOR_PREFIX) ? 'anchor in S3' : 'function with a model';
+      throw new Failure<ContributionCode>('usage', 'orchestrator/unknown-function', `the policy has no such ${what}`, {
         where: functionName,
-        hint: `it has: ${Object.keys(functions).join(', ')}`,
+        hint: names.length === 0 ? 'nothing is contributed to it' : `it has: ${names.join(', ')}`,
       });
     }
     return collaboration.contributions.find((entry) => entry.function === functionName);
@@ -79,7 +85,7 @@ export async function openContributions({ store, blobs, log }: ContributionsOpti
       uploads += 1;
       try {
         const received = await blobs.receive(source, {
-          maxBytes: LIMITS.contributionBytes,
+          maxBytes: functionName.startsWith(ANCHOR_PREFIX) ? CREDENTIAL_BYTES : LIMITS.contributionBytes,
           inspect: demandEnvelope,
           ...(expectedBytes === undefined ? {} : { expectedBytes }),
         });
@@ -115,6 +121,13 @@ export async function openContributions({ store, blobs, log }: ContributionsOpti
   };
 }
 
+/** What may be contributed to such a policy. */
+export function contributionNames({ functions, anchors }: CanonicalPolicy): readonly string[] {
+  const models = Object.entries(functions).filter(([, { uses }]) => uses !== 'counter');
+  const stores = anchors === 'none' ? [] : anchors.stores.filter((store) => 's3' in store);
+  return [...models.map(([name]) => name), ...stores.map(({ owner }) => `${ANCHOR_PREFIX}${owner}`)];
+}
+
 /** Throws `orchestrator/unknown-collaboration`. */
 export async function demandCollaboration(store: Store, id: string): Promise<Collaboration> {
   const found = await store.get(id);
@@ -142,6 +155,8 @@ async function demandEnvelope(head: Uint8Array): Promise<void> {
 function noContribution(functionName: string): never {
   throw new Failure<ContributionCode>('usage', 'orchestrator/no-contribution', 'nothing was contributed for it yet', {
     where: functionName,
-    hint: "the model's owner contributes it with `accord contribute`",
+    hint: functionName.startsWith(ANCHOR_PREFIX)
+      ? "the anchor's owner contributes its credential with `accord anchor contribute`"
+      : "the model's owner contributes it with `accord contribute`",
   });
 }

@@ -5,6 +5,7 @@
  *     <data>/lock.<n>.sock, owner.json   the lock
  *     <data>/database/                   PGlite
  *     <data>/blobs/                      contributions: ciphertext, by SHA-256
+ *     <data>/records/<id>/               what enclaves sealed: ciphertext, by SHA-256, never removed
  *     <data>/images/<id>/image.eif       what was built
  *     <data>/run/                        running enclaves (elsewhere if a node_modules stands above)
  */
@@ -21,10 +22,12 @@ import type { NitroHostOptions } from './hosts/nitro.ts';
 import type { HostName } from './hosts/names.ts';
 import { openHost } from './hosts/open.ts';
 import { toProblem, sendProblem } from './problem.ts';
+import type { FindCredentials } from './relay/launch-information.ts';
 import { listen, stopServer, urlOf } from './server.ts';
 import { openBlobs } from './store/blobs.ts';
 import { lockDataFolder } from './store/lock.ts';
 import { openPGlite } from './store/pglite.ts';
+import { openRecords } from './store/records.ts';
 import { createSqlStore } from './store/sql-store.ts';
 import { Failure } from '../policies/failure.ts';
 
@@ -45,6 +48,8 @@ export interface OrchestratorOptions {
   /** Default: the user's. */
   readonly cacheDir?: string;
   readonly validateResponses?: boolean;
+  /** The host's own role, lent to its enclaves. Default: nothing is lent. */
+  readonly findCredentials?: FindCredentials | undefined;
   readonly now: () => Date;
   readonly log: (line: string) => void;
 }
@@ -88,6 +93,8 @@ export async function startOrchestrator(options: OrchestratorOptions): Promise<O
     const collaborations = await openCollaborations({
       store,
       contributions,
+      records: await openRecords(join(data, 'records')),
+      findCredentials: options.findCredentials ?? (async () => undefined),
       builder: builderFor(name, { cacheDir, ...options.image }),
       host: opened.host,
       attestationRoot: opened.attestationRoot,

@@ -4,6 +4,8 @@
  */
 import { BOUNDS } from '../policies/bounds.ts';
 import { NAME_PATTERN } from '../policies/name.ts';
+import { ANCHOR_PREFIX } from './contributions.ts';
+import { MOST_COPIES } from './fleet.ts';
 import { HOST_NAMES } from './hosts/names.ts';
 import type { JsonObject } from './store/store.ts';
 
@@ -32,6 +34,7 @@ const summary = {
   policyDigest: hex(96),
   state,
   host: { ...orNull(host), description: 'Where its enclave runs, while it does.' },
+  copies: { ...count, description: 'How many enclaves of its image run.' },
   reason: { type: ['string', 'null'], description: 'Why it is in this state, where that is not obvious.' },
   measurements: orNull(ref('Measurements')),
   contributions: { type: 'array', items: ref('Contribution') },
@@ -47,11 +50,29 @@ const seen = {
   outcome: { type: ['string', 'null'] },
 };
 
+const enclaveFields = {
+  id: text,
+  host,
+  isDebug: { type: 'boolean', description: "Nitro's debug mode: a console, and zeros for measurements." },
+  measurements: { ...ref('Measurements'), description: 'As the host computed them from the image it started.' },
+  state: object(
+    { phase: { enum: ['starting', 'running', 'ended'] }, reason: text, exitCode: { type: ['integer', 'null'] } },
+    ['reason', 'exitCode'],
+  ),
+};
+
+/** A function's name, or `anchor.` and a party's. */
+const CONTRIBUTION_PATTERN = `^(${ANCHOR_PREFIX.replace('.', '\\.')})?${NAME_PATTERN.slice(1)}`;
+
 const schemas = {
   CollaborationId: { type: 'string', pattern: ID_PATTERN, description: '`<name>-<first 12 hex of the policy digest>`' },
-  FunctionName: { type: 'string', pattern: NAME_PATTERN },
+  ContributionName: {
+    type: 'string',
+    pattern: CONTRIBUTION_PATTERN,
+    description: 'A function, for its model; or `anchor.<party>`, for the credential of the anchor of that party.',
+  },
   Measurements: object({ PCR0: hex(96), PCR1: hex(96), PCR2: hex(96) }),
-  Contribution: object({ function: ref('FunctionName'), bytes: count, sha256: hex(64), storedAt: time }),
+  Contribution: object({ function: ref('ContributionName'), bytes: count, sha256: hex(64), storedAt: time }),
   NewCollaboration: object({
     policy: {
       type: 'string',
@@ -67,18 +88,28 @@ const schemas = {
     inWords: { type: 'array', items: text, description: 'The policy in plain words.' },
     weakenings: { type: 'array', items: text },
     sizing: orNull({ type: 'object' }),
-    enclave: orNull(ref('Enclave')),
+    anchors: { type: 'array', items: ref('Anchor') },
+    records: {
+      ...object({ records: count, bytes: count }),
+      description: 'Sealed records that its enclaves stored here.',
+    },
+    enclave: { ...orNull(ref('Enclave')), description: 'The first that runs.' },
+    enclaves: { type: 'array', items: ref('EnclaveCopy') },
   }),
-  Enclave: object(
+  Anchor: object({
+    owner: text,
+    kind: { enum: ['s3', 'folder'] },
+    credential: { enum: ['contributed', 'missing', 'not-needed'] },
+  }),
+  Enclave: object(enclaveFields, ['isDebug']),
+  EnclaveCopy: object(
     {
-      id: text,
-      host,
-      isDebug: { type: 'boolean', description: "Nitro's debug mode: a console, and zeros for measurements." },
-      measurements: { ...ref('Measurements'), description: 'As the host computed them from the image it started.' },
-      state: object(
-        { phase: { enum: ['starting', 'running', 'ended'] }, reason: text, exitCode: { type: ['integer', 'null'] } },
-        ['reason', 'exitCode'],
-      ),
+      copy: { type: 'integer', minimum: 1, maximum: MOST_COPIES },
+      ...enclaveFields,
+      sealedState: {
+        ...orNull(object({ state: text, waitingFor: { type: 'array', items: text }, reason: text }, ['reason'])),
+        description: 'What the enclave last said of its sealed state; null where it said nothing.',
+      },
     },
     ['isDebug'],
   ),
@@ -140,7 +171,14 @@ const problems = {
   },
 };
 const id = { name: 'id', in: 'path', required: true, schema: ref('CollaborationId') };
-const functionName = { name: 'function', in: 'path', required: true, schema: ref('FunctionName') };
+const functionName = { name: 'function', in: 'path', required: true, schema: ref('ContributionName') };
+const copy = {
+  name: 'copy',
+  in: 'query',
+  description: 'The number of the enclave that is meant, where several run.',
+  schema: { type: 'integer', minimum: 1, maximum: MOST_COPIES },
+};
+const copies = { ...copy, name: 'copies', description: 'So many enclaves of the one image. Default: 1.' };
 const bytes = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } };
 
 const paths = {
@@ -199,7 +237,8 @@ const paths = {
     parameters: [id],
     post: {
       operationId: 'launch',
-      summary: 'Start its enclave, where none runs; answers when it serves.',
+      summary: 'Start its enclave, or as many as are missing; answers when all serve. What runs is left running.',
+      parameters: [copies],
       responses: { 200: answer('It runs.', ref('Collaboration')), ...problems },
     },
   },
@@ -207,7 +246,8 @@ const paths = {
     parameters: [id],
     post: {
       operationId: 'terminate',
-      summary: 'Stop its enclave; answers when nothing of it is left.',
+      summary: 'Stop one of its enclaves, else all; answers when nothing of them is left.',
+      parameters: [copy],
       responses: { 200: answer('It does not run.', ref('Collaboration')), ...problems },
     },
   },
@@ -216,6 +256,7 @@ const paths = {
     get: {
       operationId: 'console',
       summary: 'The last lines its enclave printed.',
+      parameters: [copy],
       responses: { 200: answer('Lines.', object({ lines: { type: 'array', items: text } })), ...problems },
     },
   },
@@ -223,7 +264,8 @@ const paths = {
     parameters: [id],
     get: {
       operationId: 'observed',
-      summary: 'What this host saw of the running enclave: connections, sizes, times. There is no more to see.',
+      summary: 'What this host saw of the running enclaves: connections, sizes, times. There is no more to see.',
+      parameters: [copy],
       responses: { 200: answer('The notebook.', ref('Observed')), ...problems },
     },
   },
@@ -231,7 +273,7 @@ const paths = {
     parameters: [id, functionName],
     put: {
       operationId: 'contribute',
-      summary: 'Store an encrypted contribution for a function, in place of the one before.',
+      summary: 'Store an encrypted contribution for a function or an anchor, in place of the one before.',
       requestBody: { required: true, content: bytes },
       responses: { 201: answer('Stored.', ref('Contribution')), ...problems },
     },
@@ -250,7 +292,9 @@ const paths = {
     parameters: [id],
     get: {
       operationId: 'session',
-      summary: 'A WebSocket to the enclave: each binary message is one frame body, relayed unread.',
+      summary:
+        'A WebSocket to the enclave, of several to each in its turn: a binary message is one frame body, relayed unread.',
+      parameters: [copy],
       responses: { 101: { description: 'Switched to WebSocket.' }, ...problems },
     },
   },

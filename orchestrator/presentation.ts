@@ -1,17 +1,24 @@
 /** What the interface shows of a collaboration: public things only. Key ARNs stay in the store. */
 import { parseCanonicalPolicy } from '../policies/canonical.ts';
 import { explain } from '../policies/explain.ts';
+import type { CanonicalPolicy } from '../policies/model.ts';
+import { ANCHOR_PREFIX } from './contributions.ts';
+import { sealedState } from './life-lines.ts';
 import type { RunningCollaboration } from './running.ts';
+import type { RecordsUsage } from './store/records.ts';
 import type { Collaboration, JsonObject } from './store/store.ts';
 
-export function summaryOf(collaboration: Collaboration, running: RunningCollaboration | undefined): JsonObject {
+type Running = readonly RunningCollaboration[];
+
+export function summaryOf(collaboration: Collaboration, running: Running): JsonObject {
   const { id, policyDigest, state, reason, measurements, contributions, createdAt, updatedAt } = collaboration;
   return {
     id,
     collaboration: collaboration.collaboration,
     policyDigest,
     state,
-    host: running?.describe().host ?? null,
+    host: running[0]?.describe().host ?? null,
+    copies: running.length,
     reason,
     measurements,
     contributions,
@@ -20,14 +27,33 @@ export function summaryOf(collaboration: Collaboration, running: RunningCollabor
   };
 }
 
-export function detailsOf(collaboration: Collaboration, running: RunningCollaboration | undefined): JsonObject {
-  const { sentences, weakenings } = explain(parseCanonicalPolicy(collaboration.canonicalPolicy));
+export function detailsOf(collaboration: Collaboration, running: Running, records: RecordsUsage): JsonObject {
+  const policy = parseCanonicalPolicy(collaboration.canonicalPolicy);
+  const { sentences, weakenings } = explain(policy);
   return {
     ...summaryOf(collaboration, running),
     canonicalPolicy: collaboration.canonicalPolicy,
     inWords: sentences,
     weakenings: weakenings.map((weakening) => weakening.text),
     sizing: collaboration.sizing,
-    enclave: running === undefined ? null : running.describe(),
+    anchors: anchorsOf(policy, collaboration),
+    records,
+    enclave: running[0]?.describe() ?? null,
+    enclaves: running.map((one) => ({
+      copy: one.copy,
+      ...one.describe(),
+      sealedState: sealedState(one.enclave.console()) ?? null,
+    })),
   };
+}
+
+/** Whose anchors the enclave writes, and whether it can: a bucket's owner contributes the credential for it. */
+function anchorsOf({ anchors }: CanonicalPolicy, { contributions }: Collaboration): readonly JsonObject[] {
+  if (anchors === 'none') return [];
+  const isThere = (owner: string): boolean => contributions.some((one) => one.function === `${ANCHOR_PREFIX}${owner}`);
+  return anchors.stores.map((store) =>
+    'folder' in store
+      ? { owner: store.owner, kind: 'folder', credential: 'not-needed' }
+      : { owner: store.owner, kind: 's3', credential: isThere(store.owner) ? 'contributed' : 'missing' },
+  );
 }

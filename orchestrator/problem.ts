@@ -38,6 +38,7 @@ const STATUS_BY_CODE: Readonly<Record<string, number>> = {
   'orchestrator/not-built': 409,
   'orchestrator/not-running': 409,
   'orchestrator/trust-mismatch': 409,
+  'orchestrator/folder-anchor': 409,
   'orchestrator/foreign-origin': 403,
   'orchestrator/foreign-host': 421,
   'http/not-found': 404,

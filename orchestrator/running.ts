@@ -11,6 +11,8 @@ import type { RelayedSession } from './relay/session.ts';
 export type RunningCode = 'orchestrator/too-many-sessions';
 
 export interface RunningCollaboration {
+  /** Its number among the enclaves of the collaboration, from 1. */
+  readonly copy: number;
   readonly enclave: RunningEnclave;
   readonly notebook: Notebook;
   describe(): EnclaveDescription;
@@ -23,10 +25,11 @@ export interface RunningCollaboration {
   stop(): Promise<void>;
 }
 
-export function createRunning(enclave: RunningEnclave, notebook: Notebook): RunningCollaboration {
+export function createRunning(copy: number, enclave: RunningEnclave, notebook: Notebook): RunningCollaboration {
   const sessions = new Set<RelayedSession>();
   let opening = 0;
   return {
+    copy,
     enclave,
     notebook,
     describe: () => enclave.describe(),

@@ -10,7 +10,8 @@ const ANSWER: ClientCode = 'cli/answer';
 export const verb: Verb = {
   help: `usage: accord ps [--orchestrator URL] [--json]
 
-Lists each collaboration with its state and, while it runs, the kind of host: local, qemu or nitro.
+Lists each collaboration with its state and, while it runs, how many enclaves of it on what kind of host: local, qemu or
+nitro. \`accord status ID\` tells more of one.
 
   --orchestrator URL  default: ACCORD_ORCHESTRATOR, else http://127.0.0.1:7400
   --json              the list as JSON
@@ -31,7 +32,8 @@ Exit codes: 0 listed, 2 called wrongly, 40 orchestrator not reached.
       const reason = one.optionalText('reason');
       const why = reason === undefined ? '' : `  (${shown(reason)})`;
       const host = one.optionalText('host');
-      const where = host === undefined ? '' : ` on ${shown(host)}`;
+      const copies = one.count('copies');
+      const where = host === undefined ? '' : `${copies > 1 ? ` as ${copies} copies` : ''} on ${shown(host)}`;
       io.out(`${shown(one.text('id'))}  ${shown(one.text('state'))}${where}${why}\n`);
     }
     return 0;

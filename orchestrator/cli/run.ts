@@ -3,7 +3,8 @@ import { readPolicy } from '../../parties/cli/policy-files.ts';
 import type { Io, Verb } from '../../parties/cli/verb.ts';
 import { Failure } from '../../policies/failure.ts';
 import { weakenings } from '../../policies/weakenings.ts';
-import { readArguments, usage } from '../../parties/cli/arguments.ts';
+import { readArguments, readNumber, usage } from '../../parties/cli/arguments.ts';
+import { MOST_COPIES } from '../fleet.ts';
 import { orchestratorOf, shown } from './client.ts';
 import type { Answer, OrchestratorClient } from './client.ts';
 
@@ -13,19 +14,22 @@ const OPTIONS = {
   trust: { type: 'string' },
   orchestrator: { type: 'string' },
   'no-launch': { type: 'boolean' },
+  copies: { type: 'string', default: '1' },
   json: { type: 'boolean' },
 } as const;
 
 export const verb: Verb = {
-  help: `usage: accord run POLICY [PART…] [--trust FILE] [--orchestrator URL] [--no-launch] [--json]
+  help: `usage: accord run POLICY [PART…] [--trust FILE] [--copies N] [--orchestrator URL] [--no-launch] [--json]
 
 Gives the policy to the orchestrator, waits for its image, and starts the enclave. The same policy again is the same
-collaboration: what is built is not built again, what runs is left running.
+collaboration: what is built is not built again, what runs is left running. With \`anchors\` in the policy it may run as
+several enclaves at once, which share its quotas and its state.
 
   POLICY              the policy, YAML or JSON; - is stdin
   PART                further files of the same policy, for example one of each party
   --trust FILE        the trust file that \`accord local-aws\` wrote
   --orchestrator URL  default: ACCORD_ORCHESTRATOR, else http://127.0.0.1:7400
+  --copies N          so many enclaves of the one image, 1 to ${MOST_COPIES} (default: 1, or as many as run)
   --no-launch         build only
   --json              the outcome as JSON
 
@@ -38,21 +42,29 @@ does not enforce, 30 a policy with faults, 40 the build failed, or orchestrator 
     const { values, positionals } = readArguments('run', argv, OPTIONS, 'any');
     const [first, ...parts] = positionals;
     if (first === undefined) throw usage('run', 'POLICY is missing');
+    const copies = readNumber('run', 'copies', values.copies, MOST_COPIES);
+    if (copies === 0) throw usage('run', '--copies takes at least 1; `accord stop ID` stops what runs');
     const policy = await readPolicy(io, [first, ...parts], values.trust);
     const over = weakenings(policy, { now: new Date() }).find(({ code }) => code === 'expired');
     if (over !== undefined) io.err(`accord run: warning: ${over.text}\n`);
     const orchestrator = orchestratorOf(io, values.orchestrator);
+    if (copies > 1 && policy.anchors === 'none') io.err(`accord run: warning: ${NO_ANCHORS}\n`);
     const created = await orchestrator.post('/v1/collaborations', { policy: JSON.stringify(policy) });
     const path = `/v1/collaborations/${encodeURIComponent(shown(created['id']))}`;
     if (created['state'] === 'building') await followBuild(orchestrator, path, io);
     if (values['no-launch'] !== true) io.err('accord run: starting the enclave…\n');
     const result =
-      values['no-launch'] === true ? await orchestrator.get(path) : await orchestrator.post(`${path}/launch`);
+      values['no-launch'] === true
+        ? await orchestrator.get(path)
+        : await orchestrator.post(`${path}/launch?copies=${copies}`);
     io.out(values.json === true ? `${JSON.stringify(result)}\n` : describe(result));
     if (values.json !== true && values['no-launch'] !== true) io.err(nextOf(result, orchestrator.url));
     return 0;
   },
 };
+
+const NO_ANCHORS =
+  'without anchors each copy counts calls by itself: two copies give every party twice the calls of the policy';
 
 function nextOf({ id, host }: Answer, url: string): string {
   const target = host === 'local' ? ' --target local' : '';
@@ -106,6 +118,7 @@ function describe(collaboration: Answer): string {
   const rows: readonly (readonly [string, unknown])[] = [
     ['collaboration', collaboration['id']],
     ['state', collaboration['state']],
+    ['enclaves', collaboration['copies']],
     ['policy digest', collaboration['policyDigest']],
     ...pcrs,
   ];

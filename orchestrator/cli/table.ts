@@ -91,13 +91,18 @@ export const VERBS: readonly VerbEntry[] = [
     load: async () => (await import('./ps.ts')).verb,
   },
   {
+    name: 'status',
+    summary: 'tell of one collaboration: its enclaves, its anchors, what is stored of it',
+    load: async () => (await import('./status.ts')).verb,
+  },
+  {
     name: 'console',
     summary: 'show the last lines an enclave printed, and why it ended',
     load: async () => (await import('./console.ts')).verb,
   },
   {
     name: 'stop',
-    summary: 'stop the enclave of a collaboration; run starts it again',
+    summary: 'stop the enclaves of a collaboration; run starts them again',
     load: async () => (await import('./stop.ts')).verb,
   },
   {

@@ -1,7 +1,8 @@
 /** `accord up`: the orchestrator, in the foreground, until Ctrl-C. */
 import { resolve } from 'node:path';
 import { defaultCacheDir } from '../../build/cache.ts';
-import type { Verb } from '../../parties/cli/verb.ts';
+import type { Io, Verb } from '../../parties/cli/verb.ts';
+import type { FindCredentials } from '../relay/launch-information.ts';
 import { isLoopback } from '../guard.ts';
 import { readArguments, readNumber, usage } from '../../parties/cli/arguments.ts';
 import { engineOption } from '../../parties/cli/engine-option.ts';
@@ -23,6 +24,7 @@ const OPTIONS = {
   base: { type: 'string' },
   blobs: { type: 'string' },
   'run-dir': { type: 'string' },
+  'enclave-role-credentials': { type: 'boolean', default: false },
   'until-eof': { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
 } as const;
@@ -44,6 +46,9 @@ Serves until Ctrl-C, then stops every enclave it started.
   --data DIR         what it remembers; one process a folder (default: ${DEFAULT_DATA})
   --port N           0 takes any free one (default: ${DEFAULT_PORT})
   --listen ADDRESS   default 127.0.0.1; there is no access control beyond the address, so think twice
+  --enclave-role-credentials
+                     lend enclaves this machine's own role (the SDK's credential chain), so that sealed state opens and stays
+                     open without the parties; their key policies must name the role. Default: parties bring their own
   --until-eof        ${UNTIL_EOF_HELP}
   --run-dir DIR      with local and qemu: where enclaves are unpacked and run; must not lie below a node_modules folder
   --json             the address as one line of JSON: {url, pid, host}
@@ -66,6 +71,7 @@ use, disk, no QEMU or no enclaves on this machine, 130 stopped by Ctrl-C.
     if (values.debug) {
       io.err('accord up: warning: enclaves in debug mode keep no secrets; they take test data and nothing else\n');
     }
+    const findCredentials = values['enclave-role-credentials'] ? await hostRole(io) : undefined;
     const { startOrchestrator } = await import('../main.ts');
     io.err('accord up: opening the data folder…\n');
     const path = (value: string | undefined): string | undefined => value && resolve(io.cwd, value);
@@ -79,6 +85,7 @@ use, disk, no QEMU or no enclaves on this machine, 130 stopped by Ctrl-C.
       image: { engine, base: values.base, blobs: path(values.blobs) },
       nitro: { isDebug: values.debug },
       cacheDir: defaultCacheDir(io.env),
+      findCredentials,
       now: () => new Date(),
       log: (line) => io.err(`accord up: ${line}\n`),
     });
@@ -94,6 +101,15 @@ use, disk, no QEMU or no enclaves on this machine, 130 stopped by Ctrl-C.
     return stopped(io);
   },
 };
+
+/** Where no Region is set, that of STS's oldest endpoint: only the chain's own STS calls go there. */
+const ANY_REGION = 'us-east-1';
+
+async function hostRole(io: Io): Promise<FindCredentials> {
+  const { openRoleCredentials } = await import('../role-credentials.ts');
+  const region = io.env['AWS_REGION'] ?? io.env['AWS_DEFAULT_REGION'] ?? ANY_REGION;
+  return openRoleCredentials({ region, env: io.env }, (line) => io.err(`accord up: ${line}\n`));
+}
 
 function hostOf(text: string): HostName {
   const host = HOST_NAMES.find((name) => name === text);

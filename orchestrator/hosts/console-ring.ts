@@ -49,13 +49,17 @@ export interface LifeCycle {
 
 /** What a life-cycle line says, or undefined for every other line. */
 export function lifeCycle(line: string): LifeCycle | undefined {
+  const { accord, reason } = { ...lifeCycleFields(line) };
+  if (typeof accord !== 'string') return undefined;
+  return typeof reason === 'string' ? { accord, reason } : { accord };
+}
+
+/** All its members, as JSON gave them. */
+export function lifeCycleFields(line: string): Readonly<Record<string, unknown>> | undefined {
   if (!line.startsWith('{')) return undefined;
   try {
     const parsed: unknown = JSON.parse(line);
-    if (typeof parsed !== 'object' || parsed === null || !('accord' in parsed)) return undefined;
-    const { accord } = parsed;
-    if (typeof accord !== 'string') return undefined;
-    return 'reason' in parsed && typeof parsed.reason === 'string' ? { accord, reason: parsed.reason } : { accord };
+    return typeof parsed === 'object' && parsed !== null && 'accord' in parsed ? { ...parsed } : undefined;
   } catch {
     return undefined; // not one of ours
   }

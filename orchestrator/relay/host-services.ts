@@ -5,25 +5,29 @@ import type { CanonicalPolicy } from '../../policies/model.ts';
 import type { HostServices } from '../hosts/host.ts';
 import type { LocalAwsAddress } from './address.ts';
 import { allowList } from './allow-list.ts';
-import { contributionService } from './contributions.ts';
+import { blobService } from './blobs.ts';
 import type { FindContribution } from './contributions.ts';
 import { launchInformationService } from './launch-information.ts';
+import type { FindCredentials } from './launch-information.ts';
 import type { Notebook } from './observations.ts';
 import { outboundService } from './outbound.ts';
+import type { RecordKeeper } from './sealed-records.ts';
 
 export interface HostServicesOptions {
   readonly policy: CanonicalPolicy;
   readonly information: LaunchInformation;
   readonly findContribution: FindContribution;
+  readonly findCredentials: FindCredentials;
+  readonly records: RecordKeeper;
   readonly localAws?: LocalAwsAddress | undefined;
   readonly notebook: Notebook;
 }
 
 export function hostServices(options: HostServicesOptions): HostServices {
-  const { policy, information, findContribution, localAws, notebook } = options;
+  const { policy, information, findContribution, findCredentials, records, localAws, notebook } = options;
   return {
     [PORTS.outbound]: outboundService({ allow: allowList(policy), localAws, notebook }),
-    [PORTS.launch]: launchInformationService(information, notebook),
-    [PORTS.blobs]: contributionService(findContribution, notebook),
+    [PORTS.launch]: launchInformationService(information, findCredentials, notebook),
+    [PORTS.blobs]: blobService({ findContribution, records }, notebook),
   };
 }

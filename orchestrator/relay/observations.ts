@@ -33,7 +33,7 @@ export interface OutboundSeen extends Seen {
   readonly port: number;
 }
 
-/** The enclave asked the host itself for something: launch information, or a contribution. */
+/** The enclave asked the host itself for something: launch information, a contribution, to keep or give back a record. */
 export interface ServiceSeen extends Seen {
   readonly kind: 'service';
   readonly asked: string;
@@ -124,5 +124,25 @@ export function createNotebook(now: () => number): Notebook {
     },
     entries: () => structuredClone(entries),
     totals: () => ({ ...totals }),
+  };
+}
+
+/** Of several enclaves of one collaboration, together. */
+export function observed(notebooks: readonly Notebook[]): {
+  readonly totals: Totals;
+  readonly entries: readonly Observation[];
+} {
+  const all = notebooks.map((notebook) => notebook.totals());
+  const sum = (name: keyof Totals): number => all.reduce((total, one) => total + one[name], 0);
+  return {
+    totals: {
+      sessions: sum('sessions'),
+      outboundConnections: sum('outboundConnections'),
+      outboundRefused: sum('outboundRefused'),
+      serviceRequests: sum('serviceRequests'),
+      bytesToEnclave: sum('bytesToEnclave'),
+      bytesFromEnclave: sum('bytesFromEnclave'),
+    },
+    entries: notebooks.flatMap((notebook) => notebook.entries()).sort((a, b) => a.openedAt - b.openedAt),
   };
 }

@@ -6,12 +6,16 @@ import { BOUNDS } from '../../policies/bounds.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { CollaborationCode, Collaborations } from '../collaborations.ts';
 import { detailsOf, summaryOf } from '../presentation.ts';
+import { observed } from '../relay/observations.ts';
+import { copyNumber } from './copy.ts';
 import type { Collaboration, JsonObject } from '../store/store.ts';
 
 export function collaborationRoutes(collaborations: Collaborations): Router {
   const router = express.Router();
-  const details = (collaboration: Collaboration): JsonObject =>
-    detailsOf(collaboration, collaborations.running(collaboration.id));
+  const details = async (collaboration: Collaboration): Promise<JsonObject> => {
+    const { id } = collaboration;
+    return detailsOf(collaboration, collaborations.running(id), await collaborations.recordsUsage(id));
+  };
 
   router.get('/v1/collaborations', async (_request, response) => {
     const listed = await collaborations.list();
@@ -21,30 +25,34 @@ export function collaborationRoutes(collaborations: Collaborations): Router {
   router.post('/v1/collaborations', async (request, response) => {
     const { created, collaboration } = await collaborations.create(policyText(request.body));
     response.status(created ? 201 : collaboration.state === 'building' ? 202 : 200);
-    response.location(`/v1/collaborations/${collaboration.id}`).json(details(collaboration));
+    response.location(`/v1/collaborations/${collaboration.id}`).json(await details(collaboration));
   });
 
   router.get('/v1/collaborations/:id', async (request, response) => {
-    response.json(details(await collaborations.get(request.params.id)));
+    response.json(await details(await collaborations.get(request.params.id)));
   });
 
   router.post('/v1/collaborations/:id/launch', async (request, response) => {
-    response.json(details(await collaborations.launch(request.params.id)));
+    const copies = copyNumber(request.query['copies']) ?? 1;
+    response.json(await details(await collaborations.launch(request.params.id, copies)));
   });
 
   router.post('/v1/collaborations/:id/terminate', async (request, response) => {
-    response.json(details(await collaborations.terminate(request.params.id)));
+    const copy = copyNumber(request.query['copy']);
+    response.json(await details(await collaborations.terminate(request.params.id, copy)));
   });
 
   router.get('/v1/collaborations/:id/console', async (request, response) => {
-    response.json({ lines: await collaborations.console(request.params.id) });
+    const copy = copyNumber(request.query['copy']);
+    response.json({ lines: await collaborations.console(request.params.id, copy) });
   });
 
   router.get('/v1/collaborations/:id/observed', async (request, response) => {
     const { id } = await collaborations.get(request.params.id);
-    const running = collaborations.running(id);
-    if (running === undefined) throw notRunning(id);
-    response.json({ totals: running.notebook.totals(), entries: running.notebook.entries() });
+    const copy = copyNumber(request.query['copy']);
+    const running = collaborations.running(id).filter((one) => copy === undefined || one.copy === copy);
+    if (running.length === 0) throw notRunning(id, copy);
+    response.json(observed(running.map((one) => one.notebook)));
   });
 
   return router;
@@ -53,10 +61,12 @@ export function collaborationRoutes(collaborations: Collaborations): Router {
 /** JSON escapes a character in at most six. */
 export const jsonBody: express.RequestHandler = express.json({ limit: 6 * BOUNDS.textBytes, inflate: false });
 
-export function notRunning(id: string): Failure<CollaborationCode> {
-  return new Failure('refused', 'orchestrator/not-running', 'its enclave does not run', {
+/** `copy` where it was asked for by its number. */
+export function notRunning(id: string, copy?: number): Failure<CollaborationCode> {
+  const what = copy === undefined ? 'its enclave' : `copy ${copy} of its enclave`;
+  return new Failure('refused', 'orchestrator/not-running', `${what} does not run`, {
     where: id,
-    hint: 'ask the coordinator to start it (`accord run POLICY`)',
+    hint: `ask the coordinator to start it (\`accord run POLICY${copy === undefined ? '' : ` --copies ${copy}`}\`)`,
   });
 }
 

@@ -10,10 +10,11 @@ import type { Collaborations } from '../collaborations.ts';
 import { ID_PATTERN } from '../openapi.ts';
 import { toProblem } from '../problem.ts';
 import { notRunning } from './collaborations.ts';
+import { copyNumber } from './copy.ts';
 
 export type SessionRouteCode = 'http/not-found';
 
-const PATH = new RegExp(`^/v1/collaborations/(${ID_PATTERN.slice(1, -1)})/session$`);
+const PATH = new RegExp(`^/v1/collaborations/(${ID_PATTERN.slice(1, -1)})/session(?:\\?copy=([0-9]{1,2}))?$`);
 
 export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
@@ -46,13 +47,14 @@ async function open(
   accept: () => Promise<WebSocket>,
 ): Promise<void> {
   demandOwnOrigin(request);
-  const id = PATH.exec(request.url ?? '')?.[1];
+  const [, id, chosen] = PATH.exec(request.url ?? '') ?? [];
   if (id === undefined) {
     throw new Failure<SessionRouteCode>('usage', 'http/not-found', 'there is nothing to upgrade to here');
   }
+  const copy = copyNumber(chosen);
   await collaborations.get(id);
-  const running = collaborations.running(id);
-  if (running === undefined) throw notRunning(id);
+  const running = collaborations.pick(id, copy);
+  if (running === undefined) throw notRunning(id, copy);
   await running.session(request.socket.remoteAddress ?? 'unknown', accept);
 }
 

@@ -39,6 +39,12 @@ export async function createSqlStore(database: Database, now: () => Date): Promi
 
     get: (id) => database.transaction((inside) => read(inside, id)),
 
+    findByDigest: (digest) =>
+      database.transaction(async (inside) => {
+        const [row] = await inside.query('SELECT id FROM collaborations WHERE policy_digest = $1', [digest]);
+        return row === undefined ? undefined : read(inside, text(row, 'id'));
+      }),
+
     list: () =>
       database.transaction(async (inside) => {
         const rows = await inside.query('SELECT * FROM collaborations ORDER BY created_at DESC, id');

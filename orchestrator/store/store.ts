@@ -9,6 +9,7 @@ export const COLLABORATION_STATES = ['building', 'built', 'running', 'stopped', 
 export type CollaborationState = (typeof COLLABORATION_STATES)[number];
 
 export interface Contribution {
+  /** A function's name, or `anchor.<party>`. */
   readonly function: string;
   readonly bytes: number;
   /** Lower-case hex of the SHA-256 of the ciphertext; also the name of the blob. */
@@ -51,6 +52,8 @@ export interface Store {
     collaboration: NewCollaboration,
   ): Promise<{ readonly created: boolean; readonly collaboration: Collaboration }>;
   get(id: string): Promise<Collaboration | undefined>;
+  /** `digest` as lower-case hex. */
+  findByDigest(digest: string): Promise<Collaboration | undefined>;
   /** Newest first. */
   list(): Promise<readonly Collaboration[]>;
   /** Undefined where there is no such collaboration. */

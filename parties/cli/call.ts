@@ -32,6 +32,7 @@ one that was started anew since remembers no call.
   --input FILE     what to send: a picture (JPEG, PNG or WebP); - is stdin
   --retry ID       repeat this call, with the same --input (8 digits of its id are enough)
   --new            make a new call, even where the same one is still without an answer
+  --copy N         speak to the enclave of that number, where the host runs several (default: any)
   --test-data      the input is test data: send it to an enclave in debug mode, whose host can read it, and to no other
 ${PARTY_HELP}
   --json           the answer in one line; a refusal as {"refused": CODE, "detail": TEXT}
@@ -47,6 +48,7 @@ export const verb: Verb = {
       input: { type: 'string' },
       retry: { type: 'string' },
       new: { type: 'boolean', default: false },
+      copy: { type: 'string' },
       'test-data': { type: 'boolean', default: false },
     } as const;
     const { values, positionals } = readArguments('call', argv, options, ['FUNCTION']);

@@ -14,6 +14,7 @@ import { pinnedExpectation } from '../session/expectation.ts';
 import { Refused } from '../session/refusal.ts';
 import { openSession } from '../session/session.ts';
 import type { Session } from '../session/session.ts';
+import { readNumber } from './arguments.ts';
 import type { Progress } from './progress.ts';
 import type { Io } from './verb.ts';
 
@@ -21,12 +22,16 @@ export interface PartyChoice {
   readonly home?: string | undefined;
   readonly party?: string | undefined;
   readonly profile?: string | undefined;
+  /** Number of the enclave to speak to, where several run. */
+  readonly copy?: string | undefined;
 }
 
 export interface PartyContext {
   readonly home: Home;
   readonly coordinator: Coordinator;
   readonly aws: AwsSettings;
+  /** Number of the enclave to speak to; undefined for any. */
+  readonly copy: number | undefined;
 }
 
 export async function partyContext(choice: PartyChoice, io: Io): Promise<PartyContext> {
@@ -37,8 +42,12 @@ export async function partyContext(choice: PartyChoice, io: Io): Promise<PartyCo
     home,
     coordinator: createCoordinator(orchestrator),
     aws: { profile: choice.profile ?? profile, region, env: io.env },
+    copy: choice.copy === undefined ? undefined : readNumber('call', 'copy', choice.copy, MOST_COPY),
   };
 }
+
+/** Whoever runs the host numbers its enclaves; it knows how many there are. */
+const MOST_COPY = 99;
 
 /** WebCrypto's generator; the parties' machines have one that can be relied on. */
 export const systemRandom: RandomSource = (bytes) => crypto.getRandomValues(new Uint8Array(bytes));
@@ -79,13 +88,13 @@ async function verifiedSession(
   progress: Progress,
   allowDebug: boolean,
 ): Promise<Session> {
-  const { home, coordinator, aws } = context;
+  const { home, coordinator, aws, copy } = context;
   const { party, keyArn, enclaveRoleArn, collaboration } = home.config;
   const kms = createKms(aws);
   const sts = createSts(aws);
   try {
     progress.update('connecting to the enclave');
-    const channel = await coordinator.connect(collaboration, io.signal);
+    const channel = await coordinator.connect(collaboration, io.signal, copy);
     progress.update('verifying the enclave');
     return await openSession({
       channel,

@@ -46,10 +46,10 @@ export interface Upload {
 export interface Coordinator {
   readonly url: URL;
   collaboration(id: string, signal?: AbortSignal): Promise<CollaborationView>;
-  /** Stores an encrypted contribution, in place of the one before. */
+  /** Stores an encrypted contribution for a function or `anchor.<party>`, in place of the one before. */
   contribute(id: string, functionName: string, upload: Upload, signal?: AbortSignal): Promise<ContributionView>;
-  /** The frames of a new session with the collaboration's enclave. */
-  connect(id: string, signal?: AbortSignal): Promise<FrameChannel>;
+  /** The frames of a new session with the collaboration's enclave; of several with the one of that number, else with any. */
+  connect(id: string, signal?: AbortSignal, copy?: number): Promise<FrameChannel>;
 }
 
 /** `url` is the orchestrator's root. Throws `coordinator/url`. */
@@ -63,8 +63,9 @@ export function createCoordinator(url: string): Coordinator {
       return readCollaboration(await ask(at(id), { headers: { accept: 'application/json' } }, ANSWER_MS, signal));
     },
     contribute: (id, functionName, upload, signal) => put(at(id, 'contributions', functionName), upload, signal),
-    connect(id, signal) {
+    connect(id, signal, copy) {
       const target = at(id, 'session');
+      if (copy !== undefined) target.searchParams.set('copy', String(copy));
       target.protocol = target.protocol === 'https:' ? 'wss:' : 'ws:';
       return connectFrames(target, CONNECT_MS, signal);
     },

@@ -16,6 +16,7 @@ import type { EnclaveHost, HostServices, RunningEnclave } from '../../orchestrat
 import { createQemuHost, findQemu } from '../../orchestrator/hosts/qemu.ts';
 import { startLocalAws } from '../../orchestrator/local/aws.ts';
 import type { LocalAws } from '../../orchestrator/local/aws.ts';
+import type { RecordKeeper } from '../../orchestrator/relay/sealed-records.ts';
 import { hostServices } from '../../orchestrator/relay/host-services.ts';
 import type { HostServicesOptions } from '../../orchestrator/relay/host-services.ts';
 import { createNotebook } from '../../orchestrator/relay/observations.ts';
@@ -114,6 +115,31 @@ export async function openMachines(files?: EifParts['files']): Promise<Machines>
   }
 }
 
+/** Sealed records in memory, as the host keeps them on its disk. */
+function recordsOf(): RecordKeeper {
+  const records = new Map<string, Uint8Array>();
+  const given = (bytes: Uint8Array | undefined) =>
+    bytes && { bytes: bytes.length, stream: Readable.from([Buffer.from(bytes)]) };
+  let newest: Uint8Array | undefined;
+  const keep: RecordKeeper['put'] = async ({ source, sha256 }) => {
+    const parts: Uint8Array[] = [];
+    for await (const part of source) parts.push(new Uint8Array(part));
+    newest = Buffer.concat(parts);
+    records.set(sha256, newest);
+  };
+  let keys: Uint8Array | undefined;
+  return {
+    put: keep,
+    get: async (sha256) => given(records.get(sha256)),
+    async putKeys(upload) {
+      await keep(upload);
+      keys = newest;
+    },
+    keys: async () => given(keys),
+    policy: async () => undefined,
+  };
+}
+
 async function launch(host: EnclaveHost, aws: LocalAws, image: Image, options: LaunchOptions): Promise<Machine> {
   const policy = parseCanonicalPolicy(image.canonicalPolicy);
   const envelopes = new Map<string, Uint8Array>();
@@ -124,6 +150,8 @@ async function launch(host: EnclaveHost, aws: LocalAws, image: Image, options: L
       const envelope = envelopes.get(name);
       return envelope && { bytes: envelope.length, stream: Readable.from([envelope]) };
     },
+    findCredentials: async () => undefined,
+    records: recordsOf(),
     localAws: async () => ({ host: '127.0.0.1', port: aws.port }),
     notebook: createNotebook(() => Date.now()),
   };

@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createHost } from '../../../enclave/vsock/host.ts';
-import { contributionService } from '../../../orchestrator/relay/contributions.ts';
+import { blobService } from '../../../orchestrator/relay/blobs.ts';
 import type { FindContribution } from '../../../orchestrator/relay/contributions.ts';
 import { launchInformationService } from '../../../orchestrator/relay/launch-information.ts';
 import { createNotebook } from '../../../orchestrator/relay/observations.ts';
+import type { Notebook } from '../../../orchestrator/relay/observations.ts';
+import type { RecordKeeper } from '../../../orchestrator/relay/sealed-records.ts';
 import { realTimers } from '../../enclave/real-timers.ts';
 import { listening } from './pair.ts';
 import type { Listening } from './pair.ts';
@@ -31,6 +33,16 @@ const find =
   async () =>
     bytes === undefined ? undefined : { bytes: bytes.length, stream: Readable.from(cut(bytes)) };
 
+const NO_RECORDS: RecordKeeper = {
+  put: () => Promise.reject(new Error('not here')),
+  get: async () => undefined,
+  putKeys: () => Promise.reject(new Error('not here')),
+  keys: async () => undefined,
+  policy: async () => undefined,
+};
+const contributionService = (find: FindContribution, notebook: Notebook): ReturnType<typeof blobService> =>
+  blobService({ findContribution: find, records: NO_RECORDS }, notebook);
+
 function* cut(bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 50_000) yield bytes.subarray(at, at + 50_000);
 }
@@ -39,7 +51,7 @@ describe('launch information', () => {
   it('reaches the enclave as it is', async () => {
     const information = { keyArns: ['arn:a', 'arn:b'], roots: [new Uint8Array(randomBytes(900))] };
     const notebook = createNotebook(() => 5);
-    const enclave = await enclaveOf(launchInformationService(information, notebook));
+    const enclave = await enclaveOf(launchInformationService(information, async () => undefined, notebook));
     expect(await enclave.launch(forever())).toEqual(information);
     expect(notebook.entries()).toMatchObject([{ kind: 'service', asked: 'launch information', outcome: 'given' }]);
   });
