@@ -103,7 +103,8 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
   const { nsm, timers } = world;
   const random = mixRandom([world.random, (bytes) => nsm.random(bytes)]);
   const stateKey = await random(32);
-  const tickets = await createTicketBook(createMemoryAnchor(), policyDigest, stateKey);
+  const anchors = { stores: [createMemoryAnchor()], quorum: 1 };
+  const tickets = await createTicketBook({ anchors, policyDigest, stateKey, timers });
   stateKey.fill(0);
   const host = createHost(world.vsock, timers);
   const launch = await launchInformation(host, timers);

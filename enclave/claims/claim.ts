@@ -1,15 +1,138 @@
-/** How entries relate to each other. */
-import { constantTimeEqual } from '../crypto/digest.ts';
-import type { Entry } from './entry.ts';
+/**
+ * The one primitive: write an entry at a place if the place is free, at each anchor in the policy's order, or learn who
+ * holds it. Everything that must not be undone goes through it. docs/model/ has its proof.
+ *
+ *     first    the first anchor in order that answers holds the entry; of those who race for a place, one gets there
+ *     held     a quorum holds it: no other entry ever will be held there, while fewer than 2 * quorum - anchors of the
+ *              owners collude
+ *     lost     it can never be held there
+ *
+ * Nobody leaves a place before it is lost to him: a request that was served from a place finds it again there, whatever
+ * it meets on the way. To get that far, a place that another began to take and did not finish is finished for him, with
+ * his bytes. With q = n one other entry says it all, and nothing is ever finished for others.
+ */
+import type { Anchors } from './anchor.ts';
+import { brief } from './ask.ts';
+import type { Entry, EntryKey, Place } from './entry.ts';
+import { encodeEntry } from './entry.ts';
+import type { Standing, Survey, SurveyOptions } from './survey.ts';
+import { survey } from './survey.ts';
 
-const HALF = 16;
+export type ClaimOptions = SurveyOptions;
 
-/** How the holder of an entry relates to the one who asks. */
-export type Kinship = 'same' | 'other-request' | 'other-input' | 'other-context';
+export interface Unheld {
+  readonly outcome: 'lost';
+  /** Who holds the place, at the anchors that were asked. */
+  readonly by: readonly Entry[];
+}
 
-/** Tags are secret of their maker until the entry is written: compared in constant time. */
-export function kinship(mine: Entry, holder: Entry): Kinship {
-  if (holder.kind !== mine.kind || !constantTimeEqual(mine.first, holder.first)) return 'other-request';
-  if (!constantTimeEqual(mine.second.subarray(0, HALF), holder.second.subarray(0, HALF))) return 'other-input';
-  return constantTimeEqual(mine.second, holder.second) ? 'same' : 'other-context';
+/** Whether the entry is held is not known. Asking again with the same entry is safe and finds what was written. */
+export interface Unsettled {
+  readonly outcome: 'failed';
+  readonly code: 'unavailable' | 'anchor-tampered';
+  /** Whose anchor, and what is the matter with it. */
+  readonly detail: string;
+}
+
+export type Settled = { readonly outcome: 'held' } | Unheld | Unsettled;
+
+export type Claimed = { readonly outcome: 'first'; readonly settle: () => Promise<Settled> } | Unheld | Unsettled;
+
+/**
+ * Resolves as soon as the first anchor holds the entry; `settle` then claims the others, in parallel, and resolves when a
+ * quorum holds it or cannot. Rejects only for a place or an entry that no caller of ours makes (RangeError).
+ */
+export async function claim(
+  anchors: Anchors,
+  key: EntryKey,
+  place: Place,
+  entry: Entry,
+  options: ClaimOptions,
+): Promise<Claimed> {
+  const bytes = await encodeEntry(key, place, entry);
+  const looked = survey(anchors, key, place, options);
+  const patience = anchors.stores.length > anchors.quorum ? brief(options.patience) : options.patience;
+  for (const i of anchors.stores.keys()) {
+    const view = await looked.claimAt(i, bytes, patience);
+    const standing = looked.standing(bytes);
+    if (standing !== 'open' && standing !== 'held') return unheld(looked, standing);
+    if (view.at !== 'entry') continue;
+    if (isHeld(looked, i, bytes)) return { outcome: 'first', settle: () => settle(looked, anchors, bytes) };
+    // Another's, and the place is not lost yet: it never is at once where there are anchors to spare.
+    if (options.unchecked === true) return unheld(looked, 'lost');
+    return contend(looked, anchors, bytes);
+  }
+  return unheld(looked, looked.standing(bytes));
+}
+
+/** The same, settled. */
+export async function hold(
+  anchors: Anchors,
+  key: EntryKey,
+  place: Place,
+  entry: Entry,
+  options: ClaimOptions,
+): Promise<Settled> {
+  const claimed = await claim(anchors, key, place, entry, options);
+  return claimed.outcome === 'first' ? claimed.settle() : claimed;
+}
+
+async function settle(looked: Survey, anchors: Anchors, bytes: Uint8Array): Promise<Settled> {
+  await claimFree(looked, anchors, bytes, () => looked.standing(bytes) !== 'open');
+  const standing = looked.standing(bytes);
+  return standing === 'held' ? { outcome: 'held' } : unheld(looked, standing);
+}
+
+/**
+ * The first anchor holds another's entry. Ours may still be held at the others: it was claimed there while the first one
+ * did not answer. If it is not, the other's is claimed for him, until the place is lost for ours.
+ */
+async function contend(looked: Survey, anchors: Anchors, bytes: Uint8Array): Promise<Claimed> {
+  const unread = [...looked.views.keys()].filter((i) => looked.views[i]?.at === 'unknown');
+  await eachUntil(
+    unread.map((i) => looked.readAt(i)),
+    () => looked.standing(bytes) === 'lost',
+  );
+  const ours = [...looked.views.keys()].some((i) => isHeld(looked, i, bytes));
+  const champion = looked.found()[0]?.bytes;
+  if (!ours && champion !== undefined)
+    await claimFree(looked, anchors, champion, () => looked.standing(bytes) !== 'open');
+  const settled = await settle(looked, anchors, bytes);
+  return settled.outcome === 'held' ? { outcome: 'first', settle: () => Promise.resolve(settled) } : settled;
+}
+
+/** Claims wherever nothing is known to stand; resolves when `enough` or when all have answered. */
+async function claimFree(looked: Survey, anchors: Anchors, bytes: Uint8Array, enough: () => boolean): Promise<void> {
+  if (enough()) return;
+  const free = [...anchors.stores.keys()].filter((i) => {
+    const at = looked.views[i]?.at;
+    return at === 'unknown' || at === 'absent';
+  });
+  await eachUntil(
+    free.map((i) => looked.claimAt(i, bytes)),
+    enough,
+  );
+}
+
+/** Resolves when `enough` after one of them, or when all are done. None of them rejects. */
+export function eachUntil(all: readonly Promise<unknown>[], enough: () => boolean): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const checked = all.map(async (one) => {
+      await one;
+      if (enough()) resolve();
+    });
+    Promise.all(checked).then(() => resolve(), reject);
+  });
+}
+
+function isHeld(looked: Survey, i: number, bytes: Uint8Array): boolean {
+  const view = looked.views[i];
+  // Both are what anchors show to everybody: nothing to be learnt from the time of comparing.
+  return view?.at === 'entry' && view.bytes.every((byte, at) => byte === bytes[at]);
+}
+
+function unheld(looked: Survey, standing: Standing): Unheld | Unsettled {
+  if (standing === 'lost') return { outcome: 'lost', by: looked.found().map(({ entry }) => entry) };
+  const code = standing === 'blocked' ? 'anchor-tampered' : 'unavailable';
+  return { outcome: 'failed', code, detail: looked.troubles() };
 }

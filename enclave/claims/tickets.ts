@@ -10,19 +10,30 @@
  *     request  = HMAC(K_request, place || request id)
  *     context  = HMAC(K_input, place || request id || SHA-256(input))[0..16] ||
  *                HMAC(K_reads, place || request id || digest of what else is read)[0..16]
+ *     draw     = HMAC(K_draw, request)
  *     K_x      = HKDF-Expand(state key, "accord/v1/tickets/x", 32)
  *
- * The name is in every tag, so that an entry copied to another function's or party's tickets is foreign there. Entries
- * never change, so those that were seen once are remembered and a call costs the same whatever its number.
+ * The name is in every tag, so that two functions' or two parties' entries have nothing in common. The context has two
+ * halves, so that "another input" and "another model" can be told apart without storing either; it is bound to the
+ * request, so that two calls on one picture do not look alike.
  */
 import type { PolicyDigest } from '../../policies/model.ts';
 import { concat } from '../encoding/bytes.ts';
 import { hkdfExpand, hmacSha256 } from '../crypto/kdf.ts';
-import { toHex } from '../encoding/hex.ts';
-import type { Anchor, Anchors } from './anchor.ts';
-import { kinship } from './claim.ts';
+import type { Timers } from '../deadline.ts';
+import type { RefusalCode } from '../protocol/refusal.ts';
+import type { Anchors } from './anchor.ts';
+import type { Patience } from './ask.ts';
+import type { Claimed, ClaimOptions, Settled } from './claim.ts';
+import { claim } from './claim.ts';
 import type { Entry } from './entry.ts';
-import { encodeEntry, entryKey, readEntry } from './entry.ts';
+import { entryKey } from './entry.ts';
+import { kinship } from './kinship.ts';
+import type { Scanned } from './scan.ts';
+import { passTaken } from './scan.ts';
+import { createShelf } from './shelf.ts';
+import type { Shelf } from './shelf.ts';
+import { holderOf } from './versions.ts';
 
 export interface TicketRequest {
   readonly function: string;
@@ -37,92 +48,217 @@ export interface TicketRequest {
   readonly readsDigest: Uint8Array;
 }
 
-export type Ticket =
-  | { readonly outcome: 'granted'; readonly k: number }
-  | { readonly outcome: 'refused'; readonly code: 'quota-exceeded' | 'request-reused' | 'changed' };
+export interface Granted {
+  readonly outcome: 'granted';
+  /** Its number for now: another copy may yet have taken it, and `settled` then says which it became. */
+  readonly k: number;
+  /** Names the request wherever something is kept under its ticket. 32 bytes, the same for each retry. */
+  readonly tag: Uint8Array;
+  /** 32 bytes for a function that draws lots: the same for each retry, known to nobody outside. */
+  readonly draw: Uint8Array;
+  /**
+   * Resolves when a quorum of anchors holds the ticket, or it is known that it cannot be had. Never rejects. Nothing may
+   * change or leave the enclave before.
+   */
+  readonly settled: Promise<SettledTicket>;
+}
+
+export interface TicketRefused {
+  readonly outcome: 'refused';
+  readonly code: Extract<
+    RefusalCode,
+    'quota-exceeded' | 'request-reused' | 'changed' | 'unavailable' | 'anchor-tampered'
+  >;
+  readonly detail?: string;
+}
+
+export type SettledTicket = { readonly outcome: 'held'; readonly k: number } | TicketRefused;
+export type Ticket = Granted | TicketRefused;
+
+export interface Usage {
+  /** Tickets that calls have spent. */
+  readonly used: number;
+  /** Tickets that may still be had: none where a successor closed them. */
+  readonly left: number;
+}
+
+export type TicketsOf = Pick<TicketRequest, 'function' | 'party' | 'quota'>;
 
 export interface TicketBook {
+  /** Resolves when the first anchor holds the ticket, which is when computing may begin. */
   take(request: TicketRequest, signal?: AbortSignal): Promise<Ticket>;
-  /** How many tickets a party has used; at most `quota`. */
-  used(of: Pick<TicketRequest, 'function' | 'party' | 'quota'>, signal?: AbortSignal): Promise<number>;
+  /** @throws `claim/unavailable`, `claim/tampered` */
+  used(of: TicketsOf, signal?: AbortSignal): Promise<Usage>;
+  /** Entries found that this collaboration did not make. Bounded. */
+  readonly reports: readonly string[];
+}
+
+export interface TicketBookOptions {
+  readonly anchors: Anchors;
+  readonly policyDigest: PolicyDigest;
+  /** At least 32 random bytes; may be overwritten afterwards. */
+  readonly stateKey: Uint8Array;
+  readonly timers: Timers;
+  readonly patience?: Patience;
+}
+
+const REPORTS = 32;
+const CLOSED = 'a successor of this collaboration has closed it';
+
+export function ticketsName(
+  policyDigest: PolicyDigest,
+  of: { readonly function: string; readonly party: string },
+): string {
+  return `tickets/${policyDigest}/${of.function}/${of.party}`;
+}
+
+export async function createTicketBook(options: TicketBookOptions): Promise<TicketBook> {
+  const { anchors, policyDigest, timers, patience } = options;
+  const key = await entryKey(options.stateKey);
+  const keys = await ticketKeys(options.stateKey);
+  const shelves = new Map<string, Shelf>();
+  const reports: string[] = [];
+  const report = (text: string): void => {
+    if (reports.length < REPORTS && !reports.includes(text)) reports.push(text);
+  };
+  const never = new AbortController().signal;
+  const claiming = (signal: AbortSignal): ClaimOptions => ({
+    timers,
+    signal,
+    report,
+    ...(patience === undefined ? {} : { patience }),
+  });
+  const scanned = (of: TicketsOf): Scanned => {
+    const name = ticketsName(policyDigest, of);
+    const shelf = shelves.get(name) ?? createShelf();
+    shelves.set(name, shelf);
+    return { anchors, key, name, shelf };
+  };
+
+  return {
+    reports,
+    async take(request, signal = never) {
+      const under = scanned(request);
+      const tag = await tagOf(keys, under.name, request);
+      const started = await begin(under, tag, request.quota, claiming(signal));
+      if (started.outcome === 'refused') return started;
+      const draw = await hmacSha256(keys.draw, tag.first);
+      const settled = finish(under, tag, request.quota, claiming(signal), started);
+      return { outcome: 'granted', k: started.k, tag: tag.first.slice(), draw, settled };
+    },
+    async used(of, signal = never) {
+      const under = scanned(of);
+      const more = await halfClaimed(under, of.quota, claiming(signal));
+      const { used, closed } = under.shelf.count(of.quota);
+      return { used: used + more.used, left: of.quota - used - closed - more.used - more.closed };
+    },
+  };
+}
+
+interface Started {
+  readonly outcome: 'started';
+  readonly k: number;
+  readonly settle: () => Promise<Settled>;
+}
+
+/** The first ticket from `from` on whose first anchor holds the tag. */
+async function begin(
+  under: Scanned,
+  tag: Entry,
+  quota: number,
+  options: ClaimOptions,
+  from: number = under.shelf.placeOf(tag) ?? under.shelf.next(),
+): Promise<Started | TicketRefused> {
+  const { anchors, key, name, shelf } = under;
+  let closed = false;
+  for (let k = from; k < quota;) {
+    const claimed = await claim(anchors, key, { name, k }, tag, options);
+    if (claimed.outcome === 'first') {
+      shelf.saw(k, tag);
+      return { outcome: 'started', k, settle: claimed.settle };
+    }
+    const refused = refusalOf(under, tag, k, claimed);
+    if (refused !== undefined) return refused;
+    closed ||= claimed.outcome === 'lost' && claimed.by.some(({ kind }) => kind === 'closed');
+    k = await passTaken(under, Math.max(k + 1, shelf.next()), quota, tag, options);
+  }
+  return closed
+    ? { outcome: 'refused', code: 'quota-exceeded', detail: CLOSED }
+    : { outcome: 'refused', code: 'quota-exceeded' };
+}
+
+/** Goes on, whatever it takes, until a quorum holds a ticket of this request or none can be had. */
+async function finish(
+  under: Scanned,
+  tag: Entry,
+  quota: number,
+  options: ClaimOptions,
+  first: Started,
+): Promise<SettledTicket> {
+  let started = first;
+  for (;;) {
+    const settled = await started.settle();
+    if (settled.outcome === 'held') {
+      under.shelf.decide(started.k, [tag]);
+      return { outcome: 'held', k: started.k };
+    }
+    const refused = refusalOf(under, tag, started.k, settled);
+    if (refused !== undefined) return refused;
+    const next = await begin(under, tag, quota, options, Math.max(started.k + 1, under.shelf.next()));
+    if (next.outcome === 'refused') return next;
+    started = next;
+  }
+}
+
+/** Remembers who holds the ticket; undefined where the next one is to be tried. */
+function refusalOf(
+  { shelf }: Scanned,
+  tag: Entry,
+  k: number,
+  unheld: Exclude<Claimed | Settled, { readonly outcome: 'first' | 'held' }>,
+): TicketRefused | undefined {
+  if (unheld.outcome === 'failed') return { outcome: 'refused', code: unheld.code, detail: unheld.detail };
+  shelf.decide(k, unheld.by);
+  const kinships = unheld.by.map((entry) => kinship(tag, entry));
+  if (kinships.includes('other-input')) return { outcome: 'refused', code: 'request-reused' };
+  return kinships.includes('other-context') ? { outcome: 'refused', code: 'changed' } : undefined;
+}
+
+/** Tickets that some anchor shows and that are not decided; those that are plainly taken are remembered on the way. */
+async function halfClaimed(
+  under: Scanned,
+  quota: number,
+  options: ClaimOptions,
+): Promise<{ used: number; closed: number }> {
+  const { anchors, key, name, shelf } = under;
+  const more = { used: 0, closed: 0 };
+  for (let k = await passTaken(under, shelf.next(), quota, undefined, options); k < quota;) {
+    if (!shelf.isDecided(k)) {
+      const { entries, foreign } = await holderOf(anchors, key, { name, k }, options);
+      if (entries.length === 0 && foreign === 0) break;
+      if (entries.some(({ entry }) => entry.kind === 'ticket')) more.used += 1;
+      else if (entries.length > 0) more.closed += 1;
+    }
+    k = await passTaken(under, k + 1, quota, undefined, options);
+  }
+  return more;
 }
 
 interface TicketKeys {
   readonly request: Uint8Array;
   readonly input: Uint8Array;
   readonly reads: Uint8Array;
+  readonly draw: Uint8Array;
 }
 
-/** `stateKey`: at least 32 random bytes. */
-export async function createTicketBook(
-  anchors: Anchors | Anchor,
-  policyDigest: PolicyDigest,
-  stateKey: Uint8Array,
-): Promise<TicketBook> {
+async function ticketKeys(stateKey: Uint8Array): Promise<TicketKeys> {
   const key = (purpose: string): Promise<Uint8Array> => hkdfExpand(stateKey, `accord/v1/tickets/${purpose}`, 32);
-  const keys: TicketKeys = { request: await key('request'), input: await key('input'), reads: await key('reads') };
-  const anchor = 'stores' in anchors ? anchors.stores[0] : anchors;
-  if (anchor === undefined) throw new RangeError('tickets need an anchor');
-  const entries = await entryKey(stateKey);
-  const nameOf = (of: { readonly function: string; readonly party: string }): string =>
-    `tickets/${policyDigest}/${of.function}/${of.party}`;
-
-  const shelves = new Map<string, Seen>();
-  const seenUnder = (name: string): Seen => {
-    const seen = shelves.get(name) ?? { places: new Map<string, number>(), next: 0 };
-    shelves.set(name, seen);
-    return seen;
-  };
-  const remember = (seen: Seen, tag: Entry, k: number): void => {
-    seen.places.set(toHex(tag.first), k);
-    seen.next = Math.max(seen.next, k + 1);
-  };
-
   return {
-    async take(request, signal = new AbortController().signal) {
-      const name = nameOf(request);
-      const tag = await tagOf(keys, name, request);
-      const seen = seenUnder(name);
-      for (let k = seen.places.get(toHex(tag.first)) ?? seen.next; k < request.quota; k += 1) {
-        const bytes = await anchor.claim(name, k, await encodeEntry(entries, { name, k }, tag), signal);
-        const claimed = await readEntry(entries, { name, k }, bytes);
-        if (claimed.outcome !== 'genuine') continue;
-        remember(seen, claimed.entry, k);
-        const found = kinship(tag, claimed.entry);
-        if (found !== 'other-request') return verdict(found, k);
-      }
-      return { outcome: 'refused', code: 'quota-exceeded' };
-    },
-
-    async used(of, signal = new AbortController().signal) {
-      const name = nameOf(of);
-      const seen = seenUnder(name);
-      for (let k = seen.next; k < of.quota; k += 1) {
-        const holder = await anchor.holder(name, k, signal);
-        if (holder === undefined) break;
-        const read = await readEntry(entries, { name, k }, holder);
-        if (read.outcome === 'genuine') remember(seen, read.entry, k);
-      }
-      return Math.min(seen.next, of.quota);
-    },
+    request: await key('request'),
+    input: await key('input'),
+    reads: await key('reads'),
+    draw: await key('draw'),
   };
-}
-
-/** Entries of one name that were found taken: all below `next`. */
-interface Seen {
-  readonly places: Map<string, number>;
-  next: number;
-}
-
-function verdict(found: 'same' | 'other-input' | 'other-context', k: number): Ticket {
-  switch (found) {
-    case 'same':
-      return { outcome: 'granted', k };
-    case 'other-input':
-      return { outcome: 'refused', code: 'request-reused' };
-    case 'other-context':
-      return { outcome: 'refused', code: 'changed' };
-  }
 }
 
 async function tagOf(keys: TicketKeys, name: string, request: TicketRequest): Promise<Entry> {

@@ -80,8 +80,8 @@ async function functionStatus(gate: Gate, name: string, found: FunctionPolicy, p
   const count = async (caller: string): Promise<CallCount | null> => {
     const quota = callsOf(found, caller);
     if (quota === 0) return null;
-    const used = await tickets?.used({ function: name, party: caller, quota });
-    return used === undefined ? null : { quota, used, left: quota - used };
+    const usage = await tickets?.used({ function: name, party: caller, quota });
+    return usage === undefined ? null : { quota, ...usage };
   };
   if (found.uses === 'counter') return { uses: found.uses, model: null, calls: await count(party), callers: null };
   return {

@@ -20,6 +20,11 @@ export const REFUSALS = {
   'contribution-mismatch': 'the stored contribution is not the one that was named',
   'kms-refused': "the party's KMS refused the enclave; is this image's PCR0 in its key policy?",
   'kms-unavailable': 'the KMS could not be reached; try again',
+  'not-open': 'the enclave waits for parties before it can open its state; nothing was spent',
+  unavailable: 'too few anchors can be reached to write this call down; the same request may be tried again',
+  'anchor-tampered': 'an anchor holds what this collaboration did not write there',
+  'state-refused': "the state that the host keeps is not the newest, or not this collaboration's",
+  'lease-lapsed': "a party's consent could not be renewed within the hour; it is renewed when that party connects",
   'session-expired': 'the session is older than an hour; open a new one',
 } as const;
 

@@ -38,6 +38,23 @@ const MEANINGS = {
     hint: `${UNSPENT}; pin this image with \`accord key-policy --measurements FILE --apply\`. Is the enclave role right?`,
   },
   'kms-unavailable': { kind: 'environment', hint: `${UNSPENT}; run the same command again` },
+  'not-open': {
+    kind: 'environment',
+    hint: `${UNSPENT}; run the same command again once the parties it waits for have connected (any command does)`,
+  },
+  unavailable: {
+    kind: 'environment',
+    hint: 'run the same command again: it asks for the same answer; a call that was written down already is found again',
+  },
+  'anchor-tampered': { kind: 'refused', hint: "ask the anchor's owner; what stands there is not counted as a call" },
+  'state-refused': {
+    kind: 'refused',
+    hint: `${UNSPENT}; the coordinator must give the newest state back to the enclave`,
+  },
+  'lease-lapsed': {
+    kind: 'environment',
+    hint: `${UNSPENT}; run the same command again once that party has connected (any command does)`,
+  },
   'session-expired': { kind: 'environment', hint: `${UNSPENT}; run the same command again` },
 } as const satisfies Record<RefusalCode, Meaning>;
 

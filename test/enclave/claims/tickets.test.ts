@@ -6,13 +6,14 @@ import { createMemoryAnchor } from '../../../enclave/claims/memory-anchor.ts';
 import { createTicketBook } from '../../../enclave/claims/tickets.ts';
 import type { TicketBook, TicketRequest } from '../../../enclave/claims/tickets.ts';
 import { toHex } from '../../../enclave/encoding/hex.ts';
+import { realTimers } from '../real-timers.ts';
 import { policyDigest } from '../../../policies/digest.ts';
 
 const bytes = (fill: number): Uint8Array => new Uint8Array(32).fill(fill);
 const STATE_KEY = bytes(77);
 const digest = await policyDigest('{}');
 const book = (anchor: Anchor = createMemoryAnchor(), stateKey = STATE_KEY): Promise<TicketBook> =>
-  createTicketBook(anchor, digest, stateKey);
+  createTicketBook({ anchors: { stores: [anchor], quorum: 1 }, policyDigest: digest, stateKey, timers: realTimers });
 
 const request = (id: number, more: Partial<TicketRequest> = {}): TicketRequest => ({
   function: 'classify',
@@ -34,7 +35,7 @@ describe('a quota of three', () => {
     expect(await tickets.take(request(2))).toEqual(granted(1));
     expect(await tickets.take(request(3))).toEqual(granted(2));
     expect(await tickets.take(request(4))).toEqual(refused('quota-exceeded'));
-    expect(await tickets.used(request(0))).toBe(3);
+    expect(await tickets.used(request(0))).toMatchObject({ used: 3 });
   });
 
   test('a retry is free, also of a call that was spent last', async () => {
@@ -48,14 +49,14 @@ describe('a quota of three', () => {
     const tickets = await book();
     await tickets.take(request(1));
     expect(await tickets.take(request(1, { inputDigest: bytes(101) }))).toEqual(refused('request-reused'));
-    expect(await tickets.used(request(0))).toBe(1);
+    expect(await tickets.used(request(0))).toMatchObject({ used: 1 });
   });
 
   test('another model under the same request is refused as changed and costs nothing', async () => {
     const tickets = await book();
     await tickets.take(request(1));
     expect(await tickets.take(request(1, { readsDigest: bytes(201) }))).toEqual(refused('changed'));
-    expect(await tickets.used(request(0))).toBe(1);
+    expect(await tickets.used(request(0))).toMatchObject({ used: 1 });
   });
 
   test('parties and functions do not touch each other', async () => {
@@ -63,7 +64,7 @@ describe('a quota of three', () => {
     for (const id of [1, 2, 3]) await tickets.take(request(id));
     expect(await tickets.take(request(1, { party: 'bob' }))).toEqual(granted(0));
     expect(await tickets.take(request(1, { function: 'detect' }))).toEqual(granted(0));
-    expect(await tickets.used(request(0, { party: 'bob' }))).toBe(1);
+    expect(await tickets.used(request(0, { party: 'bob' }))).toMatchObject({ used: 1 });
   });
 
   test('holds for calls made at once', async () => {
@@ -77,7 +78,7 @@ describe('a quota of three', () => {
     const tickets = await book();
     const results = await Promise.all([tickets.take(request(1)), tickets.take(request(1))]);
     expect(results.map(({ outcome }) => outcome)).toEqual(['granted', 'granted']);
-    expect(await tickets.used(request(0))).toBe(1);
+    expect(await tickets.used(request(0))).toMatchObject({ used: 1 });
   });
 });
 
@@ -90,14 +91,17 @@ describe('two books over one anchor', () => {
     expect(await two.take(request(1))).toEqual(granted(0));
     expect(await one.take(request(3))).toEqual(granted(2));
     expect(await two.take(request(4))).toEqual(refused('quota-exceeded'));
-    expect(await one.used(request(0))).toBe(3);
+    expect(await one.used(request(0))).toMatchObject({ used: 3 });
   });
 
-  test('an entry of somebody with another key is foreign: never this request’s, whatever it was made of', async () => {
+  test('an entry of somebody with another key is foreign: it is no spent call, and nothing is served on it', async () => {
     const anchor = createMemoryAnchor();
     const stranger = await book(anchor, bytes(1));
     await stranger.take(request(1));
-    expect(await (await book(anchor)).take(request(1))).toEqual(granted(1));
+    const mine = await book(anchor);
+    expect(await mine.take(request(1))).toMatchObject({ outcome: 'refused', code: 'anchor-tampered' });
+    expect(await mine.used(request(1))).toEqual({ used: 0, left: 3 });
+    expect(mine.reports).toHaveLength(1);
   });
 });
 
@@ -147,7 +151,7 @@ test('whatever the order of calls and retries, no party gets more answers than i
           if (result.outcome === 'granted') answers.add(`${id} ${input}`);
         }
         expect(answers.size).toBeLessThanOrEqual(quota);
-        expect(await tickets.used(request(0, { quota }))).toBe(answers.size);
+        expect(await tickets.used(request(0, { quota }))).toEqual({ used: answers.size, left: quota - answers.size });
       },
     ),
     { numRuns: 60 },
