@@ -91,8 +91,8 @@ export function createS3Anchor(settings: S3AnchorSettings): Anchor {
     if (lock === undefined)
       throw bad(code, `${key} shows no lock`, 'the object has none, or the credential lacks s3:GetObjectRetention');
     if (lock.mode !== 'COMPLIANCE') throw bad(code, `${key} is locked in ${lock.mode} mode, which its owner can end`, ASK_OWNER); // prettier-ignore
-    if (!(lock.retainUntil >= retainUntil))
-      throw bad(code, `the lock of ${key} ends too early, ${new Date(lock.retainUntil).toISOString()}`, ASK_OWNER);
+    // Written so that a time that does not parse is a refusal.
+    if (!(lock.retainUntil >= retainUntil)) throw bad(code, `the lock of ${key} ends too early`, ASK_OWNER);
   }
 
   async function locked(key: string, written: string | undefined, signal: AbortSignal): Promise<S3Object | undefined> {

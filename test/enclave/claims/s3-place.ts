@@ -30,10 +30,14 @@ export interface Bucket {
   readonly s3: S3;
   readonly anchor: Anchor;
   /** Writes an object as its owner: over what is there. */
-  put(key: string, body: Uint8Array | string, lock?: { mode: 'COMPLIANCE' | 'GOVERNANCE'; until: number }): Promise<string>; // prettier-ignore
+  readonly put: (
+    key: string,
+    body: Uint8Array | string,
+    lock?: { readonly mode: 'COMPLIANCE' | 'GOVERNANCE'; readonly until: number },
+  ) => Promise<string>; // prettier-ignore
   /** Sets a delete marker. */
-  hide(key: string): Promise<void>;
-  versions(): Promise<number>;
+  readonly hide: (key: string) => Promise<void>;
+  readonly versions: () => Promise<number>;
 }
 
 const md5 = (body: Uint8Array | string): string => createHash('md5').update(body).digest('base64');
