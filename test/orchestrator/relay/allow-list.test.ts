@@ -44,6 +44,21 @@ describe('the allow-list', () => {
     expect(allowList(policyOf(LOCAL, 'eu-west-1'))).toEqual([{ host: 'kms.eu-west-1.accord.test', port: 8443 }]);
   });
 
+  it('is also the S3 of the anchors, each in its Region; a folder needs none', () => {
+    const store = (owner: string, region: string) => ({ owner, s3: { bucket: `${owner}-anchor`, prefix: 'accord/', region } }); // prettier-ignore
+    const stores = [store('a', 'eu-west-1'), store('b', 'us-west-2'), store('c', 'us-west-2'), { owner: 'd', folder: '/x' }]; // prettier-ignore
+    const anchors = { stores, quorum: 3 };
+    expect(allowList({ ...policyOf('aws', 'eu-west-1'), anchors })).toEqual([
+      { host: 'kms.eu-west-1.amazonaws.com', port: 443 },
+      { host: 's3.eu-west-1.amazonaws.com', port: 443 },
+      { host: 's3.us-west-2.amazonaws.com', port: 443 },
+    ]);
+    expect(allowList({ ...policyOf(LOCAL, 'eu-west-1'), anchors: { stores: stores.slice(0, 1), quorum: 1 } })).toEqual([
+      { host: 'kms.eu-west-1.accord.test', port: 8443 },
+      { host: 's3.eu-west-1.accord.test', port: 8443 },
+    ]);
+  });
+
   it('takes nothing that only resembles an entry', () => {
     const list = allowList(policyOf('aws', 'eu-west-1'));
     expect(isAllowed(list, { host: 'kms.eu-west-1.amazonaws.com', port: 443 })).toBe(true);
