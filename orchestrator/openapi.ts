@@ -107,8 +107,17 @@ const schemas = {
       copy: { type: 'integer', minimum: 1, maximum: MOST_COPIES },
       ...enclaveFields,
       sealedState: {
-        ...orNull(object({ state: text, waitingFor: { type: 'array', items: text }, reason: text }, ['reason'])),
-        description: 'What the enclave last said of its sealed state; null where it said nothing.',
+        ...orNull(
+          object(
+            {
+              state: { enum: ['waiting', 'open', 'refused', 'lapsed', 'withdrawn'] },
+              parties: { type: 'array', items: text },
+              reason: text,
+            },
+            ['reason'],
+          ),
+        ),
+        description: 'What the enclave last said of its sealed state; null where the policy seals none.',
       },
     },
     ['isDebug'],

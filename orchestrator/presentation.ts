@@ -42,7 +42,7 @@ export function detailsOf(collaboration: Collaboration, running: Running, record
     enclaves: running.map((one) => ({
       copy: one.copy,
       ...one.describe(),
-      sealedState: sealedState(one.enclave.console()) ?? null,
+      sealedState: policy.state === 'none' ? null : sealedState(one.enclave.console()),
     })),
   };
 }

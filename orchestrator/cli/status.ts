@@ -48,14 +48,10 @@ function renderEnclave(one: Fields): string {
   const sealed = one.optionalFields('sealedState');
   const where = `${shown(one.text('id'))} on ${shown(one.text('host'))}`;
   if (sealed === undefined) return where;
-  const names = new Map(sealed.entries()).get('waitingFor');
-  const waiting = Array.isArray(names) ? names.map(shown).join(', ') : '';
+  const names = new Map(sealed.entries()).get('parties');
+  const parties = Array.isArray(names) && names.length > 0 ? ` (${names.map(shown).join(', ')})` : '';
   const why = sealed.optionalText('reason');
-  return (
-    `${where}; sealed state ${shown(sealed.text('state'))}` +
-    (waiting === '' ? '' : `, waiting for ${waiting}`) +
-    (why === undefined ? '' : `: ${shown(why)}`)
-  );
+  return `${where}; sealed state: ${shown(sealed.text('state'))}${parties}${why === undefined ? '' : `, ${shown(why)}`}`;
 }
 
 const CREDENTIAL: Readonly<Record<string, string>> = {
