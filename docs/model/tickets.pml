@@ -108,6 +108,22 @@ inline claim(a, k, r, seen) {
   }
 }
 
+/* Reads without writing. */
+inline look(a, k, r, seen) {
+  atomic {
+    if
+    :: COLLUDES(a) ->
+       if
+       :: seen = FREE
+       :: sent[MESSAGE(a, k, 0)] -> seen = OWN(0)
+       :: sent[MESSAGE(a, k, 1)] -> seen = OWN(1)
+       fi
+    :: !COLLUDES(a) -> seen = holder[AT(a, k)]
+    :: faults > 0 -> faults--; seen = LOST
+    fi
+  }
+}
+
 inline release(r) {
   atomic {
     /* A closed predecessor gives no answer but to who held a ticket before. */
@@ -140,41 +156,58 @@ end:
   od
 }
 
-inline serve(r) {
+/* Claims ticket k for `whom` at every anchor; counts the anchors that hold r's tag and those that hold another's. */
+inline claimAll(whom) {
+  mine = 0; others = 0; a = 0;
+  do
+  :: a < ANCHORS ->
+     claim(a, k, whom, seen);
+     if
+     :: seen == LOST
+     :: seen == OWN(r) -> mine++
+     :: else -> others++
+     fi;
+     a++
+  :: else -> break
+  od
+}
+
+/* Serves request r with its variables k, a, seen, mine, others, holdersTag. */
+inline serve() {
   k = 0;
   do
   :: k >= TICKETS -> break /* quota-exceeded */
   :: else ->
-     /* In order, until one anchor holds our tag: before that the jail does not see the input. */
-     others = 0; a = 0; seen = LOST;
+     /* The first anchor in order that answers: before it holds our tag the jail does not see the input. */
+     mine = 0; others = 0; a = 0; seen = LOST;
      do
-     :: a < ANCHORS && seen != OWN(r) && MAY_STILL_HOLD(others) && (ENOUGH < ANCHORS || seen == LOST && a == 0) ->
-        claim(a, k, r, seen);
-        if
-        :: seen != LOST && seen != OWN(r) -> others++
-        :: else
-        fi;
-        a++
+     :: a < ANCHORS && seen == LOST && (a == 0 || ENOUGH < ANCHORS) -> claim(a, k, r, seen); a++
      :: else -> break
      od;
      if
+     :: seen == LOST
      :: seen == OWN(r) ->
 #ifdef RELEASE_BEFORE_QUORUM
         release(r);
 #endif
-        mine = 0; others = 0; a = 0;
-        do
-        :: a < ANCHORS ->
-           claim(a, k, r, seen);
+        claimAll(r)
+     :: seen != LOST && seen != OWN(r) ->
+        others = 1;
+        if
+        :: MAY_STILL_HOLD(others) && !NEXT(others, seen) ->
+           /* Another's there, and anchors to spare: it is finished for him, and this is left when it is lost to us. */
+           holdersTag = seen; a = 0;
+           do
+           :: a < ANCHORS && seen != OWN(r) -> look(a, k, r, seen); a++
+           :: else -> break
+           od;
            if
-           :: seen == OWN(r) -> mine++
-           :: seen == LOST
-           :: else -> others++
+           :: seen == OWN(r)
+           :: else -> claimAll(holdersTag - 1)
            fi;
-           a++
-        :: else -> break
-        od
-     :: else -> mine = 0
+           claimAll(r)
+        :: else
+        fi
      fi;
      if
      :: mine >= ENOUGH -> release(r); break
@@ -182,14 +215,14 @@ inline serve(r) {
      :: else -> break /* unavailable: the same request may be brought again */
      fi
   od;
-  a = 0; k = 0; mine = 0; others = 0; seen = 0
+  a = 0; k = 0; mine = 0; others = 0; seen = 0; holdersTag = 0
 }
 
 proctype Enclave() {
-  byte r, a, k, seen, mine, others;
+  byte r, a, k, seen, mine, others, holdersTag;
   do
   :: atomic { asks > 0 -> asks--; select(r : 0 .. REQUESTS - 1) };
-     serve(r)
+     serve()
   :: atomic { running--; break }
   od
 }
@@ -247,7 +280,7 @@ given_up:
 
 /* When all is calm: what was paid for is still to be had, and no request holds two tickets. */
 proctype Calm() {
-  byte r, a, k, seen, mine, others, paid, tickets;
+  byte r, a, k, seen, mine, others, holdersTag, paid, tickets;
   bool first;
   running == 0;
   atomic { faults = 0; r = 0 };
@@ -283,7 +316,7 @@ proctype Calm() {
 #ifndef CLOSING
      assert(tickets <= 1);
      if
-     :: tickets > 0 || first -> serve(r); assert(answered[r])
+     :: tickets > 0 || first -> serve(); assert(answered[r])
      :: else
      fi;
 #endif
