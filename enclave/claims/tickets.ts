@@ -89,7 +89,7 @@ export interface TicketBook {
   take(request: TicketRequest, signal?: AbortSignal): Promise<Ticket>;
   /** @throws `claim/unavailable`, `claim/tampered` */
   used(of: TicketsOf, signal?: AbortSignal): Promise<Usage>;
-  /** Entries found that this collaboration did not make. Bounded. */
+  /** What was found in the anchors that should not be there, each with its owner. Bounded. */
   readonly reports: readonly string[];
 }
 
@@ -136,7 +136,10 @@ export async function createTicketBook(options: TicketBookOptions): Promise<Tick
   };
 
   return {
-    reports,
+    get reports() {
+      const theirs = anchors.stores.flatMap(({ owner, reports: found }) => found.map((text) => `${owner}: ${text}`));
+      return [...reports, ...theirs];
+    },
     async take(request, signal = never) {
       const under = scanned(request);
       const tag = await tagOf(keys, under.name, request);

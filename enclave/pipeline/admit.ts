@@ -3,38 +3,53 @@
  * before anything looks at the input, so an input that turns out to be malformed has cost a call.
  */
 import { endOfDay } from '../../policies/date.ts';
-import type { FunctionPolicy } from '../../policies/model.ts';
+import type { CounterPolicy, FunctionPolicy, ModelFunctionPolicy } from '../../policies/model.ts';
+import type { Granted } from '../claims/tickets.ts';
 import { sha256 } from '../crypto/digest.ts';
 import type { Gate } from '../gate.ts';
 import type { BorrowedModel } from '../models.ts';
 import type { Call } from '../protocol/request.ts';
 import type { Authenticated, Session } from './authenticate.ts';
 import type { ReceivedInput } from './open.ts';
+import type { Records } from '../state/records.ts';
+import { ticketRefusal } from './confirm.ts';
 import { Refused } from './refused.ts';
 
 const ADMITTED: unique symbol = Symbol('Admitted');
 
-/** A call with a ticket. */
-export interface Admitted {
+/** A call with a ticket, which the first anchor holds. */
+export type Admitted = AdmittedCall & (AdmittedToModel | AdmittedToState);
+
+interface AdmittedCall {
   readonly session: Session;
   readonly call: Call;
-  readonly function: FunctionPolicy;
   readonly input: ReceivedInput;
-  readonly model: BorrowedModel;
+  readonly ticket: Granted;
   readonly [ADMITTED]: true;
 }
 
-/** What a call takes with it: whatever could be had. What could not is refused here, in its order. */
+interface AdmittedToModel {
+  readonly function: ModelFunctionPolicy;
+  /** To be given back when the call is over. */
+  readonly model: BorrowedModel;
+}
+
+interface AdmittedToState {
+  readonly function: CounterPolicy;
+  readonly records: Records;
+}
+
+/** What a call brought with it. */
 export interface Provisions {
   readonly input: ReceivedInput;
   readonly slot: (() => void) | undefined;
-  readonly model: BorrowedModel | undefined;
 }
 
+/** What could not be had is refused here, in its order, before anything is spent. */
 export async function admit(
   gate: Gate,
   { session, request: call }: Authenticated<Call>,
-  { input, slot, model }: Provisions,
+  { input, slot }: Provisions,
   signal: AbortSignal,
 ): Promise<Admitted> {
   const found = functionOf(gate, call.function);
@@ -43,18 +58,31 @@ export async function admit(
   if (quota === 0) throw new Refused('not-permitted');
   await demandOpen(gate);
   if (slot === undefined) throw new Refused('busy');
+  const { tickets, records } = await gate.opening.demand(signal);
+  const take = async (readsDigest: Uint8Array): Promise<Granted> => {
+    const { requestId } = call;
+    const of = { function: call.function, party: session.party, quota };
+    const ticket = await tickets.take({ ...of, requestId, inputDigest: input.digest, readsDigest }, signal);
+    if (ticket.outcome === 'refused') throw ticketRefusal(ticket);
+    return ticket;
+  };
+  const admitted = { session, call, input, [ADMITTED]: true } as const;
+  if (found.uses === 'counter')
+    return { ...admitted, function: found, records, ticket: await take(await digestOfReads(call.function, undefined)) };
+  // Not before the state is open: a model that was contributed before the last restart is put in place with it.
+  const model = gate.models.borrow(call.function);
   if (model === undefined) throw new Refused('no-model');
-  const { tickets } = await gate.opening.demand(signal);
-  const ticket = await tickets.take({
-    function: call.function,
-    party: session.party,
-    quota,
-    requestId: call.requestId,
-    inputDigest: input.digest,
-    readsDigest: await readsDigest(call.function, model),
-  });
-  if (ticket.outcome === 'refused') throw new Refused(ticket.code);
-  return { session, call, function: found, input, model, [ADMITTED]: true };
+  try {
+    return { ...admitted, function: found, model, ticket: await take(await digestOfReads(call.function, model)) };
+  } catch (error) {
+    model.giveBack();
+    throw error;
+  }
+}
+
+/** Whatever was borrowed for the call. */
+export function dismiss(admitted: Admitted): void {
+  if ('model' in admitted) admitted.model.giveBack();
 }
 
 export function functionOf(gate: Gate, name: string): FunctionPolicy | undefined {
@@ -72,7 +100,10 @@ export async function demandOpen(gate: Gate): Promise<void> {
   if ((await gate.issuer.clock.now()) >= endOfDay(gate.policy.until)) throw new Refused('expired');
 }
 
-/** Everything a function reads beside the input: another model is another context. */
-function readsDigest(functionName: string, model: BorrowedModel): Promise<Uint8Array> {
-  return sha256(new TextEncoder().encode(`accord/v1/reads\0${functionName}\0${model.sha256}`));
+/**
+ * Everything a function reads beside the input: another model is another context. State that moves with every call is
+ * not part of it: a paid call would be lost whenever another one came in between.
+ */
+function digestOfReads(functionName: string, model: BorrowedModel | undefined): Promise<Uint8Array> {
+  return sha256(new TextEncoder().encode(`accord/v1/reads\0${functionName}\0${model?.sha256 ?? ''}`));
 }

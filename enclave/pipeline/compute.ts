@@ -4,6 +4,7 @@ import type { JailCode } from '../jail/jail-failure.ts';
 import { validateOutput } from '../functions/validators.ts';
 import type { FunctionAnswer } from '../jail/gate-side.ts';
 import type { RefusalCode } from '../protocol/refusal.ts';
+import { count } from './count.ts';
 import { Refused } from './refused.ts';
 import type { ValidInput } from './validate.ts';
 
@@ -18,18 +19,22 @@ export interface RawOutput {
 /** Longest time one call may compute. A policy's release time will bound it further. */
 export const COMPUTE_MS = 30_000;
 
-export async function compute({ function: policy, model, bytes }: ValidInput): Promise<RawOutput> {
-  let output: FunctionAnswer;
+/** `signal`: for what is asked of the host and the anchors; a jail has its own limit. */
+export async function compute(input: ValidInput, signal: AbortSignal): Promise<RawOutput> {
+  const output = 'records' in input ? await count(input, signal) : await run(input);
+  if (validateOutput(input.function.uses, output) !== undefined) throw new Refused('output-invalid');
+  return { json: JSON.stringify(output), [COMPUTED]: true };
+}
+
+async function run({ model, bytes }: Extract<ValidInput, { readonly model: unknown }>): Promise<FunctionAnswer> {
   try {
-    output = await model.computer.run(bytes, { timeoutMs: COMPUTE_MS });
+    return await model.computer.run(bytes, { timeoutMs: COMPUTE_MS });
   } catch (error) {
     throw jailRefusal(error);
   } finally {
     // The jail has its own copy; this one is of no use any more.
     bytes.fill(0);
   }
-  if (validateOutput(policy.uses, output) !== undefined) throw new Refused('output-invalid');
-  return { json: JSON.stringify(output), [COMPUTED]: true };
 }
 
 /** A crash, a hang or a surprise inside is one refused call and nothing more. */

@@ -1,12 +1,14 @@
-/** Stage 6. RawOutput -> PaddedAnswer: an answer and a refusal of one function have one size. */
+/** Stage 7. Confirmed -> PaddedAnswer: an answer and a refusal of one function have one size. */
 import type { Gate } from '../gate.ts';
 import type { Answer, PaddedAnswer } from '../protocol/answer.ts';
 import { fitsAnswer, padAnswer } from '../protocol/answer.ts';
 import type { Refusal } from '../protocol/refusal.ts';
 import { functionOf } from './admit.ts';
-import type { RawOutput } from './compute.ts';
+import type { Confirmed } from './confirm.ts';
 
-export function pad(outcome: RawOutput | Refusal, padTo: number): PaddedAnswer {
+/** A refusal needs no confirmation where nothing was admitted. */
+export function pad(settled: Confirmed | Refusal, padTo: number): PaddedAnswer {
+  const outcome = 'outcome' in settled ? settled.outcome : settled;
   const answer: Answer = 'refused' in outcome ? { t: 'refused', ...outcome } : { t: 'answer', output: outcome.json };
   if (fitsAnswer(answer, padTo)) return padAnswer(answer, padTo);
   // Neither cut nor longer: what does not fit was not agreed to. The bare refusal fits every padTo a policy may have.

@@ -1,16 +1,18 @@
 /**
  * The table of contents. Each stage takes what only the one before it makes:
  *
- *     Frame -> OpenedRequest -> Authenticated -> Admitted -> ValidInput -> RawOutput -> PaddedAnswer -> SealedAnswer -> Frame
+ *     Frame -> OpenedRequest -> Authenticated -> Admitted -> ValidInput -> RawOutput -> Confirmed -> PaddedAnswer ->
+ *     SealedAnswer -> Frame
  *
  * A stage that says no ends the way to the padding, where a refusal takes the answer's place. A request that was answered
  * before goes from Authenticated straight to its PaddedAnswer (recall.ts).
  */
 import type { Gate } from '../gate.ts';
 import type { Call } from '../protocol/request.ts';
-import { admit, functionOf } from './admit.ts';
+import { admit, dismiss, functionOf } from './admit.ts';
 import { authenticate } from './authenticate.ts';
 import { compute } from './compute.ts';
+import { confirm } from './confirm.ts';
 import { contribute } from './contribute.ts';
 import type { Frame } from './frame.ts';
 import type { OpenedRequest } from './open.ts';
@@ -40,7 +42,7 @@ export async function answer(
   if (asks(opened, 'call')) return answerCall(gate, session, opened, next, signal);
   if (asks(opened, 'contribute'))
     return release(await seal(session.channel, await contribute(gate, session, opened, signal)));
-  if (asks(opened, 'status')) return release(await seal(session.channel, await status(gate, session, opened)));
+  if (asks(opened, 'status')) return release(await seal(session.channel, await status(gate, session, opened, signal)));
   throw outOfPlace(`a ${opened.request.t} where none may stand`);
 }
 
@@ -56,14 +58,18 @@ async function answerCall(
   const maxBytes = slot === undefined ? 0 : (functionOf(gate, name)?.input.maxBytes ?? 0);
   try {
     const input = await receiveInput(next, session.channel, opened, maxBytes);
-    const model = gate.models.borrow(name);
     const answered = await orRefusal(async () => {
       const caller = await authenticate(gate, session, opened);
-      const given = await recall(gate, caller, { input, slot });
+      const given = await recall(gate, caller, { input, slot }, signal);
       if (given !== undefined) return given;
-      const admitted = await admit(gate, caller, { input, slot, model }, signal);
-      return keep(gate, admitted, await orRefusal(async () => compute(validate(admitted))));
-    }).finally(() => model?.giveBack());
+      const admitted = await admit(gate, caller, { input, slot }, signal);
+      try {
+        const outcome = await orRefusal(async () => compute(validate(admitted), signal));
+        return keep(gate, admitted, await confirm(admitted, outcome));
+      } finally {
+        dismiss(admitted);
+      }
+    });
     const padded = 'refused' in answered ? pad(answered, sizeOf(gate, name)) : answered;
     const sealed = await seal(session.channel, padded);
     return release(sealed);

@@ -6,34 +6,44 @@ import type { GivenRequest } from '../claims/given.ts';
 import type { Gate } from '../gate.ts';
 import type { PaddedAnswer } from '../protocol/answer.ts';
 import type { Call } from '../protocol/request.ts';
-import type { Refusal, RefusalCode } from '../protocol/refusal.ts';
+import type { RefusalCode } from '../protocol/refusal.ts';
 import { demandOpen } from './admit.ts';
-import type { Admitted } from './admit.ts';
+import type { Admitted, Provisions } from './admit.ts';
 import type { Authenticated } from './authenticate.ts';
-import type { RawOutput } from './compute.ts';
+import type { Confirmed } from './confirm.ts';
 import type { ReceivedInput } from './open.ts';
 import { pad, sizeOf } from './pad.ts';
 import { Refused } from './refused.ts';
 
 /** The same request may be tried again after these, and may then have another outcome. */
-const PASSING: ReadonlySet<RefusalCode> = new Set<RefusalCode>(['compute-failed', 'compute-timeout']);
+const PASSING: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
+  'compute-failed',
+  'compute-timeout',
+  'unavailable',
+  'anchor-tampered',
+  'state-refused',
+]);
 
 /** Undefined where this request has no answer yet. */
 export async function recall(
   gate: Gate,
   { session, request: call }: Authenticated<Call>,
-  { input, slot }: { readonly input: ReceivedInput; readonly slot: (() => void) | undefined },
+  { input, slot }: Provisions,
+  signal: AbortSignal,
 ): Promise<PaddedAnswer | undefined> {
   const found = gate.given.find(requestOf(session.party, call, input));
   if (found === undefined) return undefined;
   await demandOpen(gate);
   if (slot === undefined) throw new Refused('busy');
+  // Nothing is spent, but where the state may not be used any more, nothing is said either.
+  await gate.opening.demand(signal);
   return found;
 }
 
-/** Pads what came of an admitted call, and keeps it where it is final. */
-export function keep(gate: Gate, { session, call, input }: Admitted, outcome: RawOutput | Refusal): PaddedAnswer {
-  const padded = pad(outcome, sizeOf(gate, call.function));
+/** Pads what came of an admitted call, and keeps it where it is final. Only what is confirmed is ever given again. */
+export function keep(gate: Gate, { session, call, input }: Admitted, confirmed: Confirmed): PaddedAnswer {
+  const padded = pad(confirmed, sizeOf(gate, call.function));
+  const { outcome } = confirmed;
   const isFinal = !('refused' in outcome) || !PASSING.has(outcome.refused);
   if (isFinal) gate.given.keep(requestOf(session.party, call, input), padded, padded.length);
   return padded;

@@ -1,4 +1,4 @@
-/** Stage 8. SealedAnswer -> Frame: the only way out. When an answer may leave is decided here; in this version, at once. */
+/** Stage 9. SealedAnswer -> Frame: the only way out. When an answer may leave is decided here; in this version, at once. */
 import { encodeOuter } from '../protocol/frame.ts';
 import type { Frame } from './frame.ts';
 import { toFrame } from './frame.ts';

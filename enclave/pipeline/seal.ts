@@ -1,4 +1,4 @@
-/** Stage 7. PaddedAnswer -> SealedAnswer: readable by the one party at the other end of the channel. */
+/** Stage 8. PaddedAnswer -> SealedAnswer: readable by the one party at the other end of the channel. */
 import type { PaddedAnswer } from '../protocol/answer.ts';
 import type { SealedChannel } from '../protocol/session.ts';
 

@@ -2,13 +2,17 @@
  * What a party may know of the collaboration: the state of the functions, its own calls, and those that others made with
  * its model. No further ones.
  */
-import type { FunctionPolicy } from '../../policies/model.ts';
+import { Failure } from '../../policies/failure.ts';
+import type { CanonicalPolicy, FunctionPolicy } from '../../policies/model.ts';
 import { weakenings } from '../../policies/weakenings.ts';
+import type { AnchorKind } from '../claims/anchor.ts';
 import { MEMORY_ANCHOR_SENTENCE } from '../claims/memory-anchor.ts';
+import type { TicketsOf, Usage } from '../claims/tickets.ts';
 import type { Gate } from '../gate.ts';
 import type { PaddedAnswer } from '../protocol/answer.ts';
 import { padPlain } from '../protocol/answer.ts';
 import type { Request } from '../protocol/request.ts';
+import type { OpeningStatus } from '../state/opening.ts';
 import { callsOf } from './admit.ts';
 import { authenticate } from './authenticate.ts';
 import type { OpenedRequest } from './open.ts';
@@ -25,8 +29,19 @@ export interface Status {
   readonly until: string;
   readonly debug: boolean;
   readonly functions: Readonly<Record<string, FunctionStatus>>;
-  readonly anchors: { readonly kind: 'memory'; readonly meaning: string };
+  readonly state: OpeningStatus;
+  readonly anchors: AnchorStatus;
   readonly weakenings: readonly { readonly code: string; readonly text: string }[];
+}
+
+export interface AnchorStatus {
+  /** Empty where spent calls are written down in memory alone. */
+  readonly stores: readonly { readonly owner: string; readonly kind: Exclude<AnchorKind, 'memory'> }[];
+  /** How many of them must hold what is written down. */
+  readonly quorum: number;
+  readonly meaning: string;
+  /** What was found in them that should not be there. */
+  readonly reports: readonly string[];
 }
 
 export interface FunctionStatus {
@@ -41,26 +56,29 @@ export interface FunctionStatus {
 
 export interface CallCount {
   readonly quota: number;
-  readonly used: number;
-  readonly left: number;
+  /** Null where it is not known now: the state is not open, or too few anchors can be reached. */
+  readonly used: number | null;
+  readonly left: number | null;
 }
 
 export async function status(
   gate: Gate,
   session: Session,
   opened: OpenedRequest<Extract<Request, { readonly t: 'status' }>>,
+  signal: AbortSignal,
 ): Promise<PaddedAnswer> {
   const outcome = await orRefusal(async () => {
     const { session: of } = await authenticate(gate, session, opened);
-    return { status: JSON.stringify(await statusFor(gate, of.party)) };
+    return { status: JSON.stringify(await statusFor(gate, of.party, signal)) };
   });
   return padPlain('refused' in outcome ? { t: 'refused', ...outcome } : { t: 'status', ...outcome });
 }
 
-async function statusFor(gate: Gate, party: string): Promise<Status> {
-  const { policy } = gate;
+async function statusFor(gate: Gate, party: string, signal: AbortSignal): Promise<Status> {
+  const { policy, opening } = gate;
+  const tickets = opening.current()?.tickets;
   const functions = Object.entries(policy.functions).map(
-    async ([name, found]) => [name, await functionStatus(gate, name, found, party)] as const,
+    async ([name, found]) => [name, await functionStatus(gate, name, found, party, signal)] as const,
   );
   return {
     collaboration: policy.collaboration,
@@ -70,18 +88,36 @@ async function statusFor(gate: Gate, party: string): Promise<Status> {
     until: policy.until,
     debug: gate.debug,
     functions: Object.fromEntries(await Promise.all(functions)),
-    anchors: { kind: 'memory', meaning: MEMORY_ANCHOR_SENTENCE },
+    state: opening.status(),
+    anchors: anchorStatus(policy, tickets?.reports ?? []),
     weakenings: weakenings(policy),
   };
 }
 
-async function functionStatus(gate: Gate, name: string, found: FunctionPolicy, party: string): Promise<FunctionStatus> {
-  const tickets = gate.opening.current()?.tickets;
+function anchorStatus({ anchors }: CanonicalPolicy, reports: readonly string[]): AnchorStatus {
+  if (anchors === 'none') return { stores: [], quorum: 0, meaning: MEMORY_ANCHOR_SENTENCE, reports };
+  const stores = anchors.stores.map((store) => {
+    const kind: 's3' | 'folder' = 's3' in store ? 's3' : 'folder';
+    return { owner: store.owner, kind };
+  });
+  const owners = stores.map(({ owner }) => owner).join(', ');
+  const { quorum } = anchors;
+  const meaning = `Spent calls are written down in the stores of ${owners}; ${quorum} of ${stores.length} must hold each of them.`;
+  return { stores, quorum, meaning, reports };
+}
+
+async function functionStatus(
+  gate: Gate,
+  name: string,
+  found: FunctionPolicy,
+  party: string,
+  signal: AbortSignal,
+): Promise<FunctionStatus> {
   const count = async (caller: string): Promise<CallCount | null> => {
     const quota = callsOf(found, caller);
     if (quota === 0) return null;
-    const usage = await tickets?.used({ function: name, party: caller, quota });
-    return usage === undefined ? null : { quota, ...usage };
+    const usage = await usageOf(gate, { function: name, party: caller, quota }, signal);
+    return { quota, used: usage?.used ?? null, left: usage?.left ?? null };
   };
   if (found.uses === 'counter') return { uses: found.uses, model: null, calls: await count(party), callers: null };
   return {
@@ -90,6 +126,16 @@ async function functionStatus(gate: Gate, name: string, found: FunctionPolicy, p
     calls: await count(party),
     callers: found.model.from === party ? await others(Object.keys(found.calls), party, count) : null,
   };
+}
+
+/** Undefined where it cannot be known now. */
+async function usageOf(gate: Gate, of: TicketsOf, signal: AbortSignal): Promise<Usage | undefined> {
+  try {
+    return await gate.opening.current()?.tickets.used(of, signal);
+  } catch (error) {
+    if (error instanceof Failure) return undefined;
+    throw error;
+  }
 }
 
 async function others(

@@ -2,24 +2,38 @@
  * Stage 4. Admitted -> ValidInput: what the gate itself may say of an input, which is its size. It never parses the
  * bytes; the decoding jail does, and what that says comes back as a refusal of the next stage.
  */
-import type { FunctionPolicy } from '../../policies/model.ts';
+import type { CounterPolicy, ModelFunctionPolicy } from '../../policies/model.ts';
+import type { Granted } from '../claims/tickets.ts';
 import type { BorrowedModel } from '../models.ts';
+import type { Records } from '../state/records.ts';
 import type { Admitted } from './admit.ts';
 import { Refused } from './refused.ts';
 
 const VALID: unique symbol = Symbol('ValidInput');
 
-/** Bytes that a jail may be given. */
-export interface ValidInput {
-  readonly function: FunctionPolicy;
+/** Bytes that a jail may be given; or a call that needs none. */
+export type ValidInput = { readonly [VALID]: true } & (ForModel | ForState);
+
+interface ForModel {
+  readonly function: ModelFunctionPolicy;
   readonly model: BorrowedModel;
   readonly bytes: Uint8Array;
-  readonly [VALID]: true;
 }
 
-export function validate({ function: policy, model, input }: Admitted): ValidInput {
+interface ForState {
+  readonly function: CounterPolicy;
+  /** Name of the function. */
+  readonly name: string;
+  readonly records: Records;
+  readonly ticket: Granted;
+}
+
+export function validate(admitted: Admitted): ValidInput {
+  const { function: policy, input, call, ticket } = admitted;
   if (input.bytes === 'too-large')
     throw new Refused('input-too-large', `the policy allows ${policy.input.maxBytes} bytes`);
+  if ('records' in admitted)
+    return { function: admitted.function, name: call.function, records: admitted.records, ticket, [VALID]: true };
   if (input.bytes.length === 0) throw new Refused('input-invalid', 'the input is empty');
-  return { function: policy, model, bytes: input.bytes, [VALID]: true };
+  return { function: admitted.function, model: admitted.model, bytes: input.bytes, [VALID]: true };
 }

@@ -70,9 +70,14 @@ function render(status: Fields): string {
 
 function renderFunction(found: Fields): string {
   const calls = found.optionalFields('calls');
-  const left =
-    calls === undefined ? 'no calls for you' : `${calls.count('left')} of ${calls.count('quota')} calls left`;
+  const left = calls === undefined ? 'no calls for you' : renderCalls(calls);
   return `${left.padEnd(22)}  ${renderModel(found.optionalFields('model'))}${renderCallers(found.optionalFields('callers'))}`;
+}
+
+/** The enclave says null where it does not know: before its state is open, or where anchors cannot be reached. */
+function renderCalls(calls: Fields): string {
+  if (calls.has('left')) return `${calls.count('left')} of ${calls.count('quota')} calls left`;
+  return `some of ${calls.count('quota')} calls left, not known now`;
 }
 
 function renderModel(model: Fields | undefined): string {
@@ -87,6 +92,9 @@ function renderCallers(callers: Fields | undefined): string {
   const names = callers?.entries().map(([name]) => name) ?? [];
   return names
     .map((name) => [name, callers?.fields(name)] as const)
-    .map(([name, calls]) => `\n      ${printable(name)} made ${calls?.count('used')} of ${calls?.count('quota')} calls`)
+    .map(
+      ([name, calls]) =>
+        `\n      ${printable(name)} made ${calls?.has('used') === true ? calls.count('used') : 'an unknown number'} of ${calls?.count('quota')} calls`,
+    )
     .join('');
 }

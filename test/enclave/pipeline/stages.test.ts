@@ -8,6 +8,8 @@ import type { Admitted, Provisions } from '../../../enclave/pipeline/admit.ts';
 import { admit } from '../../../enclave/pipeline/admit.ts';
 import type { Authenticated, Session } from '../../../enclave/pipeline/authenticate.ts';
 import { authenticate } from '../../../enclave/pipeline/authenticate.ts';
+import type { Confirmed } from '../../../enclave/pipeline/confirm.ts';
+import { confirm } from '../../../enclave/pipeline/confirm.ts';
 import type { RawOutput } from '../../../enclave/pipeline/compute.ts';
 import { compute } from '../../../enclave/pipeline/compute.ts';
 import type { Frame } from '../../../enclave/pipeline/frame.ts';
@@ -15,6 +17,7 @@ import type { OpenedRequest } from '../../../enclave/pipeline/open.ts';
 import { open } from '../../../enclave/pipeline/open.ts';
 import type { PaddedAnswer } from '../../../enclave/protocol/answer.ts';
 import { pad } from '../../../enclave/pipeline/pad.ts';
+import { keep } from '../../../enclave/pipeline/recall.ts';
 import { release } from '../../../enclave/pipeline/release.ts';
 import type { SealedAnswer } from '../../../enclave/pipeline/seal.ts';
 import { seal } from '../../../enclave/pipeline/seal.ts';
@@ -37,6 +40,7 @@ interface Everything {
   readonly admitted: Admitted;
   readonly valid: ValidInput;
   readonly raw: RawOutput;
+  readonly confirmed: Confirmed;
   readonly padded: PaddedAnswer;
   readonly sealed: SealedAnswer;
   readonly signal: AbortSignal;
@@ -48,8 +52,9 @@ export const types = {
     const opened: OpenedRequest | undefined = await open(e.channel, e.frame);
     const caller = await authenticate(e.gate, e.session, e.opened);
     const admitted = await admit(e.gate, caller, e.provisions, e.signal);
-    const raw = await compute(validate(admitted));
-    return opened === undefined ? e.frame : release(await seal(e.channel, pad(raw, 1024)));
+    const raw = await compute(validate(admitted), e.signal);
+    const confirmed = await confirm(admitted, raw);
+    return opened === undefined ? e.frame : release(await seal(e.channel, pad(confirmed, 1024)));
   },
 
   skips: (e: Everything): readonly unknown[] => [
@@ -66,9 +71,13 @@ export const types = {
     // @ts-expect-error authenticated, but without a ticket
     validate(e.caller),
     // @ts-expect-error admitted, but not validated
-    compute(e.admitted),
+    compute(e.admitted, e.signal),
     // @ts-expect-error bytes that nobody admitted
-    compute({ function: e.valid.function, model: e.valid.model, bytes: e.bytes }),
+    compute({ ...e.admitted, bytes: e.bytes }, e.signal),
+    // @ts-expect-error computed, but nobody has asked whether the ticket is held
+    pad(e.raw, 1024),
+    // @ts-expect-error a refusal that came of an input is no different
+    keep(e.gate, e.admitted, { refused: 'input-invalid' }),
     // @ts-expect-error an input is not an output
     pad(e.valid, 1024),
     // @ts-expect-error text that no jail gave and no schema judged

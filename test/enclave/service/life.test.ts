@@ -74,6 +74,7 @@ describe('a policy that is not in its canonical bytes is none', () => {
     connectAws: nothing,
     startComputer: nothing,
     report: nothing,
+    end: nothing,
   };
   test.each([
     ['white space', (text: string) => `${text} `],
@@ -296,7 +297,8 @@ test('status tells a party of its own calls, and of those made with its model', 
     time: '2026-11-21T12:00:00.000Z',
     until: POLICY.until,
     functions: { classify: { calls: { quota: 3, used: 2, left: 1 }, callers: null } },
-    anchors: { kind: 'memory', meaning: expect.stringContaining('restarting') },
+    state: { state: 'none', waitingFor: [] },
+    anchors: { stores: [], quorum: 0, reports: [], meaning: expect.stringContaining('restarting') },
     weakenings: expect.arrayContaining([expect.objectContaining({ code: 'local-trust' })]),
   });
   await gate.stop();
