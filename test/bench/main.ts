@@ -12,8 +12,21 @@ import { benchEif, benchQuota } from './image.ts';
 import { benchJails } from './jails.ts';
 import { benchImage } from './real-image.ts';
 import { benchRelay } from './relay.ts';
+import { benchSealing } from './sealing.ts';
 
-const NAMES = ['attestation', 'eif', 'quota', 'memory', 'session', 'call', 'jails', 'image', 'boot', 'relay'] as const;
+const NAMES = [
+  'attestation',
+  'eif',
+  'quota',
+  'memory',
+  'session',
+  'call',
+  'jails',
+  'image',
+  'boot',
+  'relay',
+  'sealing',
+] as const;
 /** Measured only where they are asked for: they take minutes. */
 const LONG = ['memory-qemu'] as const;
 type Name = (typeof NAMES | typeof LONG)[number];
@@ -59,6 +72,7 @@ async function main(): Promise<number> {
     [wanted.has('image'), () => benchImage(emit)],
     [wanted.has('boot'), () => benchBoot(emit, keep)],
     [wanted.has('relay'), () => benchRelay(emit, keep)],
+    [wanted.has('sealing'), () => benchSealing(emit)],
     [wanted.has('memory-qemu'), () => benchLeastMemory(emit, keep)],
   ];
   let exitCode = 0;
