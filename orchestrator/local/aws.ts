@@ -1,5 +1,5 @@
 /**
- * AWS in miniature: KMS and STS behind one TLS port, for the local hosts. Everything lies in one data folder, which one
+ * AWS in miniature: KMS, STS, IAM's users and S3 behind one TLS port, for the local hosts. Everything lies in one data folder, which one
  * process at a time may use; a restart finds keys, policies, grants and roots as they were.
  */
 import { createServer } from 'node:https';
@@ -23,6 +23,8 @@ import type { LoggedRequest } from './request-log.ts';
 import { openRequestLog } from './request-log.ts';
 import type { StoreCode } from './store.ts';
 import { openStore } from './store.ts';
+import { openS3Store } from './s3/store.ts';
+import type { Disturb } from './disturbance.ts';
 import { openTls } from './tls.ts';
 import type { LocalTrust } from '../../policies/model.ts';
 
@@ -36,6 +38,8 @@ export interface LocalAwsOptions {
   readonly host?: string;
   /** Milliseconds since 1970; for tests. */
   readonly now?: () => number;
+  /** For tests: which requests shall go wrong, and how. */
+  readonly disturb?: Disturb;
 }
 
 export interface LocalAws {
@@ -59,8 +63,8 @@ export interface LocalAws {
   close(): Promise<void>;
 }
 
-/** 1 MiB. The largest request KMS takes (an attestation document of 256 KiB, in base64) fits twice. */
-const MAX_BODY = 1_048_576;
+/** 2 MiB. The largest object S3 takes here (1 MiB) fits with its chunks' lengths and signatures; KMS takes less. */
+const MAX_BODY = 2_097_152;
 
 export async function startLocalAws(options: LocalAwsOptions): Promise<LocalAws> {
   const dataDir = resolve(options.dataDir);
@@ -74,16 +78,19 @@ export async function startLocalAws(options: LocalAwsOptions): Promise<LocalAws>
       return [keys.length === state.keys.length ? state : { ...state, keys }, undefined];
     });
     const nsmDir = join(dataDir, 'nsm');
-    const [tls, issuer, log] = await Promise.all([
+    const [tls, issuer, log, s3] = await Promise.all([
       openTls(dataDir, now()),
       createAttestationIssuer(nsmDir, { now }),
       openRequestLog(dataDir),
+      openS3Store(dataDir),
     ]);
     const services: Services = {
       store,
+      s3,
       log,
       now,
       verifyRecipient: recipientVerifier(localRoot(issuer.rootSha256)),
+      disturb: options.disturb,
     };
     const server = createServer({ key: tls.key, cert: tls.certificate, minVersion: 'TLSv1.2' }, (request, response) => {
       void serve(request, response, services);
@@ -142,14 +149,18 @@ async function serve(request: IncomingMessage, response: ServerResponse, service
     },
     services,
   );
+  if (answer === undefined) {
+    request.socket.destroy();
+    return;
+  }
+  const { status, contentType, headers } = answer;
   response
-    .writeHead(answer.status, {
-      'content-type': answer.contentType,
-      'content-length': Buffer.byteLength(answer.body),
-      'cache-control': 'no-cache, no-store, must-revalidate, private',
-      'x-amzn-requestid': answer.requestId,
+    .writeHead(status, {
+      ...(contentType === undefined ? {} : { 'content-type': contentType }),
+      ...(status === 204 ? {} : { 'content-length': Buffer.byteLength(answer.body) }),
+      ...headers,
     })
-    .end(answer.body);
+    .end(request.method === 'HEAD' ? undefined : answer.body);
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer> {

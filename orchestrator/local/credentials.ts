@@ -63,7 +63,7 @@ export function findCredentials(
   }
   const session = unseal(state, given.sessionToken);
   if (session === undefined || session.accessKeyId !== given.accessKeyId) {
-    throw authenticationError(service, 'unknown-key', INVALID);
+    throw authenticationError(service, 'unknown-token', INVALID);
   }
   if (session.expiresAt <= now) {
     throw authenticationError(service, 'expired', 'The security token included in the request is expired');
@@ -72,7 +72,7 @@ export function findCredentials(
     const role = account.roles.find(({ arn }) => arn === session.roleArn);
     if (role !== undefined) return { secret: session.secret, principal: sessionPrincipal(account.id, role, session) };
   }
-  throw authenticationError(service, 'unknown-key', INVALID);
+  throw authenticationError(service, 'unknown-token', INVALID);
 }
 
 function userPrincipal(account: string, user: User): Principal {

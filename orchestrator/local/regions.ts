@@ -41,7 +41,6 @@ export const ENDPOINTS = {
   kms: 'https://kms.{region}.accord.test',
   sts: 'https://sts.{region}.accord.test',
   s3: 'https://s3.{region}.accord.test',
-  s3: 'https://s3.{region}.accord.test',
 } as const;
 
 /** IAM is one service for all Regions; `*.accord.test` of the certificate covers it. */

@@ -6,7 +6,8 @@ import { evaluate } from './iam/evaluate.ts';
 import type { Principal } from './iam/principal.ts';
 import type { Trace } from './kms/call.ts';
 import type { Role, State } from './state.ts';
-import type { XmlNode } from './wire/query.ts';
+import { VERSIONS } from './wire/query.ts';
+import type { XmlNode } from './wire/xml.ts';
 
 export interface StsCall {
   readonly parameters: ReadonlyMap<string, string>;
@@ -17,7 +18,6 @@ export interface StsCall {
   readonly trace: Trace;
 }
 
-const VERSION = '2011-06-15';
 /** 2048 characters, plain and packed. */
 const MAX_SESSION_POLICY = 2048;
 const ABSENT = [
@@ -32,7 +32,7 @@ const ABSENT = [
 
 export function callSts(operation: string, call: StsCall): XmlNode {
   const version = call.parameters.get('Version');
-  if (version === VERSION) {
+  if (version === VERSIONS.sts) {
     if (operation === 'GetCallerIdentity') return getCallerIdentity(call);
     if (operation === 'AssumeRole') return assumeRole(call);
     if (ABSENT.includes(operation)) throw notInMiniature(`sts:${operation}`);

@@ -8,6 +8,7 @@
  * 4. In the same account the resource's side decides alone when it names the user, the session or `*`; within what the
  *    session was limited to when it names the role; and hands the decision to the identity's policies when it names the
  *    account. An identity policy alone never opens a key.
+ * 5. Except where the service says that either side is enough, as S3 does in the same account.
  */
 import { matchesPattern } from './arn.ts';
 import type { RequestContext } from './condition.ts';
@@ -26,6 +27,8 @@ export interface AccessRequest {
   readonly context: RequestContext;
   /** Undefined for actions that no resource policy governs. */
   readonly resourcePolicy: PolicyDocument | undefined;
+  /** In the resource's own account the identity's policies are enough without the resource's. */
+  readonly eitherSide?: boolean;
   /** Grantees of grants that allow exactly this request (operation and constraints hold). */
   readonly grantees: readonly string[];
 }
@@ -59,8 +62,12 @@ export function evaluate(request: AccessRequest): Decision {
 
   if (resourcePolicy === undefined) return byIdentity();
   const reaches = resourceSide(resourcePolicy, request);
-  if (reaches.length === 0) return { allowed: false, explicit: false, because: 'resource-based' };
-  if (request.resourceAccount !== principal.account) return byIdentity();
+  const sameAccount = request.resourceAccount === principal.account;
+  if (reaches.length === 0) {
+    if (sameAccount && request.eitherSide === true) return byIdentity();
+    return { allowed: false, explicit: false, because: 'resource-based' };
+  }
+  if (!sameAccount) return byIdentity();
   if (reaches.includes('direct')) return { allowed: true };
   if (!reaches.includes('role')) return byIdentity();
   return sessionAllows ? { allowed: true } : { allowed: false, explicit: false, because: 'session' };

@@ -1,15 +1,20 @@
 /**
- * The Query protocol, which STS speaks: parameters as a form (POST) or in the URL (GET), XML back.
+ * The Query protocol, which STS and IAM speak: parameters as a form (POST) or in the URL (GET), XML back.
  */
-import type { AwsError } from '../errors.ts';
-import { queryPairs } from '../sigv4.ts';
+import type { AwsError, Service } from '../errors.ts';
+import { queryPairs } from '../signed-request.ts';
 import type { HttpAnswer } from './http.ts';
+import type { XmlNode } from './xml.ts';
+import { writeXml } from './xml.ts';
 
-const NAMESPACE = 'https://sts.amazonaws.com/doc/2011-06-15/';
+export type QueryService = Extract<Service, 'sts' | 'iam'>;
 
-export interface XmlNode {
-  readonly [element: string]: string | number | XmlNode;
-}
+export const VERSIONS: Readonly<Record<QueryService, string>> = { sts: '2011-06-15', iam: '2010-05-08' };
+
+const NAMESPACES: Readonly<Record<QueryService, string>> = {
+  sts: `https://sts.amazonaws.com/doc/${VERSIONS.sts}/`,
+  iam: `https://iam.amazonaws.com/doc/${VERSIONS.iam}/`,
+};
 
 /** The first value of each parameter; the body's for POST, the URL's for GET. */
 export function readParameters(method: string, target: string, body: Uint8Array): ReadonlyMap<string, string> {
@@ -17,41 +22,25 @@ export function readParameters(method: string, target: string, body: Uint8Array)
   return new Map(pairs.toReversed());
 }
 
-export function xmlAnswer(operation: string, result: XmlNode, requestId: string): HttpAnswer {
-  return answer(200, `${operation}Response`, {
-    [`${operation}Result`]: result,
+/** An operation without a result answers with its metadata alone. */
+export function xmlAnswer(service: QueryService, operation: string, result: XmlNode, requestId: string): HttpAnswer {
+  return answer(200, NAMESPACES[service], `${operation}Response`, {
+    [`${operation}Result`]: Object.keys(result).length === 0 ? undefined : result,
     ResponseMetadata: { RequestId: requestId },
   });
 }
 
-export function xmlError(error: AwsError, requestId: string): HttpAnswer {
-  return answer(error.status, 'ErrorResponse', {
+export function xmlError(service: QueryService, error: AwsError, requestId: string): HttpAnswer {
+  return answer(error.status, NAMESPACES[service], 'ErrorResponse', {
     Error: { Type: error.status >= 500 ? 'Receiver' : 'Sender', Code: error.code, Message: error.message },
     RequestId: requestId,
   });
 }
 
-function answer(status: number, root: string, content: XmlNode): HttpAnswer {
+function answer(status: number, namespace: string, root: string, content: XmlNode): HttpAnswer {
   return {
     status,
     contentType: 'text/xml',
-    body: `<${root} xmlns="${NAMESPACE}">\n${write(content, '  ')}</${root}>\n`,
+    body: `<${root} xmlns="${namespace}">\n${writeXml(content, '  ')}</${root}>\n`,
   };
-}
-
-function write(node: XmlNode, indent: string): string {
-  return Object.entries(node)
-    .map(([name, value]) =>
-      typeof value === 'object'
-        ? `${indent}<${name}>\n${write(value, `${indent}  `)}${indent}</${name}>\n`
-        : `${indent}<${name}>${escapeXml(String(value))}</${name}>\n`,
-    )
-    .join('');
-}
-
-/** What XML 1.0 cannot hold is dropped; messages can quote what a caller sent. */
-function escapeXml(text: string): string {
-  return text
-    .replace(/[^\t\n\r\u{20}-\u{D7FF}\u{E000}-\u{FFFD}\u{10000}-\u{10FFFF}]/gu, '')
-    .replace(/[<>&"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }

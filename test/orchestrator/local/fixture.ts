@@ -1,6 +1,10 @@
 /** A local AWS of its own for a test file, and clients of it as the SDK makes them. */
 import { KMSClient } from '@aws-sdk/client-kms';
+import { IAMClient } from '@aws-sdk/client-iam';
+import { S3Client } from '@aws-sdk/client-s3';
+import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { AssumeRoleCommand } from '@aws-sdk/client-sts';
+import { fromIni } from '@aws-sdk/credential-providers';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -12,6 +16,7 @@ import { afterAll, beforeAll } from 'vitest';
 import { ENCLAVE_ROLE, WELL_KNOWN, initialState, keyArn, uniqueId } from '../../../orchestrator/local/accounts.ts';
 import type { LocalAws } from '../../../orchestrator/local/aws.ts';
 import { startLocalAws } from '../../../orchestrator/local/aws.ts';
+import type { Disturb } from '../../../orchestrator/local/disturbance.ts';
 import type { Account, State } from '../../../orchestrator/local/state.ts';
 import { createKms, createSts } from '../../../parties/kms/client.ts';
 
@@ -36,17 +41,33 @@ const NOTHING = JSON.stringify({
   Statement: [{ Effect: 'Allow', Action: 'sts:AssumeRole', Resource: '*' }],
 });
 
+export interface Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+}
+
 export interface Fixture {
   readonly aws: LocalAws;
   readonly env: Readonly<Record<string, string>>;
   kms(profile: string, region?: string): KMSClient;
   sts(profile: string): ReturnType<typeof createSts>;
+  /** Path style, retrying nothing. */
+  s3(who: string | Credentials, options?: S3ClientConfig): S3Client;
+  iam(who: string | Credentials): IAMClient;
   /** A client with the credentials of a role's session. */
   assume(profile: string, roleArn: string, policy?: object, session?: string): Promise<KMSClient>;
 }
 
+interface Common {
+  readonly endpoint: string;
+  readonly maxAttempts: number;
+  readonly credentials: ReturnType<typeof fromIni> | Credentials;
+  readonly requestHandler: NodeHttpHandler;
+}
+
 /** Starts before all tests of the file and stops after them. */
-export function localAws(now?: () => number): Fixture {
+export function localAws(now?: () => number, disturb?: Disturb): Fixture {
   let aws: LocalAws | undefined;
   const clients: { destroy(): void }[] = [];
   const running = (): LocalAws => {
@@ -57,6 +78,15 @@ export function localAws(now?: () => number): Fixture {
     clients.push(client);
     return client;
   };
+  const common = (who: string | Credentials): Common => {
+    const filepath = running().environment()['AWS_SHARED_CREDENTIALS_FILE'] ?? '';
+    return {
+      endpoint: running().url,
+      maxAttempts: 1,
+      credentials: typeof who === 'string' ? fromIni({ profile: who, filepath }) : who,
+      requestHandler: new NodeHttpHandler({ httpsAgent: new Agent({ ca: running().caPem, keepAlive: true }) }),
+    };
+  };
   const fixture: Fixture = {
     get aws() {
       return running();
@@ -66,6 +96,8 @@ export function localAws(now?: () => number): Fixture {
     },
     kms: (profile, region = REGION) => kept(createKms({ profile, region, env: running().environment() })),
     sts: (profile) => kept(createSts({ profile, region: REGION, env: running().environment() })),
+    s3: (who, options = {}) => kept(new S3Client({ ...common(who), region: REGION, forcePathStyle: true, ...options })),
+    iam: (who) => kept(new IAMClient({ ...common(who), region: 'us-east-1' })),
     assume: async (profile, roleArn, policy, session = 'test') => {
       const { Credentials: given } = await fixture.sts(profile).send(
         new AssumeRoleCommand({
@@ -94,7 +126,11 @@ export function localAws(now?: () => number): Fixture {
     folder = await mkdtemp(join(tmpdir(), 'accord-aws-'));
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, 'state.json'), JSON.stringify(populated(initialState(now?.() ?? Date.now()))));
-    aws = await startLocalAws({ dataDir: folder, ...(now === undefined ? {} : { now }) });
+    aws = await startLocalAws({
+      dataDir: folder,
+      ...(now === undefined ? {} : { now }),
+      ...(disturb === undefined ? {} : { disturb }),
+    });
   });
   afterAll(async () => {
     for (const client of clients) client.destroy();

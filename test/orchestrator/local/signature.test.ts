@@ -279,7 +279,7 @@ describe('what is no request of AWS', () => {
     const unknown = await signed('kms');
     unknown.headers['x-amz-target'] = 'DynamoDB_20120810.ListTables';
     expect((await send(unknown)).status).toBe(400);
-    const tooLong = { method: 'POST', path: '/', headers: { host: 'localhost' }, body: 'x'.repeat(1_100_000) };
+    const tooLong = { method: 'POST', path: '/', headers: { host: 'localhost' }, body: 'x'.repeat(2_200_000) };
     const answer = await send(tooLong).catch(() => undefined);
     expect(answer?.status ?? 413).toBe(413);
     expect((await send(await signed('kms'))).status).toBe(200);
