@@ -42,9 +42,13 @@ async function build(parts: Json): Promise<string> {
   const written: Json = JSON.parse(policyText(harness.aws.trust));
   const policy = JSON.stringify({ ...written, state: { seal: 'layered' }, ...parts });
   const { body } = await send('POST', '', { policy });
+  expect(body).toMatchObject({ id: expect.any(String) });
   const created = String(body['id']);
-  const state = async (): Promise<unknown> => (await send('GET', `/${created}`)).body['state'];
-  await vi.waitFor(async () => expect(await state()).toBe('built'), { timeout: 90_000, interval: 200 });
+  const state = async (): Promise<unknown> => (await send('GET', `/${created}`)).body;
+  await vi.waitFor(async () => expect(await state()).toMatchObject({ state: 'built', reason: null }), {
+    timeout: 90_000,
+    interval: 200,
+  });
   return created;
 }
 
