@@ -57,7 +57,7 @@ export async function loadContribution(
   let plaintext: Uint8Array | undefined;
   try {
     plaintext = await openBlob(gate, session, request, blob, signal);
-    const model = parseModelPackage(plaintext, policy.uses);
+    const model = parseModelPackage(plaintext, policy.uses, policy.output.labels);
     if (policy.model.sha256 !== undefined && policy.model.sha256 !== model.sha256) {
       throw mismatch('contribution/not-pinned', `the policy pins another model; this one is ${model.sha256}`);
     }

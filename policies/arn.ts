@@ -76,6 +76,12 @@ export function inspectKmsKeyArn(arn: string): KmsKeyArn | ArnFault {
   return { partition, region, account, keyId };
 }
 
+/** `aws`, `aws-cn` or `aws-us-gov`: an account lives in one of them. */
+export function partitionOf(region: string): string {
+  for (const [partition, regions] of PARTITIONS) if (regions.test(region)) return partition;
+  return 'aws';
+}
+
 function bad(message: string): ArnFault {
   return { code: 'policy/bad-arn', message, hint: `a full key ARN looks like ${EXAMPLE}` };
 }

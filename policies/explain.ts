@@ -1,5 +1,7 @@
 import { FUNCTION_DOES, MODEL_FUNCTION_FACTS } from './answer-size.ts';
 import { parseKmsKeyArn } from './arn.ts';
+import { answerBudget, type AnswerBudget } from './budget.ts';
+import { ofInformation } from './explain-information.ts';
 import type {
   CanonicalParty,
   CanonicalPolicy,
@@ -9,6 +11,7 @@ import type {
   Policy,
   Role,
 } from './model.ts';
+import { recordOf } from './reading/collections.ts';
 import { formatSize } from './units.ts';
 import { weakenings, type AppraisalOptions, type Weakening } from './weakenings.ts';
 import { count, digits, enumerate, times } from './words.ts';
@@ -19,6 +22,8 @@ export interface Explanation {
   /** All sentences, for those who do not care for headings. */
   readonly sentences: readonly string[];
   readonly weakenings: readonly Weakening[];
+  /** What answers can carry, by function. */
+  readonly information: Readonly<Record<string, AnswerBudget>>;
 }
 
 export interface Section {
@@ -32,6 +37,7 @@ export function explain(policy: Policy | CanonicalPolicy, options: AppraisalOpti
   const sections: Section[] = [
     { heading: 'The agreement', sentences: ofAgreement(policy) },
     ...names.map((name) => ({ heading: name, sentences: ofParty(policy, name) })),
+    { heading: 'What answers can carry', sentences: ofInformation(policy) },
     { heading: 'Whoever runs the host', sentences: ofHost(policy) },
   ];
   return {
@@ -39,6 +45,7 @@ export function explain(policy: Policy | CanonicalPolicy, options: AppraisalOpti
     sections,
     sentences: sections.flatMap(({ sentences }) => sentences),
     weakenings: weakenings(policy, options),
+    information: recordOf(Object.entries(policy.functions).map(([name, one]) => [name, answerBudget(one)] as const)),
   };
 }
 

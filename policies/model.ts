@@ -52,6 +52,8 @@ export interface ModelFunctionPolicy extends FunctionTerms {
     readonly topK: number;
     /** Digits after the decimal point of every number in an answer, 0 to 6. */
     readonly decimals: number;
+    /** Most labels that the model may have; 1000 where it is absent. */
+    readonly labels?: number;
   };
 }
 

@@ -5,8 +5,9 @@
 import { parseKmsKeyArn } from './arn.ts';
 import { BOUNDS } from './bounds.ts';
 import { isCalendarDate } from './date.ts';
-import { anchors, canonicalAnchors, completeAnchors, type WrittenAnchors } from './format/anchors.ts';
-import { checkDurability, reportHalves } from './format/durability.ts';
+import { anchors, completeAnchors, type WrittenAnchors } from './format/anchors.ts';
+import { canonicalAnchors } from './format/canonical-anchors.ts';
+import { checkDurability, regionObjection, reportHalves } from './format/durability.ts';
 import { canonicalFunctions, functions } from './format/functions.ts';
 import { name } from './format/names.ts';
 import { canonicalParties, parties } from './format/parties.ts';
@@ -15,7 +16,8 @@ import { canonicalTrust, trust } from './format/trust.ts';
 import type { CanonicalPolicy, Policy } from './model.ts';
 import { defaulted, object, optional, required } from './reading/object.ts';
 import { choice, text, whole } from './reading/scalars.ts';
-import { refine, type JsonSchema, type Shape } from './reading/shape.ts';
+import { refine, report, type JsonSchema, type Shape } from './reading/shape.ts';
+import { follow } from './reading/source.ts';
 
 const apiVersion: Shape<'accord/v1'> = choice('Version of this format.', 'a version of this format', ['accord/v1'], {
   'accord/v2': 'a later version of this format',
@@ -82,15 +84,25 @@ export const policyShape: Shape<Policy> = {
     const before = reading.faults.length;
     const written = writtenPolicy.read(source, path, reading);
     if (source.kind === 'map') reportHalves(source, path, reading);
+    if (written !== undefined && written.anchors !== 'none') {
+      for (const [owner, store] of written.anchors.stores) {
+        const asked = 's3' in store ? store.region : undefined;
+        const wrong = asked === undefined ? undefined : regionObjection(asked, keyRegion(written, owner));
+        const inner = ['anchors', owner, 'region'];
+        if (wrong !== undefined) report(reading, follow(source, inner)?.at ?? source.at, [...path, ...inner], wrong);
+      }
+    }
     return written === undefined || reading.faults.length > before ? undefined : complete(written);
   },
 };
 
 function complete({ anchors: written, ...rest }: WrittenPolicy): Policy {
   if (written === 'none' || rest.state === 'none') return { ...rest, anchors: 'none' };
-  const regionOf = (party: string): string => parseKmsKeyArn(rest.parties[party]?.kmsKeyArn ?? '').region;
-  return { ...rest, anchors: completeAnchors(written, rest.state.order, regionOf) };
+  return { ...rest, anchors: completeAnchors(written, rest.state.order, (owner) => keyRegion(rest, owner)) };
 }
+
+const keyRegion = ({ parties: all }: Pick<Policy, 'parties'>, owner: string): string =>
+  parseKmsKeyArn(all[owner]?.kmsKeyArn ?? '').region;
 
 /** What the image carries: everything said, ARNs hashed, in bytes and milliseconds. */
 export const canonicalPolicyShape: Shape<CanonicalPolicy> = refine(

@@ -38,13 +38,14 @@ export function packModel(manifestJson: string, onnx: Uint8Array): Uint8Array {
 }
 
 /**
- * Splits a package and checks its manifest against the schema and the function. The parts are views of `bytes`.
+ * Splits a package and checks its manifest against the schema, the function and the policy's bound on labels. The parts are views of `bytes`.
  * Throws `Failure<ModelCode>`. The ONNX bytes are only measured: `startComputer` has them inspected.
  */
-export function parseModelPackage(bytes: Uint8Array, kind: ModelFunctionKind): ModelPackage {
+export function parseModelPackage(bytes: Uint8Array, kind: ModelFunctionKind, mostLabels?: number): ModelPackage {
   const { manifestBytes, onnx } = split(bytes);
   const manifest = parseManifest(manifestBytes);
   checkFunction(manifest, kind);
+  checkLabels(manifest, mostLabels);
   checkConsistency(manifest);
   return { manifest, manifestBytes, onnx, sha256: createHash('sha256').update(bytes).digest('hex') };
 }
@@ -76,6 +77,12 @@ function parseManifest(bytes: Uint8Array): ModelManifest {
   if ('fault' in read)
     throw modelFailure('model/malformed-manifest', `the manifest is not valid: ${read.fault}`, 'manifest');
   return read.manifest;
+}
+
+function checkLabels({ labels }: ModelManifest, most: number | undefined): void {
+  if (most === undefined || labels.length <= most) return;
+  const message = `the model has ${labels.length} labels; the policy takes at most ${most}`;
+  throw modelFailure('model/wrong-function', message, 'manifest /labels');
 }
 
 function checkFunction(manifest: ModelManifest, kind: ModelFunctionKind): void {

@@ -13,7 +13,8 @@ Says in plain words who may do what and who learns what, party by party, and wha
   PART         further files of the same policy
   --trust FILE a local stand-in for AWS
   --at TIME    judge as of this time instead of now
-  --json       {title, sections: [{heading, sentences}], weakenings: [{code, text}]}
+  --json       {title, sections: [{heading, sentences}], weakenings: [{code, text}],
+               information: {function: {bitsPerCall, parties: {name: {calls, bits}}, answerBits}}}
 
 Exit codes: 0 explained, 2 called wrongly, 20 a policy that this version does not enforce, 30 a policy with faults.
 `;
@@ -25,9 +26,9 @@ export const verb: Verb = {
     const [file, ...parts] = files;
     if (file === undefined) throw usage('explain', 'POLICY is missing');
     const policy = await readAgreement(io, [file, ...parts], trust);
-    const { title, sections, weakenings } = explain(policy, { now: at ?? new Date() });
+    const { title, sections, weakenings, information } = explain(policy, { now: at ?? new Date() });
     if (json) {
-      io.out(`${JSON.stringify({ title, sections, weakenings })}\n`);
+      io.out(`${JSON.stringify({ title, sections, weakenings, information })}\n`);
       return 0;
     }
     io.out(`${title}\n`);

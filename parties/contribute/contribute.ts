@@ -65,7 +65,7 @@ export function prepareModel(
   policy: ModelFunctionPolicy,
 ): { readonly model: ModelPackage; readonly packed: Uint8Array } {
   const packed = packModel(manifest, onnx);
-  const model = parseModelPackage(packed, policy.uses);
+  const model = parseModelPackage(packed, policy.uses, policy.output.labels);
   const { sha256 } = policy.model;
   if (sha256 !== undefined && sha256 !== model.sha256) {
     throw new Failure<ContributeCode>('refused', 'contribute/not-pinned', 'the policy pins another model', {

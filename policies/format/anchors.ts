@@ -1,28 +1,19 @@
 import { REGION_PATTERN } from '../arn.ts';
 import { BOUNDS } from '../bounds.ts';
-import type { AnchorSet, AnchorStore, FolderAnchorStore, S3AnchorStore } from '../model.ts';
-import { sequence } from '../reading/collections.ts';
-import { object, optional, required } from '../reading/object.ts';
+import type { AnchorSet, AnchorStore } from '../model.ts';
+import { object, optional } from '../reading/object.ts';
 import { choice, text, whole } from '../reading/scalars.ts';
-import { map, refine, report, scalarOr, wrongType, type Objection, type Shape } from '../reading/shape.ts';
-import {
-  ADDRESS_PATTERN,
-  BUCKET_PATTERN,
-  bucketObjection,
-  inspectBucketAddress,
-  PREFIX_PATTERN,
-  prefixObjection,
-  type BucketAddress,
-} from './bucket.ts';
+import { map, report, scalarOr, wrongType, type Objection, type Shape } from '../reading/shape.ts';
+import { ADDRESS_PATTERN, inspectBucketAddress, type BucketAddress } from './bucket.ts';
 import { partyName } from './names.ts';
 
-const NONE = choice(
+export const NONE: Shape<'none'> = choice(
   'Where spent calls are written down. `none`: in the memory of the enclave, so a restart resets them.',
   '`none`, or stores by party',
   ['none'],
 );
 
-const region: Shape<string> = text({
+export const region: Shape<string> = text({
   description: "Region of the bucket. Default: that of its owner's key.",
   wanted: 'an AWS Region',
   pattern: REGION_PATTERN,
@@ -50,7 +41,7 @@ const address: Shape<BucketAddress> = map(
   },
 );
 
-const folder: Shape<string> = text({
+export const folder: Shape<string> = text({
   description: 'An absolute path on the host: for trying out alone, since the host can change it.',
   wanted: 'an absolute path',
   pattern: '^(/[A-Za-z0-9_@+=, -][A-Za-z0-9._@+=, -]*)+$',
@@ -97,8 +88,8 @@ const store: Shape<WrittenStore> = {
 };
 
 const QUORUM = 'quorum';
-const owner = partyName('The party whose store this is.');
-const quorumShape = whole({
+export const owner: Shape<string> = partyName('The party whose store this is.');
+export const quorumShape: Shape<number> = whole({
   description: 'So many anchors must hold an entry before it counts: more than half. Default: all.',
   wanted: 'a number of anchors',
   min: 1,
@@ -126,7 +117,7 @@ export function quorumObjection(quorum: number, anchors: number): Objection | un
 export const storeKey = (one: { readonly s3: BucketAddress } | { readonly folder: string }): string =>
   's3' in one ? `s3://${one.s3.bucket}/${one.s3.prefix}` : one.folder;
 
-const twice = (other: string): Objection => ({
+export const twice = (other: string): Objection => ({
   code: 'policy/duplicate-anchor',
   message: `this is also the store of ${other}: it would count twice, and hold no more than once`,
   hint: 'each anchor is a store of its own',
@@ -196,80 +187,3 @@ export function completeAnchors(
   });
   return { stores: inOrder, quorum };
 }
-
-const canonicalS3 = object<S3AnchorStore>(
-  {
-    owner: required(owner),
-    s3: required(
-      object<S3AnchorStore['s3']>(
-        {
-          bucket: required(
-            text({
-              description: 'Its name.',
-              wanted: 'a bucket',
-              pattern: BUCKET_PATTERN,
-              maxLength: 63,
-              check: bucketObjection,
-            }),
-          ),
-          prefix: required(
-            text({
-              description: 'Empty, or ends with a slash.',
-              wanted: 'a prefix',
-              pattern: PREFIX_PATTERN,
-              maxLength: BOUNDS.prefixCharacters,
-              check: prefixObjection,
-            }),
-          ),
-          region: required(region),
-        },
-        { description: 'A bucket.', wanted: 'a bucket' },
-      ),
-    ),
-  },
-  { description: "One party's store.", wanted: 'a store' },
-);
-const canonicalFolder = object<FolderAnchorStore>(
-  { owner: required(owner), folder: required(folder) },
-  { description: "One party's store.", wanted: 'a store' },
-);
-const canonicalStore: Shape<AnchorStore> = {
-  schema: { oneOf: [canonicalS3.schema, canonicalFolder.schema] },
-  read: (source, path, reading) =>
-    source.kind === 'map' && source.entries.has('folder')
-      ? canonicalFolder.read(source, path, reading)
-      : canonicalS3.read(source, path, reading),
-};
-
-const canonicalSet: Shape<AnchorSet> = refine(
-  object<AnchorSet>(
-    {
-      stores: required(
-        sequence({
-          description: 'In the order of the state.',
-          wanted: 'stores',
-          item: canonicalStore,
-          min: 1,
-          max: BOUNDS.parties,
-        }),
-      ),
-      quorum: required(quorumShape),
-    },
-    { description: 'Where spent calls are written down.', wanted: '{ stores, quorum }' },
-  ),
-  ({ stores, quorum }) => {
-    const wrong = quorumObjection(quorum, stores.length);
-    if (wrong !== undefined) return { ...wrong, at: ['quorum'] };
-    const again = stores.find((one, index) =>
-      stores.slice(0, index).some((other) => storeKey(other) === storeKey(one)),
-    );
-    return again === undefined ? undefined : { ...twice('another party'), at: ['stores'] };
-  },
-);
-
-/** As the image carries them. */
-export const canonicalAnchors: Shape<'none' | AnchorSet> = scalarOr(
-  NONE,
-  canonicalSet,
-  'Where spent calls are written down.',
-);

@@ -1,6 +1,7 @@
 /** What holds between anchors, state, succession and trust. */
-import type { AnchorSet, SealedState, Trust } from '../model.ts';
-import { report, type Objection, type Reading } from '../reading/shape.ts';
+import { partitionOf } from '../arn.ts';
+import type { CanonicalPolicy } from '../model.ts';
+import { report, type Objection, type PartObjection, type Reading } from '../reading/shape.ts';
 import type { Path, SourceEntry, SourceMap } from '../reading/source.ts';
 
 const HALF = {
@@ -41,14 +42,19 @@ export const FOLDER_WITHOUT_TRIAL: Objection = {
   hint: 'name a bucket of its owner, like { s3: "s3://alice-accord-anchor" }',
 };
 
+/** The owner's account has the bucket and the key, and an account lives in one partition of AWS. */
+export function regionObjection(bucket: string, key: string): Objection | undefined {
+  if (partitionOf(bucket) === partitionOf(key)) return undefined;
+  return {
+    code: 'policy/bad-value',
+    message: `${bucket} is of ${partitionOf(bucket)}, and the owner's key, in ${key}, of ${partitionOf(key)}`,
+    hint: "the bucket is in the account of its owner's key: name a Region of the same partition",
+  };
+}
+
 /** Between the values of a canonical policy. */
-export function checkDurability(policy: {
-  readonly anchors: 'none' | AnchorSet;
-  readonly state: 'none' | SealedState;
-  readonly succeeds?: unknown;
-  readonly trust: Trust;
-}): (Objection & { readonly at: Path }) | undefined {
-  const { anchors, state, succeeds, trust } = policy;
+export function checkDurability(policy: CanonicalPolicy): PartObjection | undefined {
+  const { anchors, state, succeeds, trust, parties } = policy;
   if (state === 'none') {
     if (anchors !== 'none') return { ...half('anchors'), at: ['anchors'] };
     return succeeds === undefined ? undefined : { ...half('succeeds'), at: ['succeeds'] };
@@ -59,6 +65,11 @@ export function checkDurability(policy: {
   if (owners.length !== ordered.length || owners.some((owner, index) => owner !== ordered[index])) {
     const message = 'the anchors do not stand in the order of the state, each owner once';
     return { code: 'policy/not-canonical', message, at: ['anchors', 'stores'] };
+  }
+  for (const store of anchors.stores) {
+    const wrong =
+      's3' in store ? regionObjection(store.s3.region, parties[store.owner]?.kmsKey.region ?? '') : undefined;
+    if (wrong !== undefined) return { ...wrong, at: ['anchors', 'stores'] };
   }
   const folder = trust === 'aws' && anchors.stores.some((store) => 'folder' in store);
   return folder ? { ...FOLDER_WITHOUT_TRIAL, at: ['anchors', 'stores'] } : undefined;

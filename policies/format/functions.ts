@@ -1,4 +1,5 @@
-import { largestAnswer, MODEL_FUNCTION_FACTS, standardPadding } from '../answer-size.ts';
+import { MODEL_FUNCTION_FACTS, standardPadding } from '../answer-size.ts';
+import { MOST_LABELS } from '../answer-schema.ts';
 import { BOUNDS } from '../bounds.ts';
 import {
   FUNCTION_KINDS,
@@ -8,10 +9,11 @@ import {
   type ModelFunctionPolicy,
   type Policy,
 } from '../model.ts';
+import { checkFunction } from './function-checks.ts';
 import { record } from '../reading/collections.ts';
 import { defaulted, object, optional, required } from '../reading/object.ts';
 import { choice, size, whole } from '../reading/scalars.ts';
-import { map, refine, scalarOr, type Objection, type Shape } from '../reading/shape.ts';
+import { map, refineAll, scalarOr, type Shape } from '../reading/shape.ts';
 import { variants } from '../reading/variants.ts';
 import { name, partyName, sha256 } from './names.ts';
 
@@ -71,6 +73,12 @@ const decimals: Shape<number> = whole({
   min: 0,
   max: BOUNDS.decimals,
 });
+const labels: Shape<number> = whole({
+  description: 'The model may have at most so many labels: the fewer, the less an answer tells. Default: 1000.',
+  wanted: 'a number of labels',
+  min: 1,
+  max: MOST_LABELS,
+});
 const answerBits: Shape<number> = whole({
   description: 'The answers to all calls of one party may carry at most so many bits.',
   wanted: 'a number of bits',
@@ -90,29 +98,9 @@ const PAD_TO = {
   max: BOUNDS.padToMost,
 };
 const INPUT = { description: 'What may be put in.', wanted: '{ maxBytes }' };
-const OUTPUT = { description: 'What may come out.', wanted: '{ topK, decimals }' };
+const OUTPUT = { description: 'What may come out.', wanted: '{ topK, decimals, labels }' };
 const RELEASE = { description: 'How answers leave.', wanted: '{ padTo }' };
 const FUNCTION = { description: 'One function.', wanted: 'a function, like { uses, model, calls, … }' };
-
-/** What holds between the values of one function, in both forms. */
-function checkFunction(one: FunctionPolicy): (Objection & { at: string[] }) | undefined {
-  if (one.uses !== 'counter') {
-    const { max } = MODEL_FUNCTION_FACTS[one.uses].topK;
-    if (one.output.topK > max) {
-      const message = `${one.output.topK} is more than ${one.uses} gives, which is ${max}`;
-      return { at: ['output', 'topK'], code: 'policy/out-of-range', message, hint: `write at most ${max}` };
-    }
-  }
-  const needed = largestAnswer(one);
-  if (one.release.padTo >= needed) return undefined;
-  const why = one.uses === 'counter' ? '' : ` (topK ${one.output.topK}, decimals ${one.output.decimals})`;
-  return {
-    at: ['release', 'padTo'],
-    code: 'policy/pad-too-small',
-    message: `answers can take ${needed} bytes${why}, padding is to ${one.release.padTo}`,
-    hint: `write ${standardPadding(one) / 1024}KiB${one.uses === 'counter' ? '' : ', or fewer entries or decimals'}`,
-  };
-}
 
 interface WrittenTerms {
   readonly calls: FunctionPolicy['calls'];
@@ -124,7 +112,7 @@ interface WrittenTerms {
 interface WrittenModelFunction extends WrittenTerms {
   readonly uses: ModelFunctionKind;
   readonly model: ModelFunctionPolicy['model'];
-  readonly output: { readonly topK?: number; readonly decimals?: number };
+  readonly output: { readonly topK?: number; readonly decimals?: number; readonly labels?: number };
 }
 
 interface WrittenCounter extends WrittenTerms {
@@ -155,7 +143,10 @@ const writtenModelFunction: Shape<WrittenModelFunction> = object<WrittenModelFun
     calls: required(calls),
     input: writtenInput(STANDARD_INPUT_BYTES),
     output: defaulted(
-      object<WrittenModelFunction['output']>({ topK: optional(topK), decimals: optional(decimals) }, OUTPUT),
+      object<WrittenModelFunction['output']>(
+        { topK: optional(topK), decimals: optional(decimals), labels: optional(labels) },
+        OUTPUT,
+      ),
       {},
     ),
     release: writtenRelease,
@@ -178,6 +169,7 @@ const writtenCounter: Shape<WrittenCounter> = object<WrittenCounter>(
 function withStandards(written: WrittenModelFunction): ModelFunctionPolicy {
   const facts = MODEL_FUNCTION_FACTS[written.uses];
   const output = {
+    ...written.output,
     topK: written.output.topK ?? facts.topK.standard,
     decimals: written.output.decimals ?? facts.decimals,
   };
@@ -199,7 +191,10 @@ const canonicalModelFunction: Shape<ModelFunctionPolicy> = object<ModelFunctionP
     calls: required(calls),
     input: canonicalInput,
     output: required(
-      object<ModelFunctionPolicy['output']>({ topK: required(topK), decimals: required(decimals) }, OUTPUT),
+      object<ModelFunctionPolicy['output']>(
+        { topK: required(topK), decimals: required(decimals), labels: optional(labels) },
+        OUTPUT,
+      ),
     ),
     release: canonicalRelease,
     answerBits: optional(answerBits),
@@ -239,7 +234,7 @@ const functionsOf = (one: Shape<FunctionPolicy>): Shape<Policy['functions']> =>
 
 /** As the parties write them, with the standards filled in. */
 export const functions: Shape<Policy['functions']> = functionsOf(
-  refine(
+  refineAll(
     functionOf(map(writtenModelFunction, withStandards), map(writtenCounter, withCounterStandards)),
     checkFunction,
   ),
@@ -247,5 +242,5 @@ export const functions: Shape<Policy['functions']> = functionsOf(
 
 /** As the image carries them. */
 export const canonicalFunctions: Shape<Policy['functions']> = functionsOf(
-  refine(functionOf(canonicalModelFunction, canonicalCounter), checkFunction),
+  refineAll(functionOf(canonicalModelFunction, canonicalCounter), checkFunction),
 );

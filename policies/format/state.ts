@@ -3,7 +3,7 @@ import type { SealedState, Succession } from '../model.ts';
 import { list } from '../reading/collections.ts';
 import { defaulted, object, required } from '../reading/object.ts';
 import { choice, text, whole } from '../reading/scalars.ts';
-import { map, refine, scalarOr, type Objection, type Reading, type Shape } from '../reading/shape.ts';
+import { refine, scalarOr, type Objection, type Reading, type Shape } from '../reading/shape.ts';
 import { count } from '../words.ts';
 import { partyName } from './names.ts';
 

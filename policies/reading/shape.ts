@@ -7,7 +7,7 @@ import type { Fault, PolicyCode, Position } from '../fault.ts';
 import { formatPath, type Path, type Source } from './source.ts';
 
 export type JsonSchema = { readonly [keyword: string]: JsonSchemaValue };
-type JsonSchemaValue = string | number | boolean | readonly JsonSchemaValue[] | JsonSchema;
+type JsonSchemaValue = string | number | boolean | null | readonly JsonSchemaValue[] | JsonSchema;
 
 /** What a document is read with: where faults go, and the names that references may point at. */
 export interface Reading {
@@ -75,20 +75,33 @@ export function map<A, B>(shape: Shape<A>, convert: (value: A) => B): Shape<B> {
   };
 }
 
-/** A further condition on a value that was read; the objection may name a part of it. */
-export function refine<T>(
+/** An objection to a whole that may name a part of it. */
+export type PartObjection = Objection & { readonly at?: Path };
+
+/** A further condition on a value that was read. */
+export function refine<T>(shape: Shape<T>, check: (value: T, reading: Reading) => PartObjection | undefined): Shape<T> {
+  return refineAll(shape, (value, reading) => {
+    const objection = check(value, reading);
+    return objection === undefined ? [] : [objection];
+  });
+}
+
+/** Further conditions on a value that was read, of which several may fail. */
+export function refineAll<T>(
   shape: Shape<T>,
-  check: (value: T, reading: Reading) => (Objection & { readonly at?: Path }) | undefined,
+  check: (value: T, reading: Reading) => readonly PartObjection[],
 ): Shape<T> {
   return {
     schema: shape.schema,
     read(source, path, reading) {
       const value = shape.read(source, path, reading);
       if (value === undefined) return undefined;
-      const objection = check(value, reading);
-      if (objection === undefined) return value;
-      const below = objection.at ?? [];
-      return report(reading, deepest(source, below).at, [...path, ...below], objection);
+      const objections = check(value, reading);
+      for (const objection of objections) {
+        const below = objection.at ?? [];
+        report(reading, deepest(source, below).at, [...path, ...below], objection);
+      }
+      return objections.length === 0 ? value : undefined;
     },
   };
 }

@@ -79,7 +79,7 @@ export function policyText(trust: LocalTrust | undefined, calls = 3): string {
       },
     },
     anchors: 'none',
-  state: 'none',
+    state: 'none',
     enclave: { memoryMiB: 1024, cpus: 2 },
     ...(trust === undefined ? {} : { trust }),
   });

@@ -1,0 +1,35 @@
+import { largestAnswer, MODEL_FUNCTION_FACTS, standardPadding } from '../answer-size.ts';
+import { answerBudget, budgetObjection } from '../budget.ts';
+import type { FunctionPolicy } from '../model.ts';
+import type { PartObjection } from '../reading/shape.ts';
+
+/** What holds between the values of one function, in both forms. */
+export function checkFunction(one: FunctionPolicy): readonly PartObjection[] {
+  return [checkEntries(one), checkPadding(one), checkBits(one)].filter((objection) => objection !== undefined);
+}
+
+function checkEntries(one: FunctionPolicy): PartObjection | undefined {
+  if (one.uses === 'counter') return undefined;
+  const { max } = MODEL_FUNCTION_FACTS[one.uses].topK;
+  if (one.output.topK <= max) return undefined;
+  const message = `${one.output.topK} is more than ${one.uses} gives, which is ${max}`;
+  return { at: ['output', 'topK'], code: 'policy/out-of-range', message, hint: `write at most ${max}` };
+}
+
+function checkPadding(one: FunctionPolicy): PartObjection | undefined {
+  const needed = largestAnswer(one);
+  if (one.release.padTo >= needed) return undefined;
+  const model = one.uses !== 'counter';
+  const why = model ? ` (topK ${one.output.topK}, decimals ${one.output.decimals})` : '';
+  return {
+    at: ['release', 'padTo'],
+    code: 'policy/pad-too-small',
+    message: `answers can take ${needed} bytes${why}, padding is to ${one.release.padTo}`,
+    hint: `write ${standardPadding(one) / 1024}KiB${model ? ', or fewer entries or decimals' : ''}`,
+  };
+}
+
+function checkBits(one: FunctionPolicy): PartObjection | undefined {
+  const objection = budgetObjection(answerBudget(one));
+  return objection === undefined ? undefined : { ...objection, at: ['answerBits'] };
+}
