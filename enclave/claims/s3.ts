@@ -79,8 +79,12 @@ const NEXT_PAGE = 1000;
 const MAX_PAGES = 16;
 
 export function createS3(settings: S3Settings): S3 {
+  return bucketOver(createClient(settings), settings);
+}
+
+/** Likewise over a client of one's own: a party's, with its own credentials. */
+export function bucketOver(client: S3Client, settings: Pick<S3Settings, 'bucket' | 'account' | 'clockOffset'>): S3 {
   const { bucket: Bucket, account: ExpectedBucketOwner } = settings;
-  const client = createClient(settings);
 
   async function ask<Reply>(send: () => Promise<Reply>): Promise<Reply> {
     // Set before each request: what the SDK makes of a refusal's `Date` is not kept.

@@ -51,6 +51,11 @@ export const VERBS: readonly VerbEntry[] = [
     load: async () => (await import('../../parties/cli/key-policy.ts')).verb,
   },
   {
+    name: 'anchor',
+    summary: 'make, lint and hand over the store where spent calls are written down',
+    load: async () => (await import('../../parties/cli/anchor.ts')).verb,
+  },
+  {
     name: 'attest',
     summary: 'verify an attestation document',
     load: async () => (await import('../../parties/cli/attest.ts')).verb,

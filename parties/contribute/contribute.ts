@@ -132,7 +132,7 @@ async function encryptModel(options: ContributeOptions): Promise<Outgoing> {
 }
 
 /** An orchestrator that stored something else would be found out by the enclave; here it costs no session. */
-function demandStored(stored: { readonly bytes: number; readonly sha256: string }, sent: Outgoing): void {
+export function demandStored(stored: { readonly bytes: number; readonly sha256: string }, sent: Outgoing): void {
   if (stored.bytes === sent.bytes && stored.sha256 === toHex(sent.sha256)) return;
   throw new Failure<CoordinatorCode>(
     'environment',

@@ -1,8 +1,10 @@
 /**
- * The party's own KMS and STS: the SDK's clients with the credentials of a profile (else the SDK's usual chain), and with
+ * The party's own KMS and STS, and the S3 and IAM of its anchor: the SDK's clients with the credentials of a profile (else the SDK's usual chain), and with
  * what the `aws` command line reads from the environment and the SDK does not: a CA bundle.
  */
+import { IAMClient } from '@aws-sdk/client-iam';
 import { KMSClient, KMSServiceException } from '@aws-sdk/client-kms';
+import { S3Client } from '@aws-sdk/client-s3';
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
 import { fromNodeProviderChain } from '@aws-sdk/credential-providers';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
@@ -10,7 +12,6 @@ import { readFileSync } from 'node:fs';
 import { Agent } from 'node:https';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import type { EnclaveCredentials } from '../../enclave/protocol/request.ts';
 import { parseKmsKeyArn } from '../../policies/arn.ts';
 import { Failure } from '../../policies/failure.ts';
 import { printable } from '../printable.ts';
@@ -25,13 +26,20 @@ export type KmsClientCode =
   | 'aws/incomplete' // an answer without what it must have
   | 'aws/unreachable'; // no answer, or a server's fault: a retry may help
 
+interface Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  /** Of a role's session. */
+  readonly sessionToken?: string;
+}
+
 export interface AwsSettings {
   /** A profile of the AWS configuration; without one, the SDK's credential chain. */
   readonly profile?: string | undefined;
-  /** Those of a role that was assumed, in place of a profile's. */
-  readonly credentials?: EnclaveCredentials;
+  /** Those of a role that was assumed, or of another user, in place of a profile's. */
+  readonly credentials?: Credentials;
   readonly region: string;
-  /** AWS_ENDPOINT_URL(_KMS, _STS), AWS_CA_BUNDLE, AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE are read from here. */
+  /** AWS_ENDPOINT_URL(_KMS, _STS, _S3, _IAM), AWS_CA_BUNDLE, AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE are read from here. */
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -42,6 +50,15 @@ export function createKms(settings: AwsSettings): KMSClient {
 
 export function createSts(settings: AwsSettings): STSClient {
   return new STSClient(clientConfig(settings, 'STS'));
+}
+
+/** Buckets stand in the path of a request, as the enclave asks for them. */
+export function createS3(settings: AwsSettings): S3Client {
+  return new S3Client({ ...clientConfig(settings, 'S3'), forcePathStyle: true });
+}
+
+export function createIam(settings: AwsSettings): IAMClient {
+  return new IAMClient(clientConfig(settings, 'IAM'));
 }
 
 export interface CallerIdentity {
@@ -93,7 +110,7 @@ export function demandKey(used: string | undefined, named: string): void {
   });
 }
 
-export function incomplete(service: 'KMS' | 'STS', what: string): Failure<KmsClientCode> {
+export function incomplete(service: Service, what: string): Failure<KmsClientCode> {
   return new Failure('environment', 'aws/incomplete', `${service} answered without ${what}`, { hint: 'try again' });
 }
 
@@ -138,20 +155,19 @@ function refusedOnLoopback(cause: unknown): boolean {
   return 'address' in cause && typeof cause.address === 'string' && /^(127\.|::1$)/.test(cause.address);
 }
 
+type Service = 'KMS' | 'STS' | 'S3' | 'IAM';
+
 interface ClientConfig {
   readonly region: string;
-  readonly credentials: ReturnType<typeof fromNodeProviderChain> | EnclaveCredentials;
+  readonly credentials: ReturnType<typeof fromNodeProviderChain> | Credentials;
   readonly maxAttempts: number;
   readonly endpoint?: string;
   readonly requestHandler: NodeHttpHandler;
 }
 
-function clientConfig(
-  { profile, credentials: assumed, region, env }: AwsSettings,
-  service: 'KMS' | 'STS',
-): ClientConfig {
+function clientConfig({ profile, credentials: assumed, region, env }: AwsSettings, service: Service): ClientConfig {
   const requestHandler = patientHandler(env['AWS_CA_BUNDLE']);
-  const endpointOf = (name: 'KMS' | 'STS'): { readonly endpoint?: string } => {
+  const endpointOf = (name: Service): { readonly endpoint?: string } => {
     const endpoint = env[`AWS_ENDPOINT_URL_${name}`] ?? env['AWS_ENDPOINT_URL'];
     return endpoint === undefined ? {} : { endpoint };
   };

@@ -1,0 +1,14 @@
+/** A folder as an anchor, for local trials: made for its owner alone. */
+import { stat } from 'node:fs/promises';
+import { makePrivateFolder } from '../private-files.ts';
+
+export async function makeFolder(folder: string): Promise<void> {
+  await makePrivateFolder(folder);
+}
+
+/** What is wrong with it, in words. */
+export async function checkFolder(folder: string): Promise<string | undefined> {
+  const found = await stat(folder).catch(() => undefined);
+  if (found === undefined) return `there is no folder ${folder}: accord anchor make makes it`;
+  return found.isDirectory() ? undefined : `${folder} is no folder`;
+}
