@@ -13,6 +13,14 @@ export type LifeLine =
     }
   | { readonly accord: 'keyed'; readonly parties: number }
   | { readonly accord: 'serving'; readonly port: number }
+  /** The state is open: made at first, restored after. */
+  | { readonly accord: 'opened'; readonly state: 'made' | 'restored' }
+  /** It could not be opened, or what stood in it not be put back. `where`: a party or a record. */
+  | { readonly accord: 'unopened'; readonly code: string; readonly where?: string }
+  /** The keys of these parties were not confirmed for an hour: no calls until they have sessions. */
+  | { readonly accord: 'lapsed'; readonly parties: readonly string[] }
+  /** The party's KMS refused: the enclave ends. */
+  | { readonly accord: 'withdrawn'; readonly party: string }
   | { readonly accord: 'fault'; readonly reason: string }
   | { readonly accord: 'stopped'; readonly reason: string; readonly code: number };
 

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { rootCertificates } from 'node:tls';
 import { EXIT_CODES, Failure } from '../policies/failure.ts';
 import { createNsm } from './attest/device.ts';
+import { openAnchor } from './claims/open-anchor.ts';
 import { sha256 } from './crypto/digest.ts';
 import type { Timers } from './deadline.ts';
 import { startComputer } from './jail/gate-side.ts';
@@ -62,8 +63,8 @@ async function openWorld(): Promise<World> {
     monotonic: () => performance.now(),
     timers,
     makeRecipientKey,
-    connectAws: ({ policy, launch, host, now }) =>
-      connectAws({
+    connectAws: async ({ policy, launch, host, now }) => {
+      const { kms, settings: aws } = await connectAws({
         trust: policy.trust,
         offeredRoots: launch.roots,
         carriedRoots: rootCertificates,
@@ -71,9 +72,12 @@ async function openWorld(): Promise<World> {
         now,
         wallClock: () => Date.now(),
         timers,
-      }),
+      });
+      return { kms, openAnchor: (place) => openAnchor({ ...place, aws, timers, until: policy.until }) };
+    },
     startComputer: (options) => startComputer({ ...options, paths, timers }),
     report,
+    end: fail,
   };
 }
 

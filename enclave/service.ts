@@ -7,13 +7,12 @@
  */
 import { parseCanonicalPolicy } from '../policies/canonical.ts';
 import { policyDigest } from '../policies/digest.ts';
+import type { Failure } from '../policies/failure.ts';
 import type { CanonicalPolicy, PolicyDigest } from '../policies/model.ts';
 import type { Issuer } from './attest/issue.ts';
 import { createIssuer } from './attest/issue.ts';
 import type { Nsm } from './attest/nsm.ts';
-import { createMemoryAnchor } from './claims/memory-anchor.ts';
 import { createGivenAnswers } from './claims/given.ts';
-import { createTicketBook } from './claims/tickets.ts';
 import { createConnections } from './connections.ts';
 import type { RandomSource } from './crypto/random.ts';
 import { mixRandom } from './crypto/random.ts';
@@ -27,8 +26,10 @@ import type { RecipientKey } from './kms/recipient.ts';
 import type { Report } from './life.ts';
 import { createModelShelf } from './models.ts';
 import { createSlots } from './slots.ts';
-import { createMemoryRecords } from './state/memory-records.ts';
-import { openInMemory } from './state/opening.ts';
+import type { OpenAnchor } from './state/anchor-doors.ts';
+import { openInMemory } from './state/memory-opening.ts';
+import { isSealed, openSealed } from './state/sealed-opening.ts';
+import { useState } from './state/use.ts';
 import type { Host, LaunchInformation } from './vsock/host.ts';
 import { createHost } from './vsock/host.ts';
 import { launchInformation } from './vsock/launch-information.ts';
@@ -54,10 +55,14 @@ export interface World {
   readonly connectAws: (parts: AwsParts) => Promise<Aws>;
   readonly startComputer: StartComputer;
   readonly report: Report;
+  /** Ends the program: a party wants no more of it. */
+  readonly end: (failure: Failure) => void;
 }
 
 export interface Aws {
   readonly kms: Kms;
+  /** The store that the policy names; a folder too, where the policy is for local trials. */
+  readonly openAnchor: OpenAnchor;
 }
 
 export interface AwsParts {
@@ -102,10 +107,6 @@ export async function boot(world: World, policyText: string): Promise<Booted> {
 export async function key({ world, policy, policyDigest, debug, issuer }: Booted): Promise<Keyed> {
   const { nsm, timers } = world;
   const random = mixRandom([world.random, (bytes) => nsm.random(bytes)]);
-  const stateKey = await random(32);
-  const anchors = { stores: [createMemoryAnchor()], quorum: 1 };
-  const tickets = await createTicketBook({ anchors, policyDigest, stateKey, timers });
-  stateKey.fill(0);
   const host = createHost(world.vsock, timers);
   const launch = await launchInformation(host, timers);
   const keyring = await confirmKeys(policy, launch.keyArns);
@@ -115,6 +116,26 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
   void (async () => await recipient)();
   const aws = await world.connectAws({ policy, launch, host, now: () => issuer.clock.now() });
   const kms = attestedKms(aws.kms, recipient, (spki) => issuer.forKms(spki));
+  const fault = (error: unknown): void => reportFault(world, error);
+  const now = (): Promise<number> => issuer.clock.now();
+  const opening = isSealed(policy)
+    ? openSealed({
+        policy,
+        policyDigest,
+        keyring,
+        kms,
+        host,
+        openAnchor: aws.openAnchor,
+        use: useState({ policy, policyDigest, host, random, timers }),
+        restore: () => Promise.resolve(),
+        now,
+        timers,
+        random,
+        report: world.report,
+        fault,
+        withdrawn: world.end,
+      })
+    : await openInMemory({ policyDigest, random, timers });
   const gate: Gate = {
     policy,
     policyDigest,
@@ -122,7 +143,7 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
     issuer,
     keyring,
     decrypt: kms.decrypt,
-    opening: openInMemory({ tickets, records: createMemoryRecords() }),
+    opening,
     given: createGivenAnswers(),
     models: createModelShelf(),
     slots: createSlots(),
@@ -136,9 +157,7 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
 }
 
 export async function serve({ world, gate }: Keyed): Promise<Serving> {
-  const connections = createConnections(gate, (error) =>
-    world.report({ accord: 'fault', reason: error instanceof Error ? error.name : 'unknown' }),
-  );
+  const connections = createConnections(gate, (error) => reportFault(world, error));
   const listener = await world.vsock.listen(PORTS.sessions, (stream) => connections.accept(stream));
   world.report({ accord: 'serving', port: PORTS.sessions });
   return {
@@ -150,4 +169,9 @@ export async function serve({ world, gate }: Keyed): Promise<Serving> {
       await ending;
     },
   };
+}
+
+/** Of an error of our own the host learns the kind alone. */
+function reportFault(world: World, error: unknown): void {
+  world.report({ accord: 'fault', reason: error instanceof Error ? error.name : 'unknown' });
 }

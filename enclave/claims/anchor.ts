@@ -3,6 +3,7 @@
  * and bytes come out; what they mean is said in entry.ts, and what several anchors decide together in claim.ts.
  */
 export type AnchorCode =
+  | 'anchor/waiting' // for its owner, whose credential it needs
   | 'anchor/unavailable' // not reached, 5xx, or no answer in time, after asking again
   | 'anchor/refused' // no permission, another Region, a clock too far off
   | 'anchor/misconfigured' // no bucket or folder, no lock, no versioning

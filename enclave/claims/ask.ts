@@ -65,6 +65,7 @@ export function pause(timers: Timers, milliseconds: number, signal: AbortSignal)
 }
 
 const CODES = {
+  'anchor/waiting': true,
   'anchor/unavailable': true,
   'anchor/refused': true,
   'anchor/misconfigured': true,

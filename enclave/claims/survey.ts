@@ -50,6 +50,7 @@ export interface SurveyOptions extends Waiting {
 }
 
 const TROUBLES = {
+  'anchor/waiting': 'waits for a session of its owner',
   'anchor/unavailable': 'does not answer',
   'anchor/refused': 'refuses the enclave',
   'anchor/misconfigured': 'is not set up as an anchor',

@@ -2,6 +2,7 @@
  * Whether the enclave has its state, and how it comes by it. Until it has, sessions are served, but nothing that spends a
  * call or keeps a contribution.
  */
+import type { Anchors } from '../claims/anchor.ts';
 import type { TicketBook } from '../claims/tickets.ts';
 import type { EnclaveCredentials } from '../protocol/request.ts';
 import type { Records } from './records.ts';
@@ -10,6 +11,7 @@ import type { Records } from './records.ts';
 export interface OpenedState {
   readonly tickets: TicketBook;
   readonly records: Records;
+  readonly anchors: Anchors;
 }
 
 export interface OpeningStatus {
@@ -33,15 +35,4 @@ export interface Opening {
   arrived(party: string, keyArn: string, credentials: EnclaveCredentials, signal: AbortSignal): void;
   status(): OpeningStatus;
   close(): void;
-}
-
-/** For `anchors: none`: open from the start, and gone with the enclave's memory. */
-export function openInMemory(state: OpenedState): Opening {
-  return {
-    current: () => state,
-    demand: () => Promise.resolve(state),
-    arrived: () => {},
-    status: () => ({ state: 'none', waitingFor: [] }),
-    close: () => {},
-  };
 }

@@ -11,27 +11,29 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createNsm } from '../../enclave/attest/device.ts';
+import type { Anchor } from '../../enclave/claims/anchor.ts';
+import { createMemoryAnchor } from '../../enclave/claims/memory-anchor.ts';
+import type { AnchorPlace } from '../../enclave/claims/open-anchor.ts';
 import type { Timers } from '../../enclave/deadline.ts';
-import { decodeCbor, encodeCbor } from '../../enclave/encoding/cbor.ts';
-import type { CborValue } from '../../enclave/encoding/cbor.ts';
 import { fromHex } from '../../enclave/encoding/hex.ts';
 import type { StartComputer } from '../../enclave/gate.ts';
 import type { RecipientKey } from '../../enclave/kms/recipient.ts';
 import type { LifeLine } from '../../enclave/life.ts';
-import { frameReader, writeFrame } from '../../enclave/protocol/frame.ts';
 import type { Keyed, World } from '../../enclave/service.ts';
 import { boot, key, serve } from '../../enclave/service.ts';
 import { openTransport } from '../../enclave/transport.ts';
+import type { HostCredentials } from '../../enclave/vsock/host.ts';
 import { PORTS } from '../../enclave/vsock/socket.ts';
 import type { AttestationIssuer } from '../../orchestrator/local/attestation-issuer.ts';
 import { createAttestationIssuer } from '../../orchestrator/local/attestation-issuer.ts';
 import { startLocalNsm } from '../../orchestrator/local/nsm.ts';
 import { canonicalPolicyText, toCanonicalPolicy } from '../../policies/canonical.ts';
 import { policyDigest } from '../../policies/digest.ts';
+import type { Failure } from '../../policies/failure.ts';
 import type { Policy, PolicyDigest } from '../../policies/model.ts';
 import { makeRecipientKey } from './kms/recipient-key.ts';
 import type { Peer, PeerOptions } from './peer.ts';
@@ -40,6 +42,8 @@ import type { ScriptedComputers } from './scripted-computer.ts';
 import { createScriptedComputers } from './scripted-computer.ts';
 import type { ScriptedKms } from './scripted-kms.ts';
 import { createScriptedKms } from './scripted-kms.ts';
+import type { HostStorage, ScriptedHost } from './scripted-host.ts';
+import { createHostStorage, createScriptedHost, serveHost } from './scripted-host.ts';
 import { realTimers } from './real-timers.ts';
 
 export const KEY_ARNS = {
@@ -84,16 +88,6 @@ export const POLICY: Policy = {
 /** 2026-11-21, noon: where the harness's time starts. */
 export const START: number = Date.parse('2026-11-21T12:00:00Z');
 
-/** Answers of the host to the enclave's questions; each can be replaced while the gate runs. */
-export interface ScriptedHost {
-  keyArns: readonly string[];
-  roots: readonly Uint8Array[];
-  /** What is stored for a function; undefined: absent. */
-  readonly blobs: Map<string, Uint8Array>;
-  /** The bytes announced and sent for a blob, where they are not the blob's own. */
-  serveBlob: ((connection: Socket, blob: Uint8Array | undefined) => void) | undefined;
-}
-
 export interface GateOptions {
   readonly policy?: Policy;
   /** Default: a scripted one. `connectAws` of `enclave/kms/connect.ts` gives the real client. */
@@ -113,6 +107,12 @@ export interface GateOptions {
   /** Key ARNs that the host hands over. Default: those of the policy. */
   readonly keyArns?: readonly string[];
   readonly roots?: readonly Uint8Array[];
+  /** Of another gate: this one is its restart, or its copy. Default: one of its own. */
+  readonly storage?: HostStorage;
+  readonly kms?: ScriptedKms;
+  readonly anchors?: Map<string, Anchor>;
+  /** The host's role. Default: it has none. */
+  readonly credentials?: HostCredentials;
 }
 
 export interface TestGate {
@@ -122,6 +122,13 @@ export interface TestGate {
   readonly keyed: Keyed;
   readonly host: ScriptedHost;
   readonly kms: ScriptedKms;
+  readonly storage: HostStorage;
+  /** The parties' stores: by owner, as far as they have been opened. */
+  readonly anchors: Map<string, Anchor>;
+  /** What the enclave opened them with. */
+  readonly places: readonly AnchorPlace[];
+  /** Why the enclave ended itself. */
+  readonly ends: readonly Failure[];
   readonly computers: ScriptedComputers;
   /** DER of the root that signs this gate's documents. */
   readonly root: Uint8Array;
@@ -159,15 +166,25 @@ export async function startGate(options: GateOptions = {}): Promise<TestGate> {
     const nsm = await startLocalNsm({ socketPath: join(folder, 'nsm.sock'), pcrs, moduleId, issuer });
     undo.push(() => nsm.close());
 
-    const host: ScriptedHost = {
+    const storage = options.storage ?? createHostStorage();
+    const host = createScriptedHost(storage, {
       keyArns: options.keyArns ?? Object.values(policy.parties).map(({ kmsKeyArn }) => kmsKeyArn),
       roots: options.roots ?? [],
-      blobs: new Map(),
-      serveBlob: undefined,
-    };
+    });
+    host.credentials = options.credentials;
     undo.push(await serveHost(folder, host, options.outbound));
 
-    const kms = createScriptedKms();
+    const kms = options.kms ?? createScriptedKms();
+    const anchors = options.anchors ?? new Map<string, Anchor>();
+    const places: AnchorPlace[] = [];
+    const openAnchor = (place: AnchorPlace): Anchor => {
+      places.push(place);
+      const { owner } = place.store;
+      const anchor = anchors.get(owner) ?? createMemoryAnchor(owner);
+      anchors.set(owner, anchor);
+      return anchor;
+    };
+    const ends: Failure[] = [];
     const computers = createScriptedComputers();
     const lines: LifeLine[] = [];
     const transport = await openTransport('local\n', folder, realTimers);
@@ -178,9 +195,10 @@ export async function startGate(options: GateOptions = {}): Promise<TestGate> {
       monotonic: () => monotonic,
       timers: options.timers ?? realTimers,
       makeRecipientKey: () => (recipientKey ??= makeRecipientKey()),
-      connectAws: options.connectAws ?? (() => Promise.resolve({ kms })),
+      connectAws: options.connectAws ?? (() => Promise.resolve({ kms, openAnchor })),
       startComputer: options.startComputer ?? computers.start,
       report: (line) => lines.push(line),
+      end: (failure) => ends.push(failure),
     };
     const keyed = await key(await boot(options.world?.(world) ?? world, policyText));
     undo.push(async () => transport.nsm.close());
@@ -201,6 +219,10 @@ export async function startGate(options: GateOptions = {}): Promise<TestGate> {
       keyed,
       host,
       kms,
+      storage,
+      anchors,
+      places,
+      ends,
       computers,
       root: issuer.root,
       lines,
@@ -228,53 +250,6 @@ export async function startGate(options: GateOptions = {}): Promise<TestGate> {
 /** Documents carry the harness's time, whoever signs them. */
 function atTime(issuer: AttestationIssuer, now: () => number): AttestationIssuer {
   return { ...issuer, sign: (claims) => issuer.sign({ ...claims, timestamp: now() }) };
-}
-
-/** The host's ports: 8001, 8002, and 8000 where a test has something to put there. */
-async function serveHost(
-  folder: string,
-  host: ScriptedHost,
-  outbound: GateOptions['outbound'],
-): Promise<() => Promise<void>> {
-  const open = new Set<Socket>();
-  const listen = async (port: number, handle: (socket: Socket) => void): Promise<() => void> => {
-    const server = createServer({ allowHalfOpen: true }, (socket) => {
-      open.add(socket);
-      socket.on('error', () => {});
-      socket.once('close', () => open.delete(socket));
-      handle(socket);
-    });
-    server.listen(join(folder, `host-${port}.sock`));
-    await once(server, 'listening');
-    return () => server.close();
-  };
-  const asked = (socket: Socket, answer: (question: CborValue) => void): void => {
-    frameReader(socket, 1024)
-      .readFrame()
-      .then((body) => body !== undefined && answer(decodeCbor(body, { maxBytes: 1024 })))
-      .catch(() => socket.destroy());
-  };
-  const say = (socket: Socket, answer: Readonly<Record<string, CborValue>>): Promise<void> =>
-    writeFrame(socket, encodeCbor(new Map(Object.entries(answer))));
-
-  const servers = [
-    await listen(PORTS.launch, (socket) =>
-      asked(socket, () => void say(socket, { t: 'launch', keyArns: host.keyArns, roots: host.roots })),
-    ),
-    await listen(PORTS.blobs, (socket) =>
-      asked(socket, (question) => {
-        const blob = host.blobs.get(question instanceof Map ? String(question.get('function')) : '');
-        if (host.serveBlob !== undefined) host.serveBlob(socket, blob);
-        else if (blob === undefined) void say(socket, { t: 'absent' });
-        else void say(socket, { t: 'blob', bytes: blob.length }).then(() => socket.write(blob));
-      }),
-    ),
-    ...(outbound === undefined ? [] : [await listen(PORTS.outbound, outbound)]),
-  ];
-  return async () => {
-    for (const close of servers) close();
-    for (const socket of open) socket.destroy();
-  };
 }
 
 export const newRequestId = (): Uint8Array => new Uint8Array(randomBytes(32));

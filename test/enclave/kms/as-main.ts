@@ -1,5 +1,6 @@
 /** KMS as `enclave/main.ts` connects it: through the host's relay, TLS ending here. */
 import { rootCertificates } from 'node:tls';
+import { openAnchor } from '../../../enclave/claims/open-anchor.ts';
 import { connectAws } from '../../../enclave/kms/connect.ts';
 import type { World } from '../../../enclave/service.ts';
 import { realTimers } from '../real-timers.ts';
@@ -7,8 +8,8 @@ import { realTimers } from '../real-timers.ts';
 /** `changes`: what a test has otherwise. */
 export const kmsAsMain =
   (changes: Partial<Parameters<typeof connectAws>[0]> = {}): World['connectAws'] =>
-  ({ policy, launch, host, now }) =>
-    connectAws({
+  async ({ policy, launch, host, now }) => {
+    const { kms, settings: aws } = await connectAws({
       trust: policy.trust,
       offeredRoots: launch.roots,
       carriedRoots: rootCertificates,
@@ -18,3 +19,6 @@ export const kmsAsMain =
       timers: realTimers,
       ...changes,
     });
+    const { until } = policy;
+    return { kms, openAnchor: (place) => openAnchor({ ...place, aws, timers: realTimers, until }) };
+  };

@@ -1,0 +1,296 @@
+/**
+ * Opens the state as its parties arrive. What needs a party's key is begun as soon as that party's credentials are there
+ * (a session's, or those of the host's role), all parties in parallel and for each its data key beside its anchor's
+ * credential, so that a boot waits for one round trip to KMS:
+ *
+ *     credentials of a party ->  its anchor opened and checked   \
+ *                            ->  its data key decrypted / made    }->  enough of both: which set counts?
+ *     the host's set of wrapped keys, as a hint                  /
+ *
+ *     the anchors name a set    that one and no other; unwrapped; its claim found genuine
+ *     a quorum names none       fresh keys of all parties; the set made, stored, claimed; or another enclave's taken
+ *
+ * Whatever fails is told with its code and tried again when a session arrives or a call asks for the state.
+ */
+import { Failure } from '../../policies/failure.ts';
+import type { AnchorSet, CanonicalPolicy, PolicyDigest, SealedState } from '../../policies/model.ts';
+import type { Anchors } from '../claims/anchor.ts';
+import { within } from '../deadline.ts';
+import type { Timers } from '../deadline.ts';
+import type { RandomSource } from '../crypto/random.ts';
+import { constantTimeEqual, sha256 } from '../crypto/digest.ts';
+import type { AttestedKms } from '../kms/attested.ts';
+import type { Report } from '../life.ts';
+import { Refused } from '../pipeline/refused.ts';
+import type { Host } from '../vsock/host.ts';
+import type { OpenAnchor } from './anchor-doors.ts';
+import { createAnchorDoors } from './anchor-doors.ts';
+import type { WantedSet } from './data-keys.ts';
+import { createDataKeys } from './data-keys.ts';
+import { createErrands } from './errands.ts';
+import { claimKeySet, confirmKeySet, shownKeySet } from './key-claim.ts';
+import type { KeySet, KeySetTerms } from './key-set.ts';
+import { partiesNeeded, readKeySet, storedKeySet } from './key-set.ts';
+import { STATE_KEY_BYTES, makeKeySet, openKeySet } from './layers.ts';
+import { createLease } from './lease.ts';
+import type { Loan } from './loans.ts';
+import { createLoans } from './loans.ts';
+import type { OpenedState, Opening, OpeningStatus } from './opening.ts';
+import { stateFailure } from './state-failure.ts';
+
+export interface SealedPolicy extends CanonicalPolicy {
+  readonly anchors: AnchorSet;
+  readonly state: SealedState;
+}
+
+/** Whether there is state to open: `state` and `anchors` go together. */
+export function isSealed(policy: CanonicalPolicy): policy is SealedPolicy {
+  return policy.state !== 'none' && policy.anchors !== 'none';
+}
+
+/** What the state key is good for. Copies what it needs of `stateKey`, which is erased afterwards. */
+export type UseState = (stateKey: Uint8Array, anchors: Anchors, keySetDigest: Uint8Array) => Promise<OpenedState>;
+
+export interface SealedOpeningParts {
+  readonly policy: SealedPolicy;
+  readonly policyDigest: PolicyDigest;
+  /** Key ARN -> party. */
+  readonly keyring: ReadonlyMap<string, string>;
+  readonly kms: AttestedKms;
+  readonly host: Host;
+  readonly openAnchor: OpenAnchor;
+  readonly use: UseState;
+  /** Puts back what was in place before the restart. */
+  readonly restore: (state: OpenedState, signal: AbortSignal) => Promise<void>;
+  /** By the NSM. Milliseconds since 1970. */
+  readonly now: () => Promise<number>;
+  readonly timers: Timers;
+  readonly random: RandomSource;
+  readonly report: Report;
+  /** An error of our own. */
+  readonly fault: (error: unknown) => void;
+  /** A party withdrew its key: the enclave ends. */
+  readonly withdrawn: (failure: Failure) => void;
+}
+
+/** How long a call waits for an opening under way. */
+const PATIENCE_MS = 20_000;
+/** Contributed models may be large, and are loaded one after the other. */
+const RESTORE_MS = 900_000;
+
+export function openSealed(parts: SealedOpeningParts): Opening {
+  const { policy, policyDigest, kms, host, timers, report, now } = parts;
+  const { seal, order } = policy.state;
+  const terms: KeySetTerms = { collaboration: policy.collaboration, policyDigest, seal, order };
+  const keyArns = new Map([...parts.keyring].map(([arn, party]) => [party, arn]));
+  const ended = new AbortController();
+  const loans = createLoans(keyArns, ended.signal);
+  const errands = createErrands({
+    timers,
+    fault: parts.fault,
+    failed: ({ code, where }) => report({ accord: 'unopened', code, ...(where === undefined ? {} : { where }) }),
+  });
+  const keys = createDataKeys(kms, policyDigest);
+  const { openAnchor } = parts;
+  const doors = createAnchorDoors({ anchors: policy.anchors, policyDigest, keyArns, host, decrypt: kms.decrypt, openAnchor }); // prettier-ignore
+  const refreshRole = async (signal: AbortSignal): Promise<void> =>
+    loans.lendRole(await host.credentials(signal).catch(() => undefined));
+  const lease = createLease({ ...parts, order, needed: partiesNeeded(terms), loans, errands, refreshRole });
+  let opened: OpenedState | undefined;
+
+  /** Begins everything that a party's credentials make possible. */
+  const begin = async (party: string): Promise<void> => {
+    const loan = loans.of(party, await now());
+    if (opened !== undefined || loan === undefined) return;
+    const terms = { outer: loan.signal };
+    if (doors.isClosed(party)) {
+      const open = (signal: AbortSignal): Promise<void> => doors.open(party, loan, signal).then(decide);
+      errands.run(`anchor of ${party}`, (signal) => asLent(loan, open(signal)), terms);
+    }
+    if (keys.has(party)) return;
+    const obtain = async (signal: AbortSignal): Promise<void> => {
+      await hint(signal);
+      await keys.obtain(party, loan, signal);
+      decide();
+    };
+    errands.run(`key of ${party}`, (signal) => asLent(loan, obtain(signal)), terms);
+  };
+
+  /** What is to be opened, as long as the anchors have not been asked: the set that the host has. */
+  let asking: Promise<void> | undefined;
+  const hint = (signal: AbortSignal): Promise<void> => {
+    if (keys.wanted !== undefined) return Promise.resolve();
+    asking ??= (async () => {
+      const bytes = await host.keys(signal);
+      const set = bytes === undefined ? undefined : await hinted(bytes);
+      if (keys.wanted === undefined) keys.want(set ?? 'fresh');
+    })().finally(() => (asking = undefined));
+    return asking;
+  };
+  const hinted = async (bytes: Uint8Array): Promise<WantedSet | undefined> => {
+    try {
+      return { set: await readKeySet(bytes, terms), digest: await sha256(bytes) };
+    } catch (error) {
+      // It may be that nothing was claimed yet, and this is of no meaning. If something was, it is told then.
+      if (error instanceof Failure) return undefined;
+      throw error;
+    }
+  };
+
+  const decide = (): void => errands.run('state', attempt);
+
+  async function attempt(signal: AbortSignal): Promise<void> {
+    if (opened !== undefined || !doors.suffice()) return;
+    const options = { timers, signal };
+    const shown = await shownKeySet(doors.anchors, policyDigest, options);
+    if (shown === undefined) return make(signal);
+    const digest = shown.entry.first;
+    const wanted = keys.wanted;
+    if (wanted === undefined || wanted === 'fresh' || !constantTimeEqual(wanted.digest, digest)) {
+      keys.want({ set: await namedSet(digest, wanted, signal), digest });
+      return beginAll();
+    }
+    if (keys.all().size < partiesNeeded(terms)) return beginAll();
+    const dataKeys = new Map([...keys.all()].map(([party, { plaintext }]) => [party, plaintext]));
+    const stateKey = await openKeySet(wanted.set, dataKeys);
+    try {
+      await confirmKeySet(doors.anchors, policyDigest, stateKey, shown, options);
+      await finish('restored', stateKey, wanted.set, digest);
+    } finally {
+      stateKey.fill(0);
+    }
+  }
+
+  /** The set that the anchors name, from the host, by its digest. */
+  async function namedSet(digest: Uint8Array, wanted: WantedSet | undefined, signal: AbortSignal): Promise<KeySet> {
+    const named = await host.record(digest, signal);
+    if (named !== undefined) return readKeySet(named, terms, digest);
+    const offered = await host.keys(signal);
+    if (offered !== undefined) return readKeySet(offered, terms, digest);
+    if (wanted !== undefined && wanted !== 'fresh')
+      throw stateFailure('state/keys-substituted', 'the wrapped keys are not the ones that the anchors name');
+    throw stateFailure('state/keys-missing', 'the host does not have the wrapped keys that the anchors name');
+  }
+
+  /** At first. Nothing is claimed before the host has the set, and nothing is sealed with it before it is claimed. */
+  async function make(signal: AbortSignal): Promise<void> {
+    keys.want('fresh');
+    if (keys.all().size < order.length) return beginAll();
+    const stateKey = await parts.random(STATE_KEY_BYTES);
+    try {
+      const set = await makeKeySet(terms, keys.all(), stateKey, parts.random);
+      const stored = await storedKeySet(set);
+      await host.putRecord(stored, signal);
+      const claimed = await claimKeySet(doors.anchors, policyDigest, stateKey, stored.sha256, { timers, signal });
+      if (claimed === 'taken') return decide();
+      await host.putKeys(stored, signal);
+      await finish('made', stateKey, set, stored.sha256);
+    } finally {
+      stateKey.fill(0);
+    }
+  }
+
+  async function finish(
+    how: 'made' | 'restored',
+    stateKey: Uint8Array,
+    set: KeySet,
+    digest: Uint8Array,
+  ): Promise<void> {
+    const [state, time] = [await parts.use(stateKey, doors.anchors, digest), await now()];
+    if (ended.signal.aborted) return;
+    lease.begin(set, [...keys.all().keys()], time);
+    keys.erase();
+    opened = state;
+    report({ accord: 'opened', state: how });
+    errands.run('restore', (signal) => parts.restore(state, signal), { limitMs: RESTORE_MS });
+  }
+
+  async function beginAll(): Promise<void> {
+    await Promise.all(order.map(begin));
+  }
+
+  function waitingFor(): readonly string[] {
+    if (opened !== undefined) return lease.missing();
+    const needed = keys.wanted === 'fresh' ? order.length : partiesNeeded(terms);
+    const keyless = keys.all().size < needed ? order.filter((party) => !keys.has(party)) : [];
+    return order.filter((party) => keyless.includes(party) || doors.missing().includes(party));
+  }
+
+  function status(): OpeningStatus {
+    if (opened !== undefined && !lease.isWithdrawn())
+      return { state: lease.missing().length === 0 ? 'open' : 'lapsed', waitingFor: lease.missing() };
+    const reason = reasonOf(errands.failures);
+    const refused = lease.isWithdrawn() || reason?.startsWith('state/') === true;
+    return { state: refused ? 'refused' : 'waiting', waitingFor: waitingFor(), ...(reason === undefined ? {} : { reason }) }; // prettier-ignore
+  }
+
+  function refusal(): Refused {
+    const { state, waitingFor: parties, reason } = status();
+    const waits = parties.length === 0 ? undefined : `it waits for a session of ${parties.join(', ')}`;
+    if (state === 'lapsed') return new Refused('lease-lapsed', waits);
+    if (state === 'refused') return new Refused('state-refused', reason);
+    return new Refused('not-open', [waits, reason].filter((part) => part !== undefined).join('; ') || undefined);
+  }
+
+  const usable = (): OpenedState | undefined => (lease.isCurrent() ? opened : undefined);
+  const isReady = (): boolean => usable() !== undefined && !errands.isUnderWay('restore');
+
+  /** Whatever failed before is tried again, and what has begun is waited for. */
+  async function demand(signal: AbortSignal): Promise<OpenedState> {
+    await lease.look();
+    if (opened === undefined) await beginAll().then(decide);
+    while (!isReady() && errands.isUnderWay() && !signal.aborted) await errands.change(signal);
+    const state = usable();
+    if (state === undefined) throw refusal();
+    return state;
+  }
+
+  /** What needs nobody's session: folders, and the host's role where it has one. */
+  errands.run('start', async (signal) => {
+    for (const store of policy.anchors.stores) {
+      if (!('folder' in store)) continue;
+      const open = (limit: AbortSignal): Promise<void> => doors.open(store.owner, undefined, limit).then(decide);
+      errands.run(`anchor of ${store.owner}`, open);
+    }
+    await refreshRole(signal);
+    await beginAll();
+  });
+
+  return {
+    current: usable,
+    demand: (signal) => within(timers, PATIENCE_MS, 'opening the state', demand, signal),
+    arrived(party, keyArn, credentials, signal) {
+      loans.lend(party, { from: 'session', keyArn, credentials, signal });
+      if (opened === undefined) void begin(party);
+      else lease.arrived(party);
+    },
+    status,
+    close() {
+      ended.abort(new Error('the enclave ends'));
+      errands.close();
+      lease.close();
+      keys.erase();
+    },
+  };
+}
+
+/**
+ * The host's role may be permitted nothing, which is as it should be where parties bring credentials of their own: that
+ * it is refused tells nobody anything.
+ */
+async function asLent({ from }: Loan, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    const { code }: { readonly code: string } = error instanceof Failure ? error : { code: '' };
+    if (from !== 'host' || code !== 'kms/refused') throw error;
+  }
+}
+
+/** One of the state itself says most; of the others the newest. */
+function reasonOf(failures: ReadonlyMap<string, Failure>): string | undefined {
+  const all = [...failures.values()];
+  const found = all.find(({ code }) => code.startsWith('state/')) ?? all.at(-1);
+  if (found === undefined) return undefined;
+  return found.where === undefined ? found.code : `${found.code} (${found.where})`;
+}
