@@ -13,7 +13,7 @@ import { policyDigest } from '../policies/digest.ts';
 import { Failure } from '../policies/failure.ts';
 import { loadPolicy } from '../policies/load.ts';
 import type { Policy } from '../policies/model.ts';
-import { policyText } from '../policies/written.ts';
+import { writtenPolicy } from '../policies/written.ts';
 import { createFleet } from './fleet.ts';
 import { demandServable } from './servable.ts';
 import { demandCollaboration } from './contributions.ts';
@@ -189,7 +189,7 @@ export async function openCollaborations(options: CollaborationsOptions): Promis
         collaboration: policy.collaboration,
         policyDigest: digest,
         canonicalPolicy,
-        policy: policyText(policy),
+        policy: writtenPolicy(policy),
       });
       if (created) enqueueBuild(id);
       const isBusy = collaboration.state === 'building' || fleet.isBusy(id);

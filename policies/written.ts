@@ -1,7 +1,7 @@
 /** A policy as a text that `loadPolicy` takes again: composed, every default written out. */
 import type { AnchorSet, Policy } from './model.ts';
 
-export function policyText(policy: Policy): string {
+export function writtenPolicy(policy: Policy): string {
   const { anchors } = policy;
   return JSON.stringify({ ...policy, anchors: anchors === 'none' ? anchors : writtenAnchors(anchors) });
 }

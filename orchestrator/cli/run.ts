@@ -3,7 +3,7 @@ import { readPolicy } from '../../parties/cli/policy-files.ts';
 import type { Io, Verb } from '../../parties/cli/verb.ts';
 import { Failure } from '../../policies/failure.ts';
 import { weakenings } from '../../policies/weakenings.ts';
-import { policyText } from '../../policies/written.ts';
+import { writtenPolicy } from '../../policies/written.ts';
 import { readArguments, readNumber, usage } from '../../parties/cli/arguments.ts';
 import { MOST_COPIES } from '../fleet.ts';
 import { orchestratorOf, shown } from './client.ts';
@@ -50,7 +50,7 @@ does not enforce, 30 a policy with faults, 40 the build failed, or orchestrator 
     if (over !== undefined) io.err(`accord run: warning: ${over.text}\n`);
     const orchestrator = orchestratorOf(io, values.orchestrator);
     if (copies > 1 && policy.anchors === 'none') io.err(`accord run: warning: ${NO_ANCHORS}\n`);
-    const created = await orchestrator.post('/v1/collaborations', { policy: policyText(policy) });
+    const created = await orchestrator.post('/v1/collaborations', { policy: writtenPolicy(policy) });
     const path = `/v1/collaborations/${encodeURIComponent(shown(created['id']))}`;
     if (created['state'] === 'building') await followBuild(orchestrator, path, io);
     if (values['no-launch'] !== true) io.err('accord run: starting the enclave…\n');

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { loadPolicy } from '../../policies/load.ts';
 import type { Policy } from '../../policies/model.ts';
-import { policyText } from '../../policies/written.ts';
+import { writtenPolicy } from '../../policies/written.ts';
 import { policyText as plainPolicy } from '../orchestrator/harness.ts';
 
 /** The usual policy with these parts in place of its own. */
@@ -46,6 +46,6 @@ describe('a policy that was written out', () => {
     ],
   ])('is the same policy: %s', (_, parts) => {
     const policy = load(parts);
-    expect(loadPolicy(policyText(policy), { file: 'again' })).toEqual(policy);
+    expect(loadPolicy(writtenPolicy(policy), { file: 'again' })).toEqual(policy);
   });
 });
