@@ -118,7 +118,8 @@ function write(stream: Duplex, piece: Uint8Array): Promise<void> {
     stream.once('close', closed);
     stream.write(piece, (error) => {
       stream.removeListener('close', closed);
-      if (error === null || error === undefined) resolve();
+      // Node reports no error for what was still to be written when the stream was destroyed.
+      if ((error === null || error === undefined) && !stream.destroyed) resolve();
       else broken(error);
     });
   });
