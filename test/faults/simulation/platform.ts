@@ -1,0 +1,141 @@
+/**
+ * The platform under a simulated run: WebCrypto whose answers do not come from threads, and randomness that follows from
+ * the seed. The same algorithms, from the same OpenSSL, by its synchronous calls; so a run is a function of its seed, and
+ * takes milliseconds. What is not needed by a simulation is not there, and says so.
+ *
+ * RSA-OAEP is the one stand-in: a mask that this process keeps. Making and using real keys of 3072 bits would be all
+ * that a run does.
+ */
+import { createCipheriv, createDecipheriv, createHash, createHmac } from 'node:crypto';
+import type { Prng } from './prng.ts';
+
+interface SimulatedKey {
+  readonly type: 'secret' | 'private';
+  readonly extractable: boolean;
+  readonly algorithm: { readonly name: string; readonly hash: { readonly name: string } };
+  readonly usages: readonly string[];
+  readonly raw: Buffer;
+}
+
+const HASHES: Readonly<Record<string, string>> = { 'SHA-256': 'sha256', 'SHA-384': 'sha384' };
+const TAG_BYTES = 16;
+/** As long as the modulus of the real key. */
+export const MASKED_BYTES = 384;
+
+type Named = string | { readonly name: string; readonly hash?: string | { readonly name: string } };
+const nameOf = (algorithm: Named): string => (typeof algorithm === 'string' ? algorithm : algorithm.name);
+const hashOf = (algorithm: Named): string => {
+  const hash = typeof algorithm === 'string' ? undefined : algorithm.hash;
+  return (typeof hash === 'string' ? hash : hash?.name) ?? '';
+};
+const openssl = (hash: string): string => {
+  const found = HASHES[hash];
+  if (found === undefined) throw new Error(`the simulated platform has no ${hash}`);
+  return found;
+};
+const buffer = (source: BufferSource): Buffer =>
+  source instanceof ArrayBuffer ? Buffer.from(source) : Buffer.from(source.buffer, source.byteOffset, source.byteLength);
+const exact = (bytes: Buffer): ArrayBuffer => new Uint8Array(bytes).buffer;
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- keys of this platform are not OpenSSL's
+const simulated = (key: CryptoKey): SimulatedKey => key as unknown as SimulatedKey;
+
+interface Gcm {
+  readonly iv: BufferSource;
+  readonly additionalData?: BufferSource;
+}
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- parameters were named by their algorithm
+const gcm = (algorithm: Named): Gcm => algorithm as unknown as Gcm;
+
+function encrypt(algorithm: Named, key: SimulatedKey, data: BufferSource): ArrayBuffer {
+  if (nameOf(algorithm) !== 'AES-GCM') throw new Error(`the simulated platform does not encrypt by ${nameOf(algorithm)}`);
+  const { iv, additionalData } = gcm(algorithm);
+  const cipher = createCipheriv('aes-256-gcm', key.raw, buffer(iv));
+  if (additionalData !== undefined) cipher.setAAD(buffer(additionalData));
+  return exact(Buffer.concat([cipher.update(buffer(data)), cipher.final(), cipher.getAuthTag()]));
+}
+
+function decrypt(algorithm: Named, key: SimulatedKey, data: BufferSource): ArrayBuffer {
+  const name = nameOf(algorithm);
+  const bytes = buffer(data);
+  if (name === 'RSA-OAEP') return exact(mask(bytes, key.raw).subarray(0, 32));
+  const { iv, additionalData } = gcm(algorithm);
+  if (name === 'AES-CBC') {
+    const cipher = createDecipheriv('aes-256-cbc', key.raw, buffer(iv));
+    return exact(Buffer.concat([cipher.update(bytes), cipher.final()]));
+  }
+  if (name !== 'AES-GCM') throw new Error(`the simulated platform does not decrypt by ${name}`);
+  const end = bytes.length - TAG_BYTES;
+  const cipher = createDecipheriv('aes-256-gcm', key.raw, buffer(iv)).setAuthTag(bytes.subarray(end));
+  if (additionalData !== undefined) cipher.setAAD(buffer(additionalData));
+  return exact(Buffer.concat([cipher.update(bytes.subarray(0, end)), cipher.final()]));
+}
+
+function mask(bytes: Uint8Array, secret: Uint8Array): Buffer {
+  return Buffer.from(bytes.map((byte, i) => byte ^ (secret[i % secret.length] ?? 0)));
+}
+
+/** For the simulated KMS: what only the holder of the key with this secret reads. */
+export function encryptTo(secret: Uint8Array, contentKey: Uint8Array): Uint8Array {
+  const padded = new Uint8Array(MASKED_BYTES);
+  padded.set(contentKey);
+  return new Uint8Array(mask(padded, secret));
+}
+
+/** The private half that opens what `encryptTo` made. */
+export function recipientKey(secret: Uint8Array<ArrayBuffer>): CryptoKey {
+  return keyOf('private', 'RSA-OAEP', secret, 'SHA-256');
+}
+
+function keyOf(type: SimulatedKey['type'], name: string, raw: BufferSource, hash = ''): CryptoKey {
+  const algorithm = { name, hash: { name: hash } };
+  const made: SimulatedKey = { type, extractable: false, algorithm, usages: [], raw: Buffer.from(buffer(raw)) };
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the other end of `simulated`
+  return made as unknown as CryptoKey;
+}
+
+/** Errors are rejections, as WebCrypto's are. */
+async function soon<T>(work: () => T): Promise<T> {
+  return work();
+}
+
+const subtle = {
+  digest: (algorithm: Named, data: BufferSource) =>
+    soon(() => exact(createHash(openssl(nameOf(algorithm))).update(buffer(data)).digest())),
+  importKey: (format: string, raw: BufferSource, algorithm: Named) =>
+    soon(() => {
+      if (format !== 'raw') throw new Error(`the simulated platform imports no ${format}`);
+      return keyOf('secret', nameOf(algorithm), raw, hashOf(algorithm));
+    }),
+  sign: (algorithm: Named, key: CryptoKey, data: BufferSource) =>
+    soon(() => {
+      if (nameOf(algorithm) !== 'HMAC') throw new Error(`the simulated platform does not sign by ${nameOf(algorithm)}`);
+      const { raw, algorithm: own } = simulated(key);
+      return exact(createHmac(openssl(own.hash.name), raw).update(buffer(data)).digest());
+    }),
+  encrypt: (algorithm: Named, key: CryptoKey, data: BufferSource) => soon(() => encrypt(algorithm, simulated(key), data)),
+  decrypt: (algorithm: Named, key: CryptoKey, data: BufferSource) => soon(() => decrypt(algorithm, simulated(key), data)),
+};
+
+/** HMAC-SHA-256 as if it had no key: for a world in which anybody can make an entry. */
+const signWithoutKey: typeof subtle.sign = (algorithm, key, data) =>
+  simulated(key).algorithm.hash.name === 'SHA-256'
+    ? soon(() => exact(createHmac('sha256', '').update(buffer(data)).digest()))
+    : subtle.sign(algorithm, key, data);
+
+/** Puts the platform in place for the time of `work`; one run at a time. `keyless`: test-only, see `signWithoutKey`. */
+export async function onSimulatedPlatform<T>(random: Prng, keyless: boolean, work: () => Promise<T>): Promise<T> {
+  const real = { subtle: crypto.subtle, getRandomValues: crypto.getRandomValues.bind(crypto) };
+  const replace = (name: 'subtle' | 'getRandomValues', value: unknown): void =>
+    void Object.defineProperty(crypto, name, { value, configurable: true, writable: true });
+  replace('subtle', keyless ? { ...subtle, sign: signWithoutKey } : subtle);
+  replace('getRandomValues', (array: ArrayBufferView) => {
+    new Uint8Array(array.buffer, array.byteOffset, array.byteLength).set(random.bytes(array.byteLength));
+    return array;
+  });
+  try {
+    return await work();
+  } finally {
+    replace('subtle', real.subtle);
+    replace('getRandomValues', real.getRandomValues);
+  }
+}
