@@ -163,7 +163,10 @@ const writtenCounter: Shape<WrittenCounter> = object<WrittenCounter>(
     release: writtenRelease,
     answerBits: optional(answerBits),
   },
-  WRITTEN_FUNCTION,
+  {
+    ...WRITTEN_FUNCTION,
+    foreign: { model: 'a counter computes without one', output: 'the answers of a counter have one form' },
+  },
 );
 
 function withStandards(written: WrittenModelFunction): ModelFunctionPolicy {

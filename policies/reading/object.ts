@@ -36,19 +36,23 @@ export interface ObjectOptions {
   readonly wanted: string;
   /** Keys of the format that this version does not enforce, with what they are. */
   readonly unsupported?: Readonly<Record<string, string>>;
+  /** Keys that stand in mappings like this one, and why not here. */
+  readonly foreign?: Readonly<Record<string, string>>;
 }
 
 /** A mapping with exactly these keys. */
 export function object<T extends object>(fields: Fields<T>, options: ObjectOptions): Shape<T> {
   const known = new Map<string, AnyField>(Object.entries<AnyField>(fields));
   const later = new Map(Object.entries(options.unsupported ?? {}));
+  const foreign = new Map(Object.entries(options.foreign ?? {}));
   return {
     schema: objectSchema(known, options.description),
     read(source, path, reading) {
       if (source.kind !== 'map') return wrongType(reading, source, path, options.wanted);
       const before = reading.faults.length;
       for (const [key, { keyAt }] of source.entries) {
-        if (!known.has(key)) reportUnknownKey(reading, keyAt, [...path, key], key, known.keys(), later);
+        if (!known.has(key))
+          reportUnknownKey(reading, keyAt, [...path, key], key, { known: known.keys(), later, foreign });
       }
       const result: Record<string, unknown> = {};
       for (const [key, field] of known) {
@@ -87,13 +91,18 @@ function describeField(key: string, field: AnyField): string {
   return typeof description === 'string' ? `${key}: ${description}` : `add ${key}`;
 }
 
+interface KnownKeys {
+  readonly known: Iterable<string>;
+  readonly later: ReadonlyMap<string, string>;
+  readonly foreign: ReadonlyMap<string, string>;
+}
+
 function reportUnknownKey(
   reading: Reading,
   at: Position,
   path: Path,
   key: string,
-  known: Iterable<string>,
-  later: ReadonlyMap<string, string>,
+  { known, later, foreign }: KnownKeys,
 ): void {
   const what = later.get(key);
   if (what !== undefined) {
@@ -101,6 +110,15 @@ function reportUnknownKey(
       code: 'policy/unsupported',
       message: `${what}: not enforced by this version, hence not accepted`,
       hint: `remove ${key}, or use a version that enforces it`,
+    });
+    return;
+  }
+  const why = foreign.get(key);
+  if (why !== undefined) {
+    report(reading, at, path, {
+      code: 'policy/unknown-key',
+      message: 'there is no such key here',
+      hint: `remove ${key}: ${why}`,
     });
     return;
   }

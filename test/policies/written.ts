@@ -27,10 +27,39 @@ functions:
 anchors: none
 `;
 
+/** The good policy with anchors in two buckets and sealed state: its last lines are 18 to 24. */
+export const DURABLE: string = GOOD.replace(
+  'anchors: none\n',
+  `anchors:
+  alice: { s3: "s3://alice-anchor" }
+  bob: { s3: "s3://bob-anchor", region: eu-north-1 }
+  quorum: 2
+state:
+  seal: layered
+  order: [bob, alice]
+`,
+);
+
+/** A third party, in place of the line `functions:`. */
+export const WITH_CAROL: string = `  carol:
+    role: coordinator
+    kmsKeyArn: arn:aws:kms:eu-west-1:777788889999:key/ca201000-0000-4000-8000-000000000003
+functions:`;
+
+/** A local stand-in for AWS, as a policy names it. */
+export const LOCAL_TRUST: string = `trust:
+  attestationRoot: ${'a1'.repeat(32)}
+  tlsRoots: [${'b2'.repeat(32)}]
+  endpoints:
+    kms: https://kms.{region}.accord.test
+    sts: https://sts.{region}.accord.test
+    s3: https://s3.{region}.accord.test
+`;
+
 /** The good policy with one part of its text replaced. */
-export function written(part: string, other: string): string {
-  if (!GOOD.includes(part)) throw new Error(`the policy does not say ${part}`);
-  return GOOD.replace(part, other);
+export function written(part: string, other: string, policy: string = GOOD): string {
+  if (!policy.includes(part)) throw new Error(`the policy does not say ${part}`);
+  return policy.replace(part, other);
 }
 
 /** Every fault of a text; none for a good one. */
