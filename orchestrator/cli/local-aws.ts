@@ -12,8 +12,8 @@ const DEFAULT_PORT = 7401;
 
 const HELP = `usage: accord local-aws --data DIR [--port N] [--until-eof] [--json]
 
-Serves KMS and STS on this machine, for trying Accord out: an account, a key and an enclave role for each of alice, bob and
-charlie, and an account for the host that owns nothing. Prints the variables with which the stock \`aws\` command line and
+Serves KMS, STS, S3 and IAM's users on this machine, for trying Accord out: an account, a key and an enclave role for each of
+alice, bob and charlie, and an account for the host that owns nothing. Prints the variables with which the stock \`aws\` command line and
 the SDKs find it; runs until Ctrl-C. Never for secrets: all keys lie in DIR.
 
   --data DIR  everything it remembers: keys, policies, grants, its own TLS root and the root of its attestation documents.

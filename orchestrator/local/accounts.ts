@@ -5,13 +5,16 @@
  */
 import { randomBytes } from 'node:crypto';
 import { accountArn } from './iam/principal.ts';
-import type { AccessKey, Account, KmsKey, State, User } from './state.ts';
+import type { AccessKey, Account, KmsKey, Role, State, User } from './state.ts';
 
 /** Region of the parties' keys, and of every profile. */
 export const HOME_REGION = 'eu-west-1';
 
 /** The role with which the enclave calls a party's KMS. */
 export const ENCLAVE_ROLE = 'accord-enclave';
+
+/** The role of the machine that runs enclaves; no key opens to it unless its owner names it in the key's policy. */
+export const HOST_ROLE = 'accord-host';
 
 export const WELL_KNOWN = {
   alice: { account: '111122223333', keyId: 'a11ce000-0000-4000-8000-000000000001' },
@@ -109,23 +112,29 @@ function makeAccount(id: string, name: string, now: number): Account {
         profile: true,
       },
     ],
-    roles:
-      name === 'host'
-        ? []
-        : [
-            {
-              name: ENCLAVE_ROLE,
-              arn: `arn:aws:iam::${id}:role/${ENCLAVE_ROLE}`,
-              roleId: uniqueId('AROA'),
-              trustPolicy: JSON.stringify({
-                Version: '2012-10-17',
-                Statement: [{ Effect: 'Allow', Principal: { AWS: accountArn(id) }, Action: 'sts:AssumeRole' }],
-              }),
-              policies: [],
-              maxSessionSeconds: 3600,
-            },
-          ],
+    roles: [name === 'host' ? hostRole(id) : makeRole(id, ENCLAVE_ROLE, [])],
   };
+}
+
+function makeRole(account: string, name: string, policies: readonly string[]): Role {
+  return {
+    name,
+    arn: `arn:aws:iam::${account}:role/${name}`,
+    roleId: uniqueId('AROA'),
+    trustPolicy: JSON.stringify({
+      Version: '2012-10-17',
+      Statement: [{ Effect: 'Allow', Principal: { AWS: accountArn(account) }, Action: 'sts:AssumeRole' }],
+    }),
+    policies,
+    maxSessionSeconds: 3600,
+  };
+}
+
+/** What its account allows it is half of what another account's key needs; the other half is that key's policy. */
+function hostRole(account: string): Role {
+  const actions = ['kms:Decrypt', 'kms:GenerateDataKey'];
+  const Statement = [{ Effect: 'Allow', Action: actions, Resource: '*' }];
+  return makeRole(account, HOST_ROLE, [JSON.stringify({ Version: '2012-10-17', Statement })]);
 }
 
 /** A user who may do nothing yet. */

@@ -12,16 +12,18 @@ const { image: IMAGE, agreement: AGREEMENT } = CONDITION_KEYS;
 export function termsOf(text: string, keyArn: string): KeyPolicyTerms | undefined {
   const policy = parseObject(text);
   const statements = statementsOf(policy);
+  const agreementOf = (statement: unknown): string | undefined =>
+    valueAt(statement, ['Condition', 'StringEquals', AGREEMENT]);
+  const withSid = (sid: string): unknown => statements.find((statement) => valueAt(statement, ['Sid']) === sid);
   const pins = statements.flatMap((statement): readonly Pin[] => {
+    const sid = valueAt(statement, ['Sid']) ?? '';
     const pcr0 = valueAt(statement, ['Condition', 'StringEqualsIgnoreCase', IMAGE]);
-    const policyDigest = valueAt(statement, ['Condition', 'StringEquals', AGREEMENT]);
-    return pcr0 === undefined || policyDigest === undefined ? [] : [{ pcr0, policyDigest }];
+    const policyDigest = agreementOf(statement);
+    if (!/^AllowImage\d+$/.test(sid) || pcr0 === undefined || policyDigest === undefined) return [];
+    const succeeds = agreementOf(withSid(`${sid}ToSucceed`));
+    return [succeeds === undefined ? { pcr0, policyDigest } : { pcr0, policyDigest, succeeds }];
   });
-  const principal = (sid: string): string =>
-    valueAt(
-      statements.find((statement) => valueAt(statement, ['Sid']) === sid),
-      ['Principal', 'AWS'],
-    ) ?? '';
+  const principal = (sid: string): string => valueAt(withSid(sid), ['Principal', 'AWS']) ?? '';
   const terms: KeyPolicyTerms = {
     keyArn,
     account: keyArn.split(':')[4] ?? '',

@@ -14,6 +14,7 @@ export type KeyPolicyCode =
   | 'key-policy/pin' // not a measurement or digest at all
   | 'key-policy/pin-zero' // what every enclave in debug mode attests
   | 'key-policy/pin-conflict' // one image, two agreements
+  | 'key-policy/succession' // a predecessor that is not pinned, or that is the image itself
   | 'key-policy/no-pin'
   | 'key-policy/principal'
   | 'key-policy/roles' // two roles that must not be the same
@@ -25,6 +26,8 @@ export interface Pin {
   readonly pcr0: string;
   /** Digest of the policy, 96 hexadecimal digits. */
   readonly policyDigest: string;
+  /** Digest of the policy whose state this image takes over; an image under it must be pinned too. */
+  readonly succeeds?: string;
 }
 
 export interface KeyPolicyTerms {
@@ -32,11 +35,11 @@ export interface KeyPolicyTerms {
   /** Twelve digits; must be the key's. */
   readonly account: string;
   readonly pins: readonly Pin[];
-  /** With whose credentials the enclave calls KMS. */
+  /** With whose credentials the enclave calls KMS: a role of the party's own account, or the host's in another. */
   readonly enclaveRoleArn: string;
   /** Who opens sessions: may encrypt their challenges. */
   readonly callerArn: string;
-  /** Who contributes: may make data keys for inputs and models. */
+  /** Who contributes: may make data keys for inputs, models and the credentials of anchors. */
   readonly contributorArn: string;
 }
 
@@ -81,7 +84,9 @@ const {
   principal: PRINCIPAL,
 } = CONDITION_KEYS;
 
-const TO_CONTRIBUTE: readonly Purpose[] = ['input', 'model'];
+const TO_CONTRIBUTE: readonly Purpose[] = ['input', 'model', 'anchor'];
+/** What an image's own state is wrapped with: no data key for it is known outside of an enclave. */
+const TO_KEEP: Purpose = 'state';
 export const TO_CALL: Purpose = 'session';
 /** Wherever GenerateDataKey is meant, its sibling without plaintext is too. */
 export const DATA_KEYS: readonly string[] = ['kms:GenerateDataKey', 'kms:GenerateDataKeyWithoutPlaintext'];
@@ -138,12 +143,7 @@ function denials(terms: KeyPolicyTerms, pins: readonly Pin[]): readonly KeyPolic
       StringNotEqualsIgnoreCase: otherImage,
     }),
     // Attack: an image pinned for one agreement opens what was encrypted for another.
-    ...pins.map(({ pcr0, policyDigest }, index) =>
-      deny(`DenyImage${index + 1}UnderAnotherAgreement`, ['kms:Decrypt', 'kms:GenerateDataKey'], {
-        StringEqualsIgnoreCase: { [IMAGE]: pcr0 },
-        StringNotEquals: { [AGREEMENT]: policyDigest },
-      }),
-    ),
+    ...pins.flatMap(denyOtherAgreements),
     denyTheUnattestable(),
     // Attack: a data key whose plaintext is known outside the enclave, for a purpose that the enclave keeps for itself.
     deny('DenyUnattestedDataKeysForOtherPurposes', DATA_KEYS, {
@@ -160,6 +160,35 @@ function denials(terms: KeyPolicyTerms, pins: readonly Pin[]): readonly KeyPolic
     // Attack: somebody else answers a session's challenge and calls in the party's name.
     deny('DenyEncryptToOthers', ['kms:Encrypt'], { ArnNotEquals: { [PRINCIPAL]: terms.callerArn } }),
     denyForeignContexts(),
+  ];
+}
+
+function denyOtherAgreements(pin: Pin, index: number): readonly KeyPolicyStatement[] {
+  const { pcr0, policyDigest, succeeds } = pin;
+  const image = { StringEqualsIgnoreCase: { [IMAGE]: pcr0 } };
+  const name = `DenyImage${index + 1}`;
+  if (succeeds === undefined) {
+    const actions = ['kms:Decrypt', 'kms:GenerateDataKey'];
+    return [
+      deny(`${name}UnderAnotherAgreement`, actions, { ...image, StringNotEquals: { [AGREEMENT]: policyDigest } }),
+    ];
+  }
+  return [
+    deny(`${name}UnderAnotherAgreement`, ['kms:Decrypt'], {
+      ...image,
+      StringNotEquals: { [AGREEMENT]: [policyDigest, succeeds] },
+    }),
+    // Attack: the successor makes a state key under the old agreement, and with it a second state beside the one handed over.
+    deny(`${name}KeysUnderAnotherAgreement`, ['kms:GenerateDataKey'], {
+      ...image,
+      StringNotEquals: { [AGREEMENT]: policyDigest },
+    }),
+    // Attack: the successor opens what was given to its predecessor alone: sessions, inputs, credentials.
+    deny(`${name}ButForStateOfItsPredecessor`, ['kms:Decrypt'], {
+      StringEqualsIgnoreCase: { [IMAGE]: pcr0 },
+      StringEquals: { [AGREEMENT]: succeeds },
+      StringNotEquals: { [PURPOSE]: TO_KEEP },
+    }),
   ];
 }
 
@@ -184,12 +213,21 @@ export function denyForeignContexts(): KeyPolicyStatement {
 
 function permissions(terms: KeyPolicyTerms, pins: readonly Pin[]): readonly KeyPolicyStatement[] {
   return [
-    ...pins.map(({ pcr0, policyDigest }, index) =>
-      allow(`AllowImage${index + 1}`, terms.enclaveRoleArn, ['kms:Decrypt', 'kms:GenerateDataKey'], {
-        StringEqualsIgnoreCase: { [IMAGE]: pcr0 },
+    ...pins.flatMap(({ pcr0, policyDigest, succeeds }, index) => {
+      const image = { StringEqualsIgnoreCase: { [IMAGE]: pcr0 } };
+      const own = allow(`AllowImage${index + 1}`, terms.enclaveRoleArn, ['kms:Decrypt', 'kms:GenerateDataKey'], {
+        ...image,
         StringEquals: { [AGREEMENT]: policyDigest },
-      }),
-    ),
+      });
+      if (succeeds === undefined) return [own];
+      return [
+        own,
+        allow(`AllowImage${index + 1}ToSucceed`, terms.enclaveRoleArn, 'kms:Decrypt', {
+          ...image,
+          StringEquals: { [AGREEMENT]: succeeds, [PURPOSE]: TO_KEEP },
+        }),
+      ];
+    }),
     allow('AllowTheCaller', terms.callerArn, 'kms:Encrypt', { StringEquals: { [PURPOSE]: TO_CALL } }),
     allow('AllowTheContributor', terms.contributorArn, 'kms:GenerateDataKey', {
       StringEquals: { [PURPOSE]: TO_CONTRIBUTE },
@@ -225,7 +263,10 @@ function rootArn({ keyArn, account }: Pick<KeyPolicyTerms, 'keyArn' | 'account'>
 export function checkedPins(pins: readonly Pin[]): readonly Pin[] {
   const byImage = new Map<string, Pin>();
   for (const given of pins) {
-    const pin = { pcr0: digest(given.pcr0, 'PCR0'), policyDigest: digest(given.policyDigest, 'policy digest') };
+    const own = { pcr0: digest(given.pcr0, 'PCR0'), policyDigest: digest(given.policyDigest, 'policy digest') };
+    const { succeeds } = given;
+    const pin: Pin =
+      succeeds === undefined ? own : { ...own, succeeds: digest(succeeds, "the predecessor's policy digest") };
     const before = byImage.get(pin.pcr0);
     if (before !== undefined && before.policyDigest !== pin.policyDigest) {
       // The policy is measured into the image: two digests for one PCR0 means that one of them is wrong.
@@ -243,7 +284,25 @@ export function checkedPins(pins: readonly Pin[]): readonly Pin[] {
       hint: 'give --measurements FILE, or --pcr0 with --policy-digest',
     });
   }
-  return [...byImage.values()];
+  const checked = [...byImage.values()];
+  for (const pin of checked) checkSuccession(pin, checked);
+  return checked;
+}
+
+/** Both measurements stand in the policy while one hands over to the other. */
+function checkSuccession({ pcr0, policyDigest, succeeds }: Pin, pins: readonly Pin[]): void {
+  if (succeeds === undefined) return;
+  const fault =
+    succeeds === policyDigest
+      ? 'an image cannot succeed one with its own policy'
+      : pins.some((other) => other.policyDigest === succeeds)
+        ? undefined
+        : 'the predecessor is not pinned: it must still be able to open its state until it is closed';
+  if (fault === undefined) return;
+  throw new Failure<KeyPolicyCode>('refused', 'key-policy/succession', fault, {
+    where: pcr0,
+    hint: 'name the measurements of the image that hands over with --succeed',
+  });
 }
 
 function digest(text: string, what: string): string {
@@ -283,7 +342,8 @@ export function checkPrincipals(terms: Omit<KeyPolicyTerms, 'pins'>): void {
         `write arn:aws:iam::ACCOUNT:role/NAME; a session (assumed-role) or the account's root is not accepted`,
       );
     }
-    if (arn.split(':')[4] !== account) {
+    // The enclave role may be the host's: attestation decides what its credentials are worth. Who speaks for the party may not.
+    if (name !== 'the enclave role' && arn.split(':')[4] !== account) {
       throw wrongPrincipal(
         `${name} is not in the key's account ${account}`,
         arn,

@@ -29,7 +29,7 @@ export const putBucketPolicy: S3Operation = async (call) => {
 
 export const deleteBucketPolicy: S3Operation = async (call) => {
   const { name } = ownBucket(call, 's3:DeleteBucketPolicy');
-  return await keep(call, name, ({ policy: _, ...bucket }) => bucket);
+  return await keep(call, name, (bucket) => ({ ...bucket, policy: undefined }));
 };
 
 /** "If you have the permission, but belong to another account than the bucket's owner": not allowed, whatever the policy says. */

@@ -27,7 +27,7 @@ export interface Bucket {
   /** Undefined without Object Lock; it is never switched off again. */
   readonly lock?: { readonly retention?: DefaultRetention };
   /** The text that was put. */
-  readonly policy?: string;
+  readonly policy?: string | undefined;
 }
 
 export interface ObjectVersion {
