@@ -98,7 +98,7 @@ export async function openMachines(files?: EifParts['files']): Promise<Machines>
         const { measurements, canonicalPolicy } = made;
         const agreement = { measurements, canonicalPolicy, orchestrator: 'http://127.0.0.1', collaboration: 'bench' };
         const image: Image = { ...made, home: (party) => homeOf(aws, folder, party, agreement) };
-        await pin(aws, await image.home('bob'));
+        await pin(aws, [await image.home('bob')]);
         return image;
       },
       async launch(image, options) {

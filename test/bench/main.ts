@@ -3,6 +3,7 @@
  * the exit code is 0 unless something could not be measured (1), the call is wrong (2) or Ctrl-C ended it (130).
  */
 import { parseArgs } from 'node:util';
+import { benchAnchors } from './anchors.ts';
 import { benchAttestation } from './attestation.ts';
 import { benchBoot, benchLeastMemory } from './boot.ts';
 import { benchCalls } from './calls.ts';
@@ -26,6 +27,7 @@ const NAMES = [
   'boot',
   'relay',
   'sealing',
+  'anchors',
 ] as const;
 /** Measured only where they are asked for: they take minutes. */
 const LONG = ['memory-qemu'] as const;
@@ -73,6 +75,7 @@ async function main(): Promise<number> {
     [wanted.has('boot'), () => benchBoot(emit, keep)],
     [wanted.has('relay'), () => benchRelay(emit, keep)],
     [wanted.has('sealing'), () => benchSealing(emit)],
+    [wanted.has('anchors'), () => benchAnchors(emit, keep)],
     [wanted.has('memory-qemu'), () => benchLeastMemory(emit, keep)],
   ];
   let exitCode = 0;

@@ -62,8 +62,8 @@ export async function homeOf(aws: LocalAws, folder: string, party: Party, agreem
   };
 }
 
-/** Both parties' keys open to this image, and to nothing else. */
-export async function pin(aws: LocalAws, { pins }: Pick<Home, 'pins'>): Promise<void> {
+/** Both parties' keys open to these images, and to nothing else. */
+export async function pin(aws: LocalAws, images: readonly Pick<Home, 'pins'>[]): Promise<void> {
   for (const party of PARTIES) {
     const keyArn = KEY_ARNS[party];
     const { account } = parseKmsKeyArn(keyArn);
@@ -71,7 +71,7 @@ export async function pin(aws: LocalAws, { pins }: Pick<Home, 'pins'>): Promise<
     const document = keyPolicy({
       keyArn,
       account,
-      pins: [{ pcr0: pins.pcrs.PCR0, policyDigest: pins.policyDigest }],
+      pins: images.map(({ pins }) => ({ pcr0: pins.pcrs.PCR0, policyDigest: pins.policyDigest })),
       enclaveRoleArn: roleOf(keyArn),
       callerArn: user,
       contributorArn: user,

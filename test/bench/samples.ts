@@ -58,8 +58,11 @@ export const KEY_ARNS = {
 
 export const OUTPUT = { topK: 10, decimals: 3 } as const;
 
-/** Text of a policy: Bob's model, Alice may call it so often. */
-export function policyOf(uses: ModelFunctionKind, calls: number, trust?: LocalTrust): string {
+/** Both parties' anchors, in folders of this machine. */
+export type AnchorFolders = Readonly<Record<keyof typeof KEY_ARNS, string>>;
+
+/** Text of a policy: Bob's model, Alice may call it so often; spent calls in the anchors' folders, if there are any. */
+export function policyOf(uses: ModelFunctionKind, calls: number, trust?: LocalTrust, folders?: AnchorFolders): string {
   return JSON.stringify({
     apiVersion: 'accord/v1',
     collaboration: 'bench',
@@ -78,7 +81,12 @@ export function policyOf(uses: ModelFunctionKind, calls: number, trust?: LocalTr
         release: { padTo: 2_048 },
       },
     },
-    anchors: 'none',
+    ...(folders === undefined
+      ? { anchors: 'none' }
+      : {
+          state: { seal: 'layered', order: ['alice', 'bob'] },
+          anchors: { alice: { folder: folders.alice }, bob: { folder: folders.bob }, quorum: 2 },
+        }),
     enclave: { memoryMiB: 512, cpus: 2 },
     ...(trust === undefined ? {} : { trust }),
   });

@@ -4,7 +4,7 @@
  * the parties' own code at the other end of a WebSocket.
  */
 import { readFileSync } from 'node:fs';
-import { mkdtemp, realpath, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,11 +14,12 @@ import { startOrchestrator } from '../../orchestrator/main.ts';
 import { processesOf } from '../../orchestrator/hosts/processes.ts';
 import { createCoordinator } from '../../parties/coordinator/client.ts';
 import type { CollaborationView, Coordinator } from '../../parties/coordinator/client.ts';
+import type { Home } from '../../parties/home.ts';
 import type { Session } from '../../parties/session/session.ts';
 import { contribute, homeOf, openSessionOf, pin } from './parties.ts';
 import type { Agreement, Party } from './parties.ts';
 import { policyOf } from './samples.ts';
-import type { Subject } from './samples.ts';
+import type { AnchorFolders, Subject } from './samples.ts';
 
 /** Process ids of a running enclave. */
 export interface EnclaveProcesses {
@@ -30,7 +31,7 @@ export interface EnclaveProcesses {
 export interface Collaboration {
   openSession(party: Party): Promise<Session>;
   processes(): Promise<EnclaveProcesses>;
-  /** Resolves when the enclave has nothing to do: the spares of its jails are warm. */
+  /** Resolves when no enclave of this path has anything to do: the spares of their jails are warm. */
   settled(): Promise<void>;
   /** Resolves when nothing of the enclave runs any more. */
   stop(): Promise<void>;
@@ -38,8 +39,8 @@ export interface Collaboration {
 
 export interface WholePath {
   readonly aws: LocalAws;
-  /** Built, pinned in both keys' policies, launched, Bob's model contributed. */
-  collaborate(subject: Subject): Promise<Collaboration>;
+  /** Built, pinned in both keys' policies, launched, Bob's model contributed. With `anchored`, calls are written down in two folders. */
+  collaborate(subject: Subject, anchored?: 'anchored'): Promise<Collaboration>;
   close(): Promise<void>;
 }
 
@@ -65,10 +66,12 @@ export async function startWholePath(): Promise<WholePath> {
       log: () => {},
     });
     undo.push(() => orchestrator.close());
+    const pinned: Place['pinned'] = [];
     return {
       aws,
       close,
-      collaborate: (subject) => collaborate({ aws, url: orchestrator.url, folder, runFolder }, subject),
+      collaborate: (subject, anchored) =>
+        collaborate({ aws, url: orchestrator.url, folder, runFolder, pinned }, subject, anchored !== undefined),
     };
   } catch (error) {
     await close();
@@ -81,25 +84,38 @@ interface Place {
   readonly url: string;
   readonly folder: string;
   readonly runFolder: string;
+  /** Of every collaboration so far. */
+  readonly pinned: Pick<Home, 'pins'>[];
 }
 
-async function collaborate(place: Place, subject: Subject): Promise<Collaboration> {
+async function collaborate(place: Place, subject: Subject, anchored: boolean): Promise<Collaboration> {
   const { aws, url, folder } = place;
   const coordinator = createCoordinator(url);
-  const view = await built(place, coordinator, policyOf(subject.uses, MANY_CALLS, aws.trust));
+  const folders = anchored ? await anchorFolders(folder) : undefined;
+  const view = await built(place, coordinator, policyOf(subject.uses, MANY_CALLS, aws.trust, folders));
   const agreement = agreementOf(place, view);
   const bob = await homeOf(aws, folder, 'bob', agreement);
-  await pin(aws, bob);
+  place.pinned.push(bob);
+  await pin(aws, place.pinned);
   await post(`${url}/v1/collaborations/${view.id}/launch`);
   const open = async (party: Party): Promise<Session> =>
     openSessionOf(aws, party, await homeOf(aws, folder, party, agreement), await coordinator.connect(view.id));
+  // The state opens when both are there.
+  const alice = await open('alice');
   await contribute(aws, bob, subject, { coordinator, openSession: () => open('bob') });
+  await alice.close();
   return {
     openSession: open,
     processes: () => enclaveProcesses(place.runFolder),
     settled: () => settled(place.runFolder),
     stop: async () => void (await post(`${url}/v1/collaborations/${view.id}/terminate`)),
   };
+}
+
+async function anchorFolders(folder: string): Promise<AnchorFolders> {
+  const folders = { alice: join(folder, 'anchor-alice'), bob: join(folder, 'anchor-bob') };
+  for (const anchor of Object.values(folders)) await mkdir(anchor, { recursive: true });
+  return folders;
 }
 
 async function post(url: string, body?: object): Promise<{ readonly id?: unknown }> {
@@ -147,7 +163,7 @@ async function settled(runFolder: string): Promise<void> {
   for (;;) {
     const pids = await processesOf(runFolder);
     const now = pids.map((pid) => `${pid} ${ticks(pid)}`).join();
-    if (now === before && pids.length === JAILS + 1) return;
+    if (now === before && pids.length % (JAILS + 1) === 0) return;
     before = now;
     await sleep(QUIET_MS);
   }
