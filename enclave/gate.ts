@@ -8,6 +8,7 @@ import { Failure } from '../policies/failure.ts';
 import type { CanonicalPolicy, ModelFunctionKind, ModelFunctionPolicy, PolicyDigest } from '../policies/model.ts';
 import type { Issuer } from './attest/issue.ts';
 import type { GivenAnswers } from './claims/given.ts';
+import type { Contributions } from './contributions.ts';
 import type { RandomSource } from './crypto/random.ts';
 import type { Timers } from './deadline.ts';
 import type { ModelPackage } from './functions/model-package.ts';
@@ -45,6 +46,7 @@ export interface Gate {
   /** What was answered, for whoever asks again. */
   readonly given: GivenAnswers<PaddedAnswer>;
   readonly models: ModelShelf;
+  readonly contributions: Contributions;
   /** One call in flight for each party, and one contribution. */
   readonly slots: Slots;
   readonly startComputer: StartComputer;

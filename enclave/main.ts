@@ -3,6 +3,7 @@
  * processes. It stands in the image as one bundled file, beside it the jails and the transport line.
  */
 import { fstatSync, readFileSync } from 'node:fs';
+import * as files from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { rootCertificates } from 'node:tls';
 import { EXIT_CODES, Failure } from '../policies/failure.ts';
@@ -24,6 +25,7 @@ export type MainCode = 'policy/absent';
 const STOP_MS = 5_000;
 
 const beside = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const random = (bytes: number): Uint8Array => crypto.getRandomValues(new Uint8Array(bytes));
 const report = (line: LifeLine): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
 const timers: Timers = (milliseconds, run) => {
   const timer = setTimeout(run, milliseconds);
@@ -59,7 +61,7 @@ async function openWorld(): Promise<World> {
   return {
     nsm: createNsm(nsm),
     vsock,
-    random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
+    random,
     monotonic: () => performance.now(),
     timers,
     makeRecipientKey,
@@ -73,7 +75,7 @@ async function openWorld(): Promise<World> {
         wallClock: () => Date.now(),
         timers,
       });
-      return { kms, openAnchor: (place) => openAnchor({ ...place, aws, timers, until: policy.until }) };
+      return { kms, openAnchor: (place) => openAnchor({ ...place, aws, timers, until: policy.until, files, random }) };
     },
     startComputer: (options) => startComputer({ ...options, paths, timers }),
     report,

@@ -21,6 +21,10 @@ export interface ModelShelf {
   /** SHA-256 of the model in place. */
   sha256(functionName: string): string | undefined;
   replace(functionName: string, model: LoadedModel): void;
+  /** The model that should be in place cannot be had: none is, and `code` says why. */
+  withhold(functionName: string, code: string): void;
+  /** Why there is no model; undefined where there is one, or none was contributed. */
+  withheld(functionName: string): string | undefined;
   close(): Promise<void>;
 }
 
@@ -31,6 +35,7 @@ interface Shelved extends LoadedModel {
 
 export function createModelShelf(): ModelShelf {
   const shelf = new Map<string, Shelved>();
+  const reasons = new Map<string, string>();
   let closed = false;
   const closing = new Set<Promise<void>>();
 
@@ -70,8 +75,16 @@ export function createModelShelf(): ModelShelf {
       const fresh = { sha256, computer, borrowers: 0, retired: false };
       if (closed) retire(fresh);
       else shelf.set(functionName, fresh);
+      reasons.delete(functionName);
       if (old !== undefined) retire(old);
     },
+    withhold(functionName, code) {
+      const old = shelf.get(functionName);
+      shelf.delete(functionName);
+      reasons.set(functionName, code);
+      if (old !== undefined) retire(old);
+    },
+    withheld: (functionName) => reasons.get(functionName),
     // Without waiting for calls in flight: the enclave ends.
     async close() {
       closed = true;

@@ -13,6 +13,7 @@ import type { Issuer } from './attest/issue.ts';
 import { createIssuer } from './attest/issue.ts';
 import type { Nsm } from './attest/nsm.ts';
 import { createGivenAnswers } from './claims/given.ts';
+import { createContributions } from './contributions.ts';
 import { createConnections } from './connections.ts';
 import type { RandomSource } from './crypto/random.ts';
 import { mixRandom } from './crypto/random.ts';
@@ -118,6 +119,7 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
   const kms = attestedKms(aws.kms, recipient, (spki) => issuer.forKms(spki));
   const fault = (error: unknown): void => reportFault(world, error);
   const now = (): Promise<number> => issuer.clock.now();
+  const contributions = createContributions(() => gate, world.report);
   const opening = isSealed(policy)
     ? openSealed({
         policy,
@@ -127,7 +129,7 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
         host,
         openAnchor: aws.openAnchor,
         use: useState({ policy, policyDigest, host, random, timers }),
-        restore: () => Promise.resolve(),
+        restore: contributions.restore,
         now,
         timers,
         random,
@@ -146,6 +148,7 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
     opening,
     given: createGivenAnswers(),
     models: createModelShelf(),
+    contributions,
     slots: createSlots(),
     startComputer: world.startComputer,
     host,

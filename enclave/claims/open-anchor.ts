@@ -1,10 +1,12 @@
 /** The store that the policy names for a party, of whichever kind. */
-import { Failure } from '../../policies/failure.ts';
 import type { AnchorStore } from '../../policies/model.ts';
+import type { RandomSource } from '../crypto/random.ts';
 import type { Timers } from '../deadline.ts';
 import type { AwsSettings } from '../kms/aws.ts';
 import type { Anchor } from './anchor.ts';
 import type { AnchorCredential } from './anchor-credential.ts';
+import type { FolderFiles } from './folder-anchor.ts';
+import { createFolderAnchor } from './folder-anchor.ts';
 import { openS3Anchor } from './open-s3-anchor.ts';
 
 /** What it takes to reach one store. */
@@ -16,17 +18,19 @@ export interface AnchorPlace {
   readonly credential: AnchorCredential | undefined;
 }
 
-export type OpenAnchorCode = 'anchor/unsupported';
-
 export interface AnchorWorld {
   readonly aws: AwsSettings;
   readonly timers: Timers;
   /** The collaboration's last day, YYYY-MM-DD. */
   readonly until: string;
+  /** For folders. */
+  readonly files: FolderFiles;
+  readonly random: RandomSource;
 }
 
-export function openAnchor({ store, account, credential, ...world }: AnchorPlace & AnchorWorld): Anchor {
-  if ('folder' in store || credential === undefined)
-    throw new Failure<OpenAnchorCode>('unsupported', 'anchor/unsupported', 'folders are no anchors yet');
-  return openS3Anchor({ ...world, store, account, credentials: credential });
+export function openAnchor(place: AnchorPlace & AnchorWorld): Anchor {
+  const { store, account, credential, aws, timers, until, files, random } = place;
+  if ('folder' in store) return createFolderAnchor({ ...store, files, random });
+  if (credential === undefined) throw new RangeError('a bucket needs a credential');
+  return openS3Anchor({ aws, timers, until, store, account, credentials: credential });
 }

@@ -58,7 +58,8 @@ export async function admit(
   if (quota === 0) throw new Refused('not-permitted');
   await demandOpen(gate);
   if (slot === undefined) throw new Refused('busy');
-  const { tickets, records } = await gate.opening.demand(signal);
+  const state = await gate.opening.demand(signal);
+  const { tickets, records } = state;
   const take = async (readsDigest: Uint8Array): Promise<Granted> => {
     const { requestId } = call;
     const of = { function: call.function, party: session.party, quota };
@@ -70,8 +71,13 @@ export async function admit(
   if (found.uses === 'counter')
     return { ...admitted, function: found, records, ticket: await take(await digestOfReads(call.function, undefined)) };
   // Not before the state is open: a model that was contributed before the last restart is put in place with it.
-  const model = gate.models.borrow(call.function);
-  if (model === undefined) throw new Refused('no-model');
+  let model = gate.models.borrow(call.function);
+  if (model === undefined) {
+    // Another copy of the enclave may have taken it.
+    await gate.contributions.restore(state, signal, call.function);
+    model = gate.models.borrow(call.function);
+  }
+  if (model === undefined) throw new Refused('no-model', gate.models.withheld(call.function));
   try {
     return { ...admitted, function: found, model, ticket: await take(await digestOfReads(call.function, model)) };
   } catch (error) {

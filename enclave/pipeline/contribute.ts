@@ -4,7 +4,6 @@
  */
 import { Failure } from '../../policies/failure.ts';
 import type { Gate } from '../gate.ts';
-import { loadContribution } from '../contribution.ts';
 import { fromHex } from '../encoding/hex.ts';
 import { MODEL_CODES } from '../functions/model-refusal.ts';
 import type { PaddedAnswer } from '../protocol/answer.ts';
@@ -46,9 +45,7 @@ async function take(gate: Gate, { session, request }: Authenticated<Contribute>,
   demandMark(gate, request);
   await demandOpen(gate);
   try {
-    const model = await loadContribution(gate, session, request, found, signal);
-    gate.models.replace(request.function, model);
-    return model.sha256;
+    return await gate.contributions.take(session, request, found, signal);
   } catch (error) {
     throw contributionRefusal(error);
   }
@@ -81,6 +78,9 @@ function contributionRefusal(error: unknown): unknown {
   if (MODEL_CODES.some((known) => known === code))
     return new Refused('model-refused', where === undefined ? message : `${message} (${where})`);
   if (code.startsWith('kms/')) return kmsRefusal(error);
+  if (code === 'claim/unavailable' || code === 'state/contended') return new Refused('unavailable', message);
+  if (code === 'claim/tampered') return new Refused('anchor-tampered', message);
+  if (code.startsWith('state/')) return new Refused('state-refused', code);
   if (code.startsWith('jail/')) return new Refused('model-refused', 'the computing process could not be started');
   // What the host stored is not what the party named: absent, another, changed, cut, or made for something else.
   return new Refused('contribution-mismatch', message);

@@ -3,7 +3,7 @@
  * its model. No further ones.
  */
 import { Failure } from '../../policies/failure.ts';
-import type { CanonicalPolicy, FunctionPolicy } from '../../policies/model.ts';
+import type { CanonicalPolicy, FunctionPolicy, ModelFunctionPolicy } from '../../policies/model.ts';
 import { weakenings } from '../../policies/weakenings.ts';
 import type { AnchorKind } from '../claims/anchor.ts';
 import { MEMORY_ANCHOR_SENTENCE } from '../claims/memory-anchor.ts';
@@ -47,11 +47,19 @@ export interface AnchorStatus {
 export interface FunctionStatus {
   readonly uses: string;
   /** Null where the function computes without a model. */
-  readonly model: { readonly from: string; readonly sha256: string | null } | null;
+  readonly model: ModelStatus | null;
   /** Null where the policy gives this party no calls. */
   readonly calls: CallCount | null;
   /** Who else calls this party's model, and how often they did; null where it has none, or another party's. */
   readonly callers: Readonly<Record<string, CallCount>> | null;
+}
+
+export interface ModelStatus {
+  readonly from: string;
+  /** Null where none is in place. */
+  readonly sha256: string | null;
+  /** Why the one that was contributed is not in place: a code. */
+  readonly withheld?: string;
 }
 
 export interface CallCount {
@@ -122,10 +130,16 @@ async function functionStatus(
   if (found.uses === 'counter') return { uses: found.uses, model: null, calls: await count(party), callers: null };
   return {
     uses: found.uses,
-    model: { from: found.model.from, sha256: gate.models.sha256(name) ?? null },
+    model: modelStatus(gate, name, found),
     calls: await count(party),
     callers: found.model.from === party ? await others(Object.keys(found.calls), party, count) : null,
   };
+}
+
+function modelStatus({ models }: Gate, name: string, { model }: ModelFunctionPolicy): ModelStatus {
+  const withheld = models.withheld(name);
+  const status = { from: model.from, sha256: models.sha256(name) ?? null };
+  return withheld === undefined ? status : { ...status, withheld };
 }
 
 /** Undefined where it cannot be known now. */

@@ -20,7 +20,10 @@ export function createMemoryRecords(): Records {
   };
 
   return {
-    read: (name) => Promise.resolve(newest.get(name)),
+    read: (name) => {
+      const kept = newest.get(name);
+      return Promise.resolve(kept === undefined ? undefined : { version: kept.version, bytes: kept.bytes.slice() });
+    },
     update: (name, change, signal) =>
       inTurn(name, async () => {
         signal.throwIfAborted();

@@ -77,6 +77,7 @@ export interface SealedOpeningParts {
 const PATIENCE_MS = 20_000;
 /** Contributed models may be large, and are loaded one after the other. */
 const RESTORE_MS = 900_000;
+const KEEP_UP_MS = 300_000;
 
 export function openSealed(parts: SealedOpeningParts): Opening {
   const { policy, policyDigest, kms, host, timers, report, now } = parts;
@@ -97,6 +98,7 @@ export function openSealed(parts: SealedOpeningParts): Opening {
     loans.lendRole(await host.credentials(signal).catch(() => undefined));
   const lease = createLease({ ...parts, order, needed: partiesNeeded(terms), loans, errands, refreshRole });
   let opened: OpenedState | undefined;
+  let stopKeepingUp = (): void => {};
 
   /** Begins everything that a party's credentials make possible. */
   const begin = async (party: string): Promise<void> => {
@@ -202,7 +204,16 @@ export function openSealed(parts: SealedOpeningParts): Opening {
     keys.erase();
     opened = state;
     report({ accord: 'opened', state: how });
-    errands.run('restore', (signal) => parts.restore(state, signal), { limitMs: RESTORE_MS });
+    const restore = (limit: AbortSignal): Promise<void> => parts.restore(state, limit);
+    errands.run('restore', restore, { limitMs: RESTORE_MS });
+    // What another copy of this enclave has taken meanwhile.
+    const keepUp = (): void => {
+      stopKeepingUp = timers(KEEP_UP_MS, () => {
+        errands.run('keeping up', restore, { limitMs: RESTORE_MS });
+        keepUp();
+      });
+    };
+    keepUp();
   }
 
   async function beginAll(): Promise<void> {
@@ -269,6 +280,7 @@ export function openSealed(parts: SealedOpeningParts): Opening {
       ended.abort(new Error('the enclave ends'));
       errands.close();
       lease.close();
+      stopKeepingUp();
       keys.erase();
     },
   };

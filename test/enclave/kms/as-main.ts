@@ -1,4 +1,6 @@
 /** KMS as `enclave/main.ts` connects it: through the host's relay, TLS ending here. */
+import { randomBytes } from 'node:crypto';
+import * as files from 'node:fs/promises';
 import { rootCertificates } from 'node:tls';
 import { openAnchor } from '../../../enclave/claims/open-anchor.ts';
 import { connectAws } from '../../../enclave/kms/connect.ts';
@@ -20,5 +22,8 @@ export const kmsAsMain =
       ...changes,
     });
     const { until } = policy;
-    return { kms, openAnchor: (place) => openAnchor({ ...place, aws, timers: realTimers, until }) };
+    return {
+      kms,
+      openAnchor: (place) => openAnchor({ ...place, aws, timers: realTimers, until, files, random: randomBytes }),
+    };
   };

@@ -1,0 +1,114 @@
+/**
+ * Models as they come and stay. A contribution is loaded, written into the sealed state, and only then in place and
+ * answered; what is written there is loaded again after a restart, or where another copy of the enclave took it. The
+ * newest one counts: where the host does not have it any more, the function has no model, not an older one.
+ */
+import { Failure } from '../policies/failure.ts';
+import type { ModelFunctionPolicy } from '../policies/model.ts';
+import { loadContribution } from './contribution.ts';
+import type { Gate } from './gate.ts';
+import { contributionRecord, decodeKept, encodeKept } from './kept-contribution.ts';
+import type { Report } from './life.ts';
+import type { Session } from './pipeline/authenticate.ts';
+import { Refused } from './pipeline/refused.ts';
+import type { Contribute } from './protocol/request.ts';
+import type { OpenedState } from './state/opening.ts';
+import { createTurns } from './state/turns.ts';
+
+export interface Contributions {
+  /**
+   * Takes what the owner names. Resolves with the model's SHA-256 (hex) once it is written down and in place. Throws
+   * `Failure<ContributionCode | RecordsCode>`, `Refused`.
+   */
+  readonly take: (
+    session: Session,
+    request: Contribute,
+    policy: ModelFunctionPolicy,
+    signal: AbortSignal,
+  ) => Promise<string>;
+  /** Puts the newest model of each function (or of one) in place, where it is not. Throws nothing that the host could cause. */
+  readonly restore: (state: OpenedState, signal: AbortSignal, only?: string) => Promise<void>;
+}
+
+/** `gate` is asked for when it is needed: it holds what is made here. */
+export function createContributions(gate: () => Gate, report: Report): Contributions {
+  const turns = createTurns();
+  /** Function -> SHA-256 of the record that its model came with, as text. */
+  const inPlace = new Map<string, string>();
+
+  const put = async (
+    name: string,
+    policy: ModelFunctionPolicy,
+    state: OpenedState,
+    signal: AbortSignal,
+  ): Promise<void> => {
+    const { keyring, debug, models } = gate();
+    const record = await state.records.read(contributionRecord(name), signal);
+    if (record === undefined) return;
+    const kept = decodeKept(record.bytes);
+    record.bytes.fill(0);
+    try {
+      const { envelopeSha256, bytes, testData, modelSha256 } = kept;
+      const id = String(envelopeSha256);
+      if (inPlace.get(name) === id || testData !== debug) return;
+      inPlace.delete(name);
+      const party = policy.model.from;
+      const keyArn = [...keyring].find(([, owner]) => owner === party)?.[0] ?? '';
+      const named = { function: name, party, keyArn, envelopeSha256, bytes, testData };
+      const openDataKey = (): Promise<Uint8Array> => Promise.resolve(kept.dataKey.slice());
+      const loaded = await loadContribution(gate(), named, policy, openDataKey, signal);
+      loaded.dataKey.fill(0);
+      if (loaded.model.sha256 !== modelSha256) throw new Error('the same bytes are another model');
+      models.replace(name, loaded.model);
+      inPlace.set(name, id);
+    } finally {
+      kept.dataKey.fill(0);
+    }
+  };
+
+  return {
+    take: (session, request, policy, signal) =>
+      turns.take(request.function, signal, async () => {
+        const { opening, decrypt, models } = gate();
+        const { records } = await opening.demand(signal);
+        const { party, keyArn, credentials } = session;
+        const named = { ...request, party, keyArn };
+        const { model, dataKey } = await loadContribution(gate(), named, policy, (header, context) =>
+          decrypt({ keyArn, ciphertext: header.dataKey, context, credentials }, signal), signal); // prettier-ignore
+        const { envelopeSha256, bytes, testData } = request;
+        const next = encodeKept({ envelopeSha256, bytes, testData, dataKey, modelSha256: model.sha256 });
+        dataKey.fill(0);
+        try {
+          const change = (): Promise<{ next: Uint8Array; result: undefined }> =>
+            Promise.resolve({ next: next.slice(), result: undefined });
+          await records.update(contributionRecord(request.function), change, signal);
+        } catch (error) {
+          await model.computer.close();
+          throw error;
+        } finally {
+          next.fill(0);
+        }
+        models.replace(request.function, model);
+        inPlace.set(request.function, String(envelopeSha256));
+        return model.sha256;
+      }),
+
+    async restore(state, signal, only) {
+      for (const [name, policy] of Object.entries(gate().policy.functions)) {
+        if (policy.uses === 'counter' || (only !== undefined && only !== name)) continue;
+        try {
+          await turns.take(name, signal, () => put(name, policy, state, signal));
+        } catch (error) {
+          if (signal.aborted) return;
+          if (!(error instanceof Failure) && !(error instanceof Refused)) throw error;
+          const code = error instanceof Failure ? error.code : error.refusal.refused;
+          // Another copy's store may be out of reach for a moment: what is in place stays until it is known to be old.
+          if (code.startsWith('claim/') && inPlace.has(name)) continue;
+          inPlace.delete(name);
+          gate().models.withhold(name, code);
+          report({ accord: 'unopened', code, where: contributionRecord(name) });
+        }
+      }
+    },
+  };
+}
