@@ -126,7 +126,8 @@ export interface Delivery {
 /** As `accord contribute` brings Bob's model. */
 export async function contribute(aws: LocalAws, bob: Home, subject: Subject, delivery: Delivery): Promise<void> {
   const policy = bob.policy.functions[FUNCTION];
-  if (policy === undefined) throw new Error(`the policy has no function ${FUNCTION}`);
+  if (policy === undefined || policy.uses === 'counter')
+    throw new Error(`the policy has no function ${FUNCTION} with a model`);
   const kms = createKms(settings(aws, 'bob'));
   try {
     await contributeModel({
