@@ -9,6 +9,8 @@ export interface Fields {
   optionalText(name: string): string | undefined;
   /** A whole number from 0 to 2^53 - 1. */
   count(name: string): number;
+  /** Undefined where it is absent or null. */
+  optionalCount(name: string): number | undefined;
   /** An object below this one. */
   fields(name: string): Fields;
   /** Undefined where it is absent or null. */
@@ -32,15 +34,17 @@ export function jsonFields(value: unknown, code: string, where: string, hint?: s
     return found;
   };
   const isAbsent = (name: string): boolean => members.get(name) === undefined || members.get(name) === null;
+  const count = (name: string): number => {
+    const found = members.get(name);
+    if (typeof found === 'number' && Number.isSafeInteger(found) && found >= 0) return found;
+    throw fail(place(name), 'is not a whole number');
+  };
   const fields = (name: string): Fields => jsonFields(members.get(name), code, place(name), hint);
   return {
     text,
     optionalText: (name) => (isAbsent(name) ? undefined : text(name)),
-    count(name) {
-      const found = members.get(name);
-      if (typeof found === 'number' && Number.isSafeInteger(found) && found >= 0) return found;
-      throw fail(place(name), 'is not a whole number');
-    },
+    count,
+    optionalCount: (name) => (isAbsent(name) ? undefined : count(name)),
     fields,
     optionalFields: (name) => (isAbsent(name) ? undefined : fields(name)),
     list(name) {

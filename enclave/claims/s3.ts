@@ -82,8 +82,11 @@ export function createS3(settings: S3Settings): S3 {
   return bucketOver(createClient(settings), settings);
 }
 
-/** Likewise over a client of one's own: a party's, with its own credentials. */
-export function bucketOver(client: S3Client, settings: Pick<S3Settings, 'bucket' | 'account' | 'clockOffset'>): S3 {
+/** Likewise over a client of one's own: a party's, with its own credentials, which may not know whose the bucket is. */
+export function bucketOver(
+  client: S3Client,
+  settings: Pick<S3Settings, 'bucket' | 'clockOffset'> & { readonly account: string | undefined },
+): S3 {
   const { bucket: Bucket, account: ExpectedBucketOwner } = settings;
 
   async function ask<Reply>(send: () => Promise<Reply>): Promise<Reply> {
@@ -93,7 +96,7 @@ export function bucketOver(client: S3Client, settings: Pick<S3Settings, 'bucket'
   }
 
   async function bucketOf(
-    owner: { readonly ExpectedBucketOwner?: string },
+    owner: { readonly ExpectedBucketOwner?: string | undefined },
     abortSignal: AbortSignal,
   ): Promise<S3BucketState> {
     // prettier-ignore
@@ -175,7 +178,7 @@ export function bucketOver(client: S3Client, settings: Pick<S3Settings, 'bucket'
         const failure = s3Failure(error);
         // S3 refuses another owner in the words of a missing permission: what it says without naming one tells them apart.
         if (failure.code === 's3/refused' && (await bucketOf({}, signal).catch(() => undefined)) !== undefined)
-          throw failed('s3/wrong-owner', settings.account, error);
+          throw failed('s3/wrong-owner', `not of account ${ExpectedBucketOwner}`, error);
         throw failure;
       }
     },

@@ -22,10 +22,17 @@ export interface AnchorClients {
   destroy(): void;
 }
 
+/** Where each partition keeps its IAM: requests are signed for that Region, whatever endpoint serves them. */
+const IAM_REGIONS: ReadonlyMap<string, string> = new Map([
+  ['aws', 'us-east-1'],
+  ['aws-cn', 'cn-north-1'],
+  ['aws-us-gov', 'us-gov-west-1'],
+]);
+
 /** `aws`: of the party; the Region is the bucket's. */
 export function anchorClients(aws: AwsSettings, terms: AnchorTerms, signal: AbortSignal): AnchorClients {
   const s3 = createS3({ ...aws, region: terms.region });
-  const iam = createIam(aws);
+  const iam = createIam({ ...aws, region: IAM_REGIONS.get(terms.partition) ?? 'us-east-1' });
   return {
     s3,
     iam,
