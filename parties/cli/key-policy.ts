@@ -7,6 +7,10 @@ import type { CallerIdentity } from '../kms/client.ts';
 import { callerIdentity, createKms, createSts, defaultEnclaveRole } from '../kms/client.ts';
 import type { KeyPolicy, KeyPolicyTerms, Pin } from '../kms/key-policy.ts';
 import { keyPolicy, keyPolicyText } from '../kms/key-policy.ts';
+import { describeEnclaveRole, describeSuccessions, isOfAccount } from '../kms/key-policy-words.ts';
+import type { Predecessor } from './key-policy-succession.ts';
+import { predecessorFrom, withPredecessor } from './key-policy-succession.ts';
+import { lintInForce } from './key-policy-lint.ts';
 import type { KeyPolicyChange } from '../kms/key-policy-read.ts';
 import { compareKeyPolicies, termsOf } from '../kms/key-policy-read.ts';
 import { trialKeyPolicy } from '../kms/trial-key-policy.ts';
@@ -21,7 +25,9 @@ export type KeyPolicyVerbCode =
 
 const HELP = `usage: accord key-policy --key ARN --measurements FILE… [--profile NAME] [--apply] [--json]
        accord key-policy --key ARN --pcr0 HEX --policy-digest HEX … [options]
+       accord key-policy --key ARN --measurements FILE --succeed FILE|DIGEST [options]
        accord key-policy --key ARN --trial [options]
+       accord key-policy --key ARN --lint [--profile NAME] [--json]
 
 Writes the policy with which a KMS key opens to the named enclave images alone, each under its own agreement: not to its
 owner, not to the host, not to an administrator. Prints it; with --apply also puts it, reads it back and says what changed.
@@ -31,10 +37,14 @@ owner, not to the host, not to an administrator. Prints it; with --apply also pu
   --pcr0 HEX           PCR0 of an image, with
   --policy-digest HEX  the digest of its policy; may be repeated, in pairs
   --add                keep the images pinned by the policy in force
+  --succeed FILE|DIGEST the image named by --measurements takes over the state of this one: its measurements.json, or the
+                       digest of its policy where it is pinned already. Both stay pinned until the policy is written anew
+  --lint               say in words what the policy in force allows, and what is left around it
   --trial              a key for trials with enclaves in debug mode: it opens to any enclave, and serves for test data alone
   --caller ARN         user or role that opens sessions (default: whom the profile belongs to)
   --contributor ARN    user or role that contributes models and inputs (default: the same)
-  --enclave-role ARN   role with which the enclave calls KMS (default: arn:aws:iam::ACCOUNT:role/accord-enclave)
+  --enclave-role ARN   role with which the enclave calls KMS (default: arn:aws:iam::ACCOUNT:role/accord-enclave); may be the
+                       host's, of another account, which then can start the images without you
   --profile NAME       AWS profile (default: the SDK's credential chain)
   --apply              put the policy; KMS's check that its owner is not locked out is never bypassed
   --json               the outcome as JSON
@@ -48,10 +58,13 @@ export const verb: Verb = {
   help: HELP,
   async run(argv, io) {
     const options = readOptions(argv);
+    if (options.lint) return await lintInForce(options, io);
     const pins = [...options.pins, ...(await pinsFromFiles(options.measurements, io))];
-    const outcome = isOffline(options)
-      ? written(options, termsFor(options, pins), undefined)
-      : await withAws(options, pins, io);
+    const predecessor = options.succeed === undefined ? undefined : await predecessorFrom(options.succeed, io);
+    const isOffline = namesEverything(options) && (predecessor === undefined || predecessor.pin !== undefined);
+    const outcome = isOffline
+      ? written(options, termsFor(options, succeeding(pins, predecessor)), undefined)
+      : await withAws(options, pins, predecessor, io);
     if (options.json) io.out(`${JSON.stringify(asJson(outcome))}\n`);
     else report(outcome, io);
     return 0;
@@ -64,6 +77,8 @@ const OPTIONS = {
   'policy-digest': { type: 'string', multiple: true },
   measurements: { type: 'string', multiple: true },
   add: { type: 'boolean', default: false },
+  succeed: { type: 'string' },
+  lint: { type: 'boolean', default: false },
   trial: { type: 'boolean', default: false },
   caller: { type: 'string' },
   contributor: { type: 'string' },
@@ -78,6 +93,9 @@ interface Options {
   readonly pins: readonly Pin[];
   readonly measurements: readonly string[];
   readonly add: boolean;
+  /** A file of measurements, or a policy digest. */
+  readonly succeed: string | undefined;
+  readonly lint: boolean;
   readonly trial: boolean;
   readonly caller: string | undefined;
   readonly contributor: string | undefined;
@@ -100,14 +118,36 @@ function readOptions(argv: readonly string[]): Options {
       '--pcr0 and --policy-digest come in pairs: an image opens the key under its own agreement alone',
     );
   }
-  const named = pins.length > 0 || measurements.length > 0 || rest.add;
+  const images = pins.length > 0 || measurements.length > 0;
+  const named = images || rest.add;
+  if (rest.lint && (named || rest.trial || rest.apply || rest.succeed !== undefined)) {
+    throw usage('key-policy', '--lint looks at the policy in force: it takes --key, --profile and --json alone');
+  }
+  if (rest.succeed !== undefined && !images) {
+    throw usage('key-policy', '--succeed says whose state the image takes over: name that image with --measurements');
+  }
   if (rest.trial && named) throw usage('key-policy', '--trial names no image: a key is for trials or for images');
-  if (!named && !rest.trial) {
+  if (!named && !rest.trial && !rest.lint) {
     throw usage('key-policy', '--measurements FILE is missing (or --pcr0 with --policy-digest)');
   }
-  const { caller, contributor, 'enclave-role': enclaveRole, profile, add, trial, apply, json } = rest;
+  const { caller, contributor, 'enclave-role': enclaveRole, ...others } = rest;
   const key = demand('key-policy', '--key ARN', rest.key);
-  return { key, pins, measurements, enclaveRole, caller, contributor, profile, add, trial, apply, json };
+  const { profile, add, succeed, lint: look, trial, apply, json } = others;
+  return {
+    key,
+    pins,
+    measurements,
+    enclaveRole,
+    caller,
+    contributor,
+    profile,
+    add,
+    succeed,
+    lint: look,
+    trial,
+    apply,
+    json,
+  };
 }
 
 async function pinsFromFiles(files: readonly string[], io: Io): Promise<readonly Pin[]> {
@@ -120,12 +160,17 @@ async function pinsFromFiles(files: readonly string[], io: Io): Promise<readonly
 }
 
 /** All that the policy needs is named, and nothing is to be put: AWS is not asked. */
-function isOffline({ apply, add, caller, contributor }: Options): boolean {
+function namesEverything({ apply, add, caller, contributor }: Options): boolean {
   return !apply && !add && caller !== undefined && contributor !== undefined;
 }
 
 /** By the key and the policy in force; applied where that is asked for. */
-async function withAws(options: Options, pins: readonly Pin[], io: Io): Promise<Outcome> {
+async function withAws(
+  options: Options,
+  pins: readonly Pin[],
+  predecessor: Predecessor | undefined,
+  io: Io,
+): Promise<Outcome> {
   const { key, profile } = options;
   const { region, account } = parseKmsKeyArn(key);
   const aws = { profile, region, env: io.env };
@@ -136,9 +181,10 @@ async function withAws(options: Options, pins: readonly Pin[], io: Io): Promise<
     demandOwnAccount(identity, account, key);
     const metadata = await describeUsableKey(kms, key, io.signal);
     const before = await policyInForce(kms, key, io.signal);
-    const kept = options.add ? termsToKeep(before, key) : undefined;
+    const kept = termsKept(options, before);
+    const all = succeeding(pins, predecessor, kept ?? undefined);
     if (options.trial) demandUnpinned(before, key);
-    const outcome = written(options, termsFor(options, pins, kept, identity), before, metadata);
+    const outcome = written(options, termsFor(options, all, kept, identity), before, metadata);
     if (!options.apply) return outcome;
     await applyKeyPolicy(kms, key, { before, policy: outcome.policy }, io.signal);
     return { ...outcome, applied: true };
@@ -150,7 +196,7 @@ async function withAws(options: Options, pins: readonly Pin[], io: Io): Promise<
 
 /** What is named here goes before what the policy in force has, and that before whom the profile belongs to. */
 function termsFor(
-  { key, caller, contributor, enclaveRole }: Options,
+  { key, add, caller, contributor, enclaveRole }: Options,
   pins: readonly Pin[],
   kept?: KeyPolicyTerms,
   identity?: CallerIdentity,
@@ -159,7 +205,7 @@ function termsFor(
   return {
     keyArn: key,
     account: parseKmsKeyArn(key).account,
-    pins: [...(kept?.pins ?? []), ...pins],
+    pins: add ? [...(kept?.pins ?? []), ...pins] : pins,
     callerArn: demand('key-policy', '--caller', caller ?? kept?.callerArn ?? owner),
     contributorArn: demand('key-policy', '--contributor', contributor ?? kept?.contributorArn ?? owner),
     enclaveRoleArn: enclaveRole ?? kept?.enclaveRoleArn ?? defaultEnclaveRole(key),
@@ -176,6 +222,20 @@ function demandUnpinned(before: string, keyArn: string): void {
     `this key opens to ${pins.length === 1 ? 'an image' : `${pins.length} images`} already: it is no key for trials`,
     { where: keyArn, hint: 'make another one with `aws kms create-key`, and name it in a policy for trials' },
   );
+}
+
+/** The terms in force, for what of them goes on: all with `--add`, with `--succeed` whom they name. */
+function termsKept({ add, succeed, key }: Options, before: string): KeyPolicyTerms | undefined {
+  if (add) return termsToKeep(before, key);
+  return succeed === undefined ? undefined : termsOf(before, key);
+}
+
+function succeeding(
+  pins: readonly Pin[],
+  predecessor: Predecessor | undefined,
+  inForce?: KeyPolicyTerms,
+): readonly Pin[] {
+  return predecessor === undefined ? pins : withPredecessor(pins, predecessor, inForce);
 }
 
 function termsToKeep(before: string, keyArn: string): KeyPolicyTerms {
@@ -212,7 +272,7 @@ function written(
     text: keyPolicyText(policy),
     change: compareKeyPolicies(before, policy, terms.keyArn),
     applied: false,
-    warnings: [...(trial ? [TRIAL_WARNING] : []), ...warnings(terms.account, metadata)],
+    warnings: [...(trial ? [TRIAL_WARNING] : []), ...warnings(terms, metadata)],
   };
 }
 
@@ -220,9 +280,12 @@ const TRIAL_WARNING =
   'this key is for trials: any program with the credentials of the enclave role opens what is under it';
 
 /** What the policy cannot close, in words. */
-function warnings(account: string, metadata: KeyMetadata | undefined): readonly string[] {
+function warnings(terms: KeyPolicyTerms, metadata: KeyMetadata | undefined): readonly string[] {
+  const { account } = terms;
   const origin = metadata?.Origin;
   return [
+    ...describeSuccessions(terms.pins),
+    ...(isOfAccount(terms.enclaveRoleArn, account) ? [] : [describeEnclaveRole(terms)]),
     `whoever may put this key's policy can open the key: everybody in account ${account} whom IAM allows kms:PutKeyPolicy`,
     ...(origin === undefined || origin === 'AWS_KMS'
       ? []
@@ -242,7 +305,8 @@ function report({ terms, text, change, applied, warnings }: Outcome, io: Io): vo
     io.err('Nothing was changed; --apply puts this policy.\n');
     return;
   }
-  const short = ({ pcr0, policyDigest }: Pin): string => `PCR0 ${pcr0}\n      under policy ${policyDigest}`;
+  const short = ({ pcr0, policyDigest, succeeds }: Pin): string =>
+    `PCR0 ${pcr0}\n      under policy ${policyDigest}${succeeds === undefined ? '' : `\n      and, to take over its state, under ${succeeds}`}`;
   const list = (title: string, entries: readonly string[]): string =>
     entries.length === 0 ? '' : `  ${title}\n${entries.map((entry) => `    ${entry}\n`).join('')}`;
   const changes =

@@ -9,12 +9,17 @@ export function describeKeyPolicy(terms: KeyPolicyTerms): readonly string[] {
       ({ pcr0, policyDigest }) =>
         `The image ${short(pcr0)} opens what was encrypted for policy ${short(policyDigest)}, makes that collaboration's state keys, and nothing else does either.`,
     ),
-    ...pins.flatMap((pin) => describeSuccession(pin, pins)),
+    ...describeSuccessions(pins),
     `${callerArn} opens sessions as the party.`,
     `${contributorArn} makes data keys for models, inputs and the credentials of anchors, and so knows them; nobody makes one for state outside of the images above.`,
     describeEnclaveRole(terms),
     `Whoever may put this key's policy can open the key: everybody in account ${account} whom IAM allows kms:PutKeyPolicy.`,
   ];
+}
+
+/** Nothing where no image takes over another's state. */
+export function describeSuccessions(pins: readonly Pin[]): readonly string[] {
+  return pins.flatMap((pin) => describeSuccession(pin, pins));
 }
 
 function describeSuccession({ pcr0, succeeds }: Pin, pins: readonly Pin[]): readonly string[] {
@@ -29,10 +34,14 @@ function describeSuccession({ pcr0, succeeds }: Pin, pins: readonly Pin[]): read
 /** Whose credentials the enclave uses decides who can let it open without the party, and never what it is. */
 export function describeEnclaveRole({ enclaveRoleArn, account }: KeyPolicyTerms): string {
   const other = enclaveRoleArn.split(':')[4] ?? '';
-  if (other === account) {
+  if (isOfAccount(enclaveRoleArn, account)) {
     return `An enclave calls with ${enclaveRoleArn}, a role of this account: it opens when one of your sessions has brought its credentials.`;
   }
   return `An enclave calls with ${enclaveRoleArn}, a role of ANOTHER account (${other}): whoever may assume it there starts the images above and has them open this key without you, at any time. What they open stays inside the images; to withdraw, change this policy or disable the key.`;
+}
+
+export function isOfAccount(arn: string, account: string): boolean {
+  return arn.split(':')[4] === account;
 }
 
 function short(hex: string): string {

@@ -27,6 +27,8 @@ let cwd: string;
 beforeAll(async () => {
   cwd = await mkdtemp(join(tmpdir(), 'accord-key-policy-'));
   for (const pair of ['a1', 'a2']) await writeFile(join(cwd, `${pair}.json`), JSON.stringify(measurements(pair)));
+  const other = { ...measurements('b1'), policyDigest: hex('bb') };
+  await writeFile(join(cwd, 'b1.json'), JSON.stringify(other));
   await writeFile(join(cwd, 'no-digest.json'), JSON.stringify({ ...measurements('a1'), policyDigest: undefined }));
   await writeFile(join(cwd, 'half.json'), JSON.stringify({ ...measurements('a1'), PCR0: 'a1' }));
 });
@@ -65,6 +67,41 @@ describe('accord key-policy', () => {
     const added = JSON.parse((await asAlice('--measurements', 'a2.json', '--add', '--apply', '--json')).out);
     expect(added.pins.map(({ pcr0 }: { pcr0: string }) => pcr0)).toEqual([hex('a1'), hex('a2')]);
     expect(isSamePolicy(await inForce(), added.policy)).toBe(true);
+  });
+
+  test('hands state over: both images are pinned, the policy says whose state the new one opens, and lint says it in words', async () => {
+    await asAlice('--measurements', 'a1.json', '--apply');
+    const opened = await asAlice('--measurements', 'b1.json', '--succeed', 'a1.json', '--apply');
+    expect(opened.code).toBe(0);
+    expect(opened.out).toContain(`and, to take over its state, under ${hex('dd')}`);
+    expect(opened.out).toContain('HAND-OVER');
+    const again = await asAlice('--measurements', 'b1.json', '--succeed', hex('dd'), '--apply');
+    expect(again.out).toContain('nothing changed');
+    const lint = await asAlice('--lint');
+    expect(lint).toMatchObject({ code: 0, err: '' });
+    expect(lint.out).toMatch(/HAND-OVER: the image b1b1.* may also open the state keys of policy dddd.*It makes none/);
+    const done = JSON.parse((await asAlice('--measurements', 'b1.json', '--apply', '--json')).out);
+    expect(done.change.pinsRemoved).toEqual([
+      { pcr0: hex('a1'), policyDigest: hex('dd') },
+      { pcr0: hex('b1'), policyDigest: hex('bb'), succeeds: hex('dd') },
+    ]);
+    const gone = await asAlice('--measurements', 'a1.json', '--succeed', hex('dd'));
+    expect(gone).toMatchObject({ code: 10, err: expect.stringContaining('key-policy/succeed') });
+  });
+
+  test('names a role of another account as such', async () => {
+    const role = 'arn:aws:iam::999900001111:role/accord-host';
+    const { code, out } = await asAlice('--measurements', 'a1.json', '--enclave-role', role, '--apply');
+    expect(code).toBe(0);
+    expect(out).toContain('a role of ANOTHER account (999900001111)');
+    expect((await asAlice('--lint')).out).toContain('open this key without you');
+    await asAlice('--measurements', 'a1.json', '--enclave-role', ALICE_ENCLAVE_ROLE, '--apply');
+    expect((await asAlice('--lint')).out).not.toContain('ANOTHER');
+  });
+
+  test('lint says no to a policy that is not of Accord', async () => {
+    const lint = await keyPolicy(['--key', BOB_KEY, '--profile', 'bob', '--lint']);
+    expect(lint).toMatchObject({ code: 10, out: expect.stringContaining('FAULT: The policy was not written by') });
   });
 
   test("says no to a key of another account, and to keeping a policy that is not Accord's", async () => {

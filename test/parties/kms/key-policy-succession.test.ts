@@ -62,7 +62,12 @@ async function make(who: KMSClient, EncryptionContext: Context, image?: string) 
   );
 }
 
-async function open(who: KMSClient, CiphertextBlob: Uint8Array | undefined, EncryptionContext: Context, image?: string) {
+async function open(
+  who: KMSClient,
+  CiphertextBlob: Uint8Array | undefined,
+  EncryptionContext: Context,
+  image?: string,
+) {
   const Recipient = image === undefined ? {} : { Recipient: await attested(image) };
   return await who.send(new DecryptCommand({ KeyId: ALICE_KEY, CiphertextBlob, EncryptionContext, ...Recipient }));
 }
@@ -243,7 +248,9 @@ describe("the host's role as the enclave's", () => {
 
   test('may not be the caller or the contributor', () => {
     for (const terms of [{ callerArn: HOST }, { contributorArn: HOST }]) {
-      expect(() => keyPolicy({ ...TERMS, ...terms })).toThrow(expect.objectContaining({ code: 'key-policy/principal' }));
+      expect(() => keyPolicy({ ...TERMS, ...terms })).toThrow(
+        expect.objectContaining({ code: 'key-policy/principal' }),
+      );
     }
   });
 });
