@@ -7,8 +7,9 @@
  *                                       receipt of the answer }
  *     outcome = "open" | "answered" | "closed"
  *
- * Asking again under a request id is free where this boot of the enclave has counted it: surely where the receipt names its
- * module id, possibly where there was no answer (a refusal may have come before the call was counted).
+ * Asking again under a request id is free where the call was counted: surely where there is a receipt, possibly where there
+ * was no answer (a refusal may have come before the call was counted). With anchors that is so for good, whichever enclave
+ * is asked. Without them (`anchors: none`) only the boot that answered, which the receipt names, remembers the call.
  *
  * "open" until an answer came. "closed" means that asking again under this id can bring no other answer.
  */
@@ -44,7 +45,7 @@ export interface CallRecord {
   /** ISO 8601. */
   readonly madeAt: string;
   readonly outcome: CallOutcome;
-  /** Module id of the enclave that answered: it alone remembers the call. */
+  /** Module id of the enclave that answered: where the policy has no anchors, it alone remembers the call. */
   readonly answeredBy?: string;
 }
 
@@ -115,9 +116,19 @@ export async function settleCall(
   await save(home, { ...record, outcome }, receipt);
 }
 
+/** What asking again under the same id costs. `anew`: it is counted again. */
+export type Price = 'surely-free' | 'free-if-counted' | 'anew';
+
+/** `anchored`: the policy has anchors. `moduleId`: of the enclave that is asked. */
+export function priceOf({ outcome, answeredBy }: CallRecord, anchored: boolean, moduleId: string): Price {
+  if (outcome !== 'answered') return 'free-if-counted';
+  return anchored || answeredBy === moduleId ? 'surely-free' : 'anew';
+}
+
 /**
  * What a refusal means for the record. Most leave it open: the same id asks for the same ticket, or for none where none
- * was taken. These cannot end otherwise than they did.
+ * was taken; where anchors or state were not at hand (`unavailable`, `not-open`…) a ticket that was taken is found again.
+ * These cannot end otherwise than they did.
  */
 export function outcomeOfRefusal(refused: RefusalCode): CallOutcome {
   return refused === 'changed' || refused === 'request-reused' ? 'closed' : 'open';

@@ -54,13 +54,14 @@ export async function claim(
   const patience = anchors.stores.length > anchors.quorum ? brief(options.patience) : options.patience;
   for (const i of anchors.stores.keys()) {
     const view = await looked.claimAt(i, bytes, patience);
-    const standing = looked.standing(bytes);
-    if (standing !== 'open' && standing !== 'held') return unheld(looked, standing);
-    if (view.at !== 'entry') continue;
     if (isHeld(looked, i, bytes)) return { outcome: 'first', settle: () => settle(looked, anchors, bytes) };
-    // Another's, and the place is not lost yet: it never is at once where there are anchors to spare.
-    if (options.unchecked === true) return unheld(looked, 'lost');
-    return contend(looked, anchors, bytes);
+    const standing = looked.standing(bytes);
+    if (view.at === 'entry') {
+      // One other entry says it all where all must agree. Nobody is helped to what may be a forgery.
+      if (standing === 'lost' || options.unchecked === true) return unheld(looked, 'lost');
+      return contend(looked, anchors, bytes);
+    }
+    if (standing !== 'open') return unheld(looked, standing);
   }
   return unheld(looked, looked.standing(bytes));
 }
@@ -96,7 +97,7 @@ async function contend(looked: Survey, anchors: Anchors, bytes: Uint8Array): Pro
   const ours = [...looked.views.keys()].some((i) => isHeld(looked, i, bytes));
   const champion = looked.found()[0]?.bytes;
   if (!ours && champion !== undefined)
-    await claimFree(looked, anchors, champion, () => looked.standing(bytes) !== 'open');
+    await claimFree(looked, anchors, champion, () => looked.standing(bytes) === 'lost');
   const settled = await settle(looked, anchors, bytes);
   return settled.outcome === 'held' ? { outcome: 'first', settle: () => Promise.resolve(settled) } : settled;
 }

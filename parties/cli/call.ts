@@ -6,8 +6,8 @@ import { fromHex, toHex } from '../../enclave/encoding/hex.ts';
 import { sniff } from '../../enclave/jail/picture.ts';
 import type { FunctionPolicy } from '../../policies/model.ts';
 import type { AttestationDocument } from '../attestation/document.ts';
-import { chooseCall, outcomeOfRefusal, settleCall } from '../calls.ts';
-import type { CallRecord } from '../calls.ts';
+import { chooseCall, outcomeOfRefusal, priceOf, settleCall } from '../calls.ts';
+import type { CallRecord, Price } from '../calls.ts';
 import { fileFailure } from '../files.ts';
 import { parseJson } from '../json-fields.ts';
 import { printableJson } from '../printable.ts';
@@ -26,10 +26,10 @@ Calls a function of the collaboration. The enclave is verified first; what you s
 answer, as JSON, and nothing else on stdout.
 
 A call spends one of your calls. It is written down before the first byte is sent, so that a call without an answer is
-not lost: the same command again asks for the same answer. It is free where the enclave that runs has counted the call;
-one that was started anew since remembers no call.
+not lost: the same command again asks for the same answer. It is free where the call was counted. With anchors a call that
+was counted stays counted; without them an enclave that was started anew remembers no call.
 
-  --input FILE     what to send: a picture (JPEG, PNG or WebP); - is stdin
+  --input FILE     what to send: a picture (JPEG, PNG or WebP); - is stdin; nothing for a counter
   --retry ID       repeat this call, with the same --input (8 digits of its id are enough)
   --new            make a new call, even where the same one is still without an answer
   --copy N         speak to the enclave of that number, where the host runs several (default: any)
@@ -53,24 +53,26 @@ export const verb: Verb = {
     } as const;
     const { values, positionals } = readArguments('call', argv, options, ['FUNCTION']);
     const functionName = positionals[0] ?? '';
-    const inputFile = inputOf(values);
     if (values.new && values.retry !== undefined) throw usage('call', '--new and --retry exclude each other');
     return tellingRefusals(values.json, io, async () => {
       const context = await partyContext(values, io);
       const policy = functionOf(context, functionName);
       demandPermitted(context, policy);
-      const input = await readInput(inputFile, policy.input.maxBytes, io);
+      const input =
+        policy.uses === 'counter' ? new Uint8Array(0) : await readInput(inputOf(values), policy.input.maxBytes, io);
       const subject = { function: functionName, inputSha256: toHex(await sha256(input)), inputBytes: input.length };
       const choice = { retry: values.retry, fresh: values.new };
       const { record, repeated } = await chooseCall(context.home, subject, choice, systemRandom, new Date());
       const id = record.requestId.slice(0, 12);
       const debug = values['test-data'] ? 'demanded' : 'refused';
+      const anchored = context.home.policy.anchors !== 'none';
       const output = await ask({ context, record, input, debug, io }, ({ moduleId }) => {
         const clear = io.interactive ? '\r\u001B[K' : '';
-        if (repeated) io.err(`${clear}asking again for call ${id} of ${record.madeAt}: ${priceOf(record, moduleId)}\n`);
+        const price = PRICES[priceOf(record, anchored, moduleId)];
+        if (repeated) io.err(`${clear}asking again for call ${id} of ${record.madeAt}: ${price}\n`);
       });
       io.out(values.json ? `${output}\n` : `${printableJson(JSON.stringify(JSON.parse(output), undefined, 2))}\n`);
-      io.err(`call ${id}; the same answer again, free while this enclave runs: --retry ${id}\n`);
+      io.err(`call ${id}; the same answer again, free${anchored ? '' : ' while this enclave runs'}: --retry ${id}\n`);
       return 0;
     });
   },
@@ -81,12 +83,11 @@ function inputOf({ input, retry }: { readonly input?: string; readonly retry?: s
   throw usage('call', '--retry takes the same --input with it: the home keeps the digest of an input, not the input');
 }
 
-/** What asking again costs. An enclave forgets all calls when it ends, and its module id is of one boot. */
-function priceOf({ outcome, answeredBy }: CallRecord, moduleId: string): string {
-  if (outcome === 'answered' && answeredBy === moduleId) return 'free';
-  if (outcome === 'answered') return 'another enclave answered it, so to this one it is a new call';
-  return 'free, if it was counted';
-}
+const PRICES = {
+  'surely-free': 'free',
+  'free-if-counted': 'free, if it was counted',
+  anew: 'another enclave answered it, so to this one it is a new call',
+} as const satisfies Record<Price, string>;
 
 interface Asked {
   readonly context: PartyContext;

@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { allCalls, chooseCall, outcomeOfRefusal, settleCall } from '../../../parties/calls.ts';
+import { allCalls, chooseCall, outcomeOfRefusal, priceOf, settleCall } from '../../../parties/calls.ts';
 import type { CallChoice } from '../../../parties/calls.ts';
 import { openHome, writeHome } from '../../../parties/home.ts';
 import type { Home } from '../../../parties/home.ts';
@@ -114,6 +114,25 @@ describe('a call ends once', () => {
     await settleCall(home, record, outcomeOfRefusal('busy'));
     expect(await stored(record.requestId)).toMatchObject({ outcome: 'closed' });
   });
+});
+
+describe('what asking again costs', () => {
+  const answered = { outcome: 'answered', answeredBy: 'm' } as const;
+  test.each([
+    ['the same boot', answered, false, 'm', 'surely-free'],
+    ['another boot, without anchors', answered, false, 'n', 'anew'],
+    ['another boot, with anchors', answered, true, 'n', 'surely-free'],
+    ['no answer yet', { outcome: 'open' }, true, 'n', 'free-if-counted'],
+    ['no answer yet, without anchors', { outcome: 'open' }, false, 'n', 'free-if-counted'],
+  ] as const)('%s', async (_, fields, anchored, moduleId, price) => {
+    const { record } = await choose();
+    expect(priceOf({ ...record, ...fields }, anchored, moduleId)).toBe(price);
+  });
+
+  test.each(['not-open', 'unavailable', 'anchor-tampered', 'state-refused', 'lease-lapsed'] as const)(
+    'a call that was refused as %s stays open: its ticket, if it has one, is found again',
+    (refused) => expect(outcomeOfRefusal(refused)).toBe('open'),
+  );
 });
 
 describe('--retry', () => {

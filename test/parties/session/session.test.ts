@@ -370,7 +370,16 @@ describe('what the enclave says', () => {
   test('what may succeed later exits with 40, what the policy forbids with 10', () => {
     const exit = (refused: RefusalCode): number => EXIT_CODES[new Refused({ refused }).kind];
     expect(codes.filter((code) => exit(code) === 40).sort()).toEqual(
-      ['busy', 'compute-failed', 'compute-timeout', 'kms-unavailable', 'session-expired'].sort(),
+      [
+        'busy',
+        'compute-failed',
+        'compute-timeout',
+        'kms-unavailable',
+        'lease-lapsed',
+        'not-open',
+        'session-expired',
+        'unavailable',
+      ].sort(),
     );
     expect(exit('quota-exceeded')).toBe(10);
     expect(exit('input-invalid')).toBe(10);
