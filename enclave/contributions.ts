@@ -5,6 +5,7 @@
  */
 import { Failure } from '../policies/failure.ts';
 import type { ModelFunctionPolicy } from '../policies/model.ts';
+import type { OpenDataKey } from './contribution.ts';
 import { loadContribution } from './contribution.ts';
 import type { Gate } from './gate.ts';
 import { contributionRecord, decodeKept, encodeKept } from './kept-contribution.ts';
@@ -13,6 +14,7 @@ import type { Session } from './pipeline/authenticate.ts';
 import { Refused } from './pipeline/refused.ts';
 import type { Contribute } from './protocol/request.ts';
 import type { OpenedState } from './state/opening.ts';
+import type { Change } from './state/records.ts';
 import { createTurns } from './state/turns.ts';
 
 export interface Contributions {
@@ -66,32 +68,42 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
     }
   };
 
+  const takeOver = async (
+    { records }: OpenedState,
+    session: Session,
+    request: Contribute,
+    policy: ModelFunctionPolicy,
+    signal: AbortSignal,
+  ): Promise<string> => {
+    const { decrypt, models } = gate();
+    const { party, keyArn, credentials } = session;
+    const openDataKey: OpenDataKey = ({ dataKey: ciphertext }, context) =>
+      decrypt({ keyArn, ciphertext, context, credentials }, signal);
+    const named = { ...request, party, keyArn };
+    const { model, dataKey } = await loadContribution(gate(), named, policy, openDataKey, signal);
+    const { envelopeSha256, bytes, testData } = request;
+    const next = encodeKept({ envelopeSha256, bytes, testData, dataKey, modelSha256: model.sha256 });
+    dataKey.fill(0);
+    try {
+      const change = (): ReturnType<Change<void>> => Promise.resolve({ next: next.slice(), result: undefined });
+      await records.update(contributionRecord(request.function), change, signal);
+    } catch (error) {
+      await model.computer.close();
+      throw error;
+    } finally {
+      next.fill(0);
+    }
+    models.replace(request.function, model);
+    inPlace.set(request.function, String(envelopeSha256));
+    return model.sha256;
+  };
+
   return {
-    take: (session, request, policy, signal) =>
-      turns.take(request.function, signal, async () => {
-        const { opening, decrypt, models } = gate();
-        const { records } = await opening.demand(signal);
-        const { party, keyArn, credentials } = session;
-        const named = { ...request, party, keyArn };
-        const { model, dataKey } = await loadContribution(gate(), named, policy, (header, context) =>
-          decrypt({ keyArn, ciphertext: header.dataKey, context, credentials }, signal), signal); // prettier-ignore
-        const { envelopeSha256, bytes, testData } = request;
-        const next = encodeKept({ envelopeSha256, bytes, testData, dataKey, modelSha256: model.sha256 });
-        dataKey.fill(0);
-        try {
-          const change = (): Promise<{ next: Uint8Array; result: undefined }> =>
-            Promise.resolve({ next: next.slice(), result: undefined });
-          await records.update(contributionRecord(request.function), change, signal);
-        } catch (error) {
-          await model.computer.close();
-          throw error;
-        } finally {
-          next.fill(0);
-        }
-        models.replace(request.function, model);
-        inPlace.set(request.function, String(envelopeSha256));
-        return model.sha256;
-      }),
+    async take(session, request, policy, signal) {
+      // Before its turn: opening the state ends with a restoration, which takes turns too.
+      const state = await gate().opening.demand(signal);
+      return turns.take(request.function, signal, () => takeOver(state, session, request, policy, signal));
+    },
 
     async restore(state, signal, only) {
       for (const [name, policy] of Object.entries(gate().policy.functions)) {
