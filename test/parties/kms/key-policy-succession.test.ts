@@ -195,7 +195,7 @@ describe('the successor', () => {
       const Policy = JSON.stringify({ ...policy, Statement });
       await alice.send(new PutKeyPolicyCommand({ KeyId: ALICE_KEY, PolicyName: 'default', Policy }));
     };
-    const added = policy.Statement.filter(({ Sid }) => /^DenyImage2/.test(Sid)).map(({ Sid }) => Sid);
+    const added = policy.Statement.filter(({ Sid }) => Sid.startsWith('DenyImage2')).map(({ Sid }) => Sid);
     expect(Object.keys(attempts)).toEqual(added);
     try {
       for (const [sid, attempt] of Object.entries(attempts)) {
