@@ -1,3 +1,4 @@
+import { MOST_LABELS } from './answer-schema.ts';
 import { FUNCTION_DOES } from './answer-size.ts';
 import type { FunctionPolicy } from './model.ts';
 import { formatSize } from './units.ts';
@@ -18,6 +19,7 @@ export function describeFunctionChange(
     ...ofModel(id, was, is, party),
     ...ofCalls(id, was, is, party),
     ...ofOutput(id, was, is, party),
+    ...(concerns(is, party) ? ofBudget(id, was.answerBits, is.answerBits) : []),
     ...ofPadding(id, was, is, party),
     ...ofInput(id, was, is, party),
   ];
@@ -110,14 +112,28 @@ function ofOutput(id: string, was: FunctionPolicy, is: FunctionPolicy, party: st
   if (was.output.decimals !== is.output.decimals) {
     texts.push(`Numbers in answers of ${id} have ${digits(is.output.decimals)} instead of ${was.output.decimals}.`);
   }
-  const finer = is.output.topK > was.output.topK || is.output.decimals > was.output.decimals;
+  const [oldLabels, labels] = [was.output.labels ?? MOST_LABELS, is.output.labels ?? MOST_LABELS];
+  if (oldLabels !== labels)
+    texts.push(`The model of ${id} has at most ${count(labels, 'label')} instead of ${oldLabels}.`);
+  const finer = is.output.topK > was.output.topK || is.output.decimals > was.output.decimals || labels > oldLabels;
   if (finer && owns) texts.push(`Each answer tells more about ${party}'s weights than before.`);
   return texts;
 }
 
+function ofBudget(id: string, was: number | undefined, is: number | undefined): string[] {
+  if (was === is) return [];
+  if (is === undefined)
+    return [
+      `What the answers of ${id} can carry is no longer bounded (${count(was ?? 0, 'bit')} for each party before).`,
+    ];
+  const before = was === undefined ? 'not bounded before' : `${was} before`;
+  return [`The answers of ${id} carry at most ${count(is, 'bit')} to each party (${before}).`];
+}
+
+const concerns = (is: FunctionPolicy, party: string): boolean => (is.calls[party] ?? 0) > 0 || modelOwner(is) === party;
+
 function ofPadding(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
-  const concerned = (is.calls[party] ?? 0) > 0 || modelOwner(is) === party;
-  if (was.release.padTo === is.release.padTo || !concerned) return [];
+  if (was.release.padTo === is.release.padTo || !concerns(is, party)) return [];
   return [
     `Answers and refusals of ${id} have ${formatSize(is.release.padTo)} instead of ${formatSize(was.release.padTo)}.`,
   ];

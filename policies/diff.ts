@@ -1,6 +1,7 @@
 import { canonicalize } from './canonical.ts';
+import { ofAnchors, ofOwnAnchor, ofState, ofSuccession } from './diff-anchors.ts';
 import { describeFunctionChange } from './diff-functions.ts';
-import type { CanonicalParty, CanonicalPolicy, Party, Policy } from './model.ts';
+import type { CanonicalParty, CanonicalPolicy, Party, Policy, PolicyDigest } from './model.ts';
 import { recordOf } from './reading/collections.ts';
 import { count, enumerate } from './words.ts';
 import { weakenings } from './weakenings.ts';
@@ -25,8 +26,13 @@ export interface PolicyDiff {
   readonly parties: Readonly<Record<string, readonly string[]>>;
 }
 
+export interface DiffOptions {
+  /** The digest of `before`; without it nothing can be said of whether `after` succeeds it. */
+  readonly beforeDigest?: PolicyDigest;
+}
+
 /** What a change means for each party, in words. */
-export function diffPolicies(before: Either, after: Either): PolicyDiff {
+export function diffPolicies(before: Either, after: Either, { beforeDigest }: DiffOptions = {}): PolicyDiff {
   const changes = leafChanges(before, after);
   const same = changes.length === 0;
   const names = [...new Set([...Object.keys(before.parties), ...Object.keys(after.parties)])];
@@ -35,17 +41,18 @@ export function diffPolicies(before: Either, after: Either): PolicyDiff {
     changes,
     everyone: same
       ? ['Nothing changes: the policy digest and the measurements are the same.']
-      : forEveryone(before, after),
+      : forEveryone(before, after, beforeDigest),
     parties: recordOf(same ? [] : names.map((name) => [name, forParty(before, after, name)] as const)),
   };
 }
 
-function forEveryone(before: Either, after: Either): string[] {
+function forEveryone(before: Either, after: Either, digest: PolicyDigest | undefined): string[] {
   const texts = [
     'The new policy gives another digest and another image: PCR0 and PCR2 change, and every key stays closed to it until ' +
       'its owner pins the new PCR0 (writes it into the key policy).',
-    'Calls are counted for each policy on its own: none that was spent under the old policy counts under the new one. ' +
-      'Whoever leaves the old PCR0 pinned allows the calls of both.',
+    ...ofSuccession(before, after, digest),
+    ...ofAnchors(before, after),
+    ...ofState(before, after),
   ];
   if (before.collaboration !== after.collaboration) {
     texts.push(`These are two collaborations: ${before.collaboration} and ${after.collaboration}.`);
@@ -77,6 +84,7 @@ function forParty(before: Either, after: Either, name: string): string[] {
   for (const id of functions) {
     texts.push(...describeFunctionChange(id, before.functions[id], after.functions[id], name));
   }
+  texts.push(...ofOwnAnchor(before, after, name));
   const news = difference(Object.keys(after.parties), Object.keys(before.parties)).filter((other) => other !== name);
   if (news.length > 0 && was !== undefined) texts.push(`${name} now computes together with ${enumerate(news)}.`);
   texts.push(`To consent, ${name} pins the new PCR0; to refuse, ${name} does nothing.`);

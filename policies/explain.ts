@@ -1,6 +1,7 @@
 import { FUNCTION_DOES, MODEL_FUNCTION_FACTS } from './answer-size.ts';
 import { parseKmsKeyArn } from './arn.ts';
 import { answerBudget, type AnswerBudget } from './budget.ts';
+import { ofAnchorOwner, ofAnchorsAtHost, ofDurability } from './explain-anchors.ts';
 import { ofInformation } from './explain-information.ts';
 import type {
   CanonicalParty,
@@ -37,6 +38,7 @@ export function explain(policy: Policy | CanonicalPolicy, options: AppraisalOpti
   const sections: Section[] = [
     { heading: 'The agreement', sentences: ofAgreement(policy) },
     ...names.map((name) => ({ heading: name, sentences: ofParty(policy, name) })),
+    { heading: 'What outlives the enclave', sentences: ofDurability(policy) },
     { heading: 'What answers can carry', sentences: ofInformation(policy) },
     { heading: 'Whoever runs the host', sentences: ofHost(policy) },
   ];
@@ -59,7 +61,7 @@ function ofAgreement(policy: Policy | CanonicalPolicy): string[] {
     ...functions.map(([name, one]) => ofFunction(name, one)),
     `It runs with ${enclave.memoryMiB} MiB of memory and ${count(enclave.cpus, 'CPU')}.`,
     trust === 'aws'
-      ? 'Attestation ends at the pinned root of AWS Nitro, and KMS is that of AWS.'
+      ? 'Attestation ends at the pinned root of AWS Nitro, and KMS and S3 are those of AWS.'
       : `Attestation ends at a local root (SHA-256 ${trust.attestationRoot.slice(0, 16)}…), and KMS is at ${trust.endpoints.kms}.`,
   ];
 }
@@ -92,6 +94,7 @@ function ofParty(policy: Policy | CanonicalPolicy, name: string): string[] {
       `opens it; ${name} answers for them.`,
     ...functions.flatMap(([id, one]) => ofContributor(id, one, name)),
     ...functions.map(([id, one]) => ofCaller(id, one, name)),
+    ...ofAnchorOwner(policy, name),
   ];
 }
 
@@ -147,7 +150,8 @@ function ofHost(policy: Policy | CanonicalPolicy): string[] {
     'The host carries ciphertext. It sees that sessions are opened and calls are made, when, how long each takes, how ' +
       `large inputs and models are, and traffic to KMS in ${enumerate([...regions])}; it sees no input, no weights ` +
       'and no answer.',
+    ...ofAnchorsAtHost(policy),
     'It can stop the enclave, delay it, cut its links and start it again. Secrecy never depends on it; that the ' +
-      'enclave is there does, and so do the quotas, as long as spent calls are counted in memory alone (see below).',
+      `enclave is there does${policy.anchors === 'none' ? ', and so do the quotas, as long as spent calls are counted in memory alone (see below)' : ''}.`,
   ];
 }

@@ -1,12 +1,18 @@
 import { parseKmsKeyArn } from './arn.ts';
 import { endOfDay } from './date.ts';
 import type { CanonicalPolicy, Policy } from './model.ts';
+import { ofDurability } from './weakenings-anchors.ts';
 import { enumerate } from './words.ts';
 
 export type WeakeningCode =
   | 'local-trust'
   | 'no-anchors'
   | 'no-sealed-state'
+  | 'weak-quorum'
+  | 'coordinator-anchor'
+  | 'folder-anchor'
+  | 'anchors-together'
+  | 'threshold-seal'
   | 'no-release-time'
   | 'model-not-pinned'
   | 'fine-answers'
@@ -35,6 +41,7 @@ const MANY_CALLS = 10_000;
 export function weakenings(policy: Policy | CanonicalPolicy, options: AppraisalOptions = {}): readonly Weakening[] {
   return [
     ...ofTrust(policy),
+    ...ofDurability(policy),
     ...ofTime(policy, options),
     ...ofParties(policy),
     ...Object.entries(policy.functions).flatMap(([name]) => ofFunction(policy, name)),
@@ -45,23 +52,13 @@ export function weakenings(policy: Policy | CanonicalPolicy, options: AppraisalO
 function ofTrust({ trust }: Policy | CanonicalPolicy): Weakening[] {
   if (trust === 'aws') return [];
   const text =
-    "Local trust: attestation, KMS and STS are stand-ins on somebody's own machine, whose owner can read and change " +
+    "Local trust: attestation, KMS, STS and S3 are stand-ins on somebody's own machine, whose owner can read and change " +
     `everything (${trust.endpoints.kms}). For trying it out with data that is not secret, and for nothing else.`;
   return [{ code: 'local-trust', text }];
 }
 
 function ofTime({ until }: Policy | CanonicalPolicy, { now }: AppraisalOptions): Weakening[] {
   const own: Weakening[] = [
-    {
-      code: 'no-anchors',
-      text:
-        'No anchors: spent calls are counted in the memory of the enclave alone. Whoever runs the host can reset every ' +
-        'quota by restarting the enclave, and can run several copies that each count for themselves.',
-    },
-    {
-      code: 'no-sealed-state',
-      text: 'No sealed state: nothing outlives the enclave. After a restart each model must be contributed again.',
-    },
     {
       code: 'no-release-time',
       text:

@@ -1,3 +1,5 @@
+import { canonicalPolicyText, toCanonicalPolicy } from '../../policies/canonical.ts';
+import { policyDigest } from '../../policies/digest.ts';
 import { diffPolicies, type PolicyDiff } from '../../policies/diff.ts';
 import { printableLines } from '../printable.ts';
 import { usage } from './arguments.ts';
@@ -24,7 +26,8 @@ export const verb: Verb = {
   async run(argv, io) {
     const { before, after, trust, json } = readSides(argv);
     const old = await readAgreement(io, before, trust);
-    const diff = diffPolicies(old, await readAgreement(io, after, trust));
+    const beforeDigest = await policyDigest(canonicalPolicyText(await toCanonicalPolicy(old)));
+    const diff = diffPolicies(old, await readAgreement(io, after, trust), { beforeDigest });
     io.out(json ? `${JSON.stringify(diff)}\n` : printableLines(render(diff)));
     return 0;
   },
