@@ -175,7 +175,8 @@ async function holderOf(
   signal: AbortSignal,
 ): Promise<TicketFound | undefined> {
   try {
-    const bytes = await anchor.holder(name, k, signal);
+    // A signal of its own: many reads at once would otherwise all listen to one.
+    const bytes = await anchor.holder(name, k, AbortSignal.any([signal]));
     return bytes === undefined ? undefined : { at: 'entry', bytes };
   } catch (error) {
     if (error instanceof Failure && error.code === 'anchor/tampered') return { at: 'foreign', why: error.message };
