@@ -23,11 +23,19 @@ export type StateCode =
   | 'state/record-claim-foreign' // the claim of a version was not written by whoever has the state key
   | 'state/record-too-large'
   | 'state/contended' // other copies were faster again and again
-  | 'state/closed'; // a successor has taken over
+  | 'state/closed' // a successor has taken over
+  | 'state/predecessor-missing' // the host does not have the policy that is succeeded, or another one
+  | 'state/predecessor-unreachable' // a party, key or anchor of it is not in this policy
+  | 'state/predecessor-unfinished' // it has not taken over from its own predecessor yet
+  | 'state/predecessor-taken'; // another successor was first
 
 const HINTS: Readonly<Partial<Record<StateCode, string>>> = {
   'state/contended': 'call again',
   'state/closed': 'this collaboration goes on under its successor: attest that one',
+  'state/predecessor-unreachable':
+    'a successor needs every party of its predecessor with the same key, and its anchors',
+  'state/predecessor-unfinished': "start the predecessor once more, with its parties, or succeed the predecessor's own",
+  'state/predecessor-taken': 'attest the other successor, and ask who made it',
   'state/record-too-large': 'keep less in one record',
 };
 

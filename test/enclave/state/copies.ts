@@ -13,7 +13,7 @@ import { policyDigest } from '../../../policies/digest.ts';
 import { realTimers } from '../real-timers.ts';
 
 export const random = (bytes: number): Uint8Array => new Uint8Array(randomBytes(bytes));
-const HASTE: Patience = { attempts: 2, attemptMs: 200, pauseMs: 1, graceMs: 20 };
+export const HASTE: Patience = { attempts: 2, attemptMs: 200, pauseMs: 1, graceMs: 20 };
 
 /** A memory anchor that can be cut off, and can lose an acknowledgement of what it did. */
 export interface MoodyAnchor extends Anchor {
