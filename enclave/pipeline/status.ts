@@ -16,7 +16,7 @@ import type { OpeningStatus } from '../state/opening.ts';
 import { callsOf } from './admit.ts';
 import { authenticate } from './authenticate.ts';
 import type { OpenedRequest } from './open.ts';
-import { orRefusal } from './refused.ts';
+import { Refused, orRefusal } from './refused.ts';
 import type { Session } from './authenticate.ts';
 
 /** The JSON in a status answer. */
@@ -84,6 +84,10 @@ export async function status(
 
 async function statusFor(gate: Gate, party: string, signal: AbortSignal): Promise<Status> {
   const { policy, opening } = gate;
+  // Whoever asks lends the credentials that the state is opened with: they would go with a session that ends too soon.
+  await opening.demand(signal).catch((error: unknown) => {
+    if (!(error instanceof Refused || error instanceof Failure)) throw error;
+  });
   const tickets = opening.current()?.tickets;
   const functions = Object.entries(policy.functions).map(
     async ([name, found]) => [name, await functionStatus(gate, name, found, party, signal)] as const,
