@@ -92,8 +92,12 @@ export function createErrands({ timers, failed, fault }: ErrandParts): Errands {
     change: (signal) =>
       new Promise((resolve) => {
         if (signal.aborted) return resolve();
-        wake.push(resolve);
-        signal.addEventListener('abort', () => resolve(), { once: true });
+        const go = (): void => {
+          signal.removeEventListener('abort', go);
+          resolve();
+        };
+        wake.push(go);
+        signal.addEventListener('abort', go, { once: true });
       }),
     close() {
       ended.abort(new Error('the enclave ends'));
