@@ -25,6 +25,17 @@ test('every folder is an example or makes them', () => {
   expect(readdirSync(join(policies, 'examples')).sort()).toEqual([...EXAMPLES, 'training'].sort());
 });
 
+test('the example that may be composed with anchors has then neither of the weaknesses that they end', async () => {
+  const folder = join(policies, 'examples', 'skin-lesion-screening');
+  const [plain, composed] = await Promise.all(
+    [[], [join(folder, 'anchors.yaml')]].map((parts) => accord(['check', join(folder, 'policy.yaml'), ...parts])),
+  );
+  expect(plain).toMatchObject({ code: 0, err: '', out: expect.stringContaining('[no-anchors]') });
+  expect(composed).toMatchObject({ code: 0, err: '' });
+  expect(composed?.out).not.toMatch(/no-anchors|no-sealed-state|weak-quorum/);
+  expect(composed?.out).toMatch(/s3:\/\/alice-accord-anchor\/accord\/ in eu-west-1/);
+});
+
 describe.each(EXAMPLES)('%s', (name) => {
   const folder = join(policies, 'examples', name);
   const text = readFileSync(join(folder, 'policy.yaml'), 'utf8');

@@ -14,9 +14,8 @@ const EXAMPLE = new URL('../../../policies/examples/skin-lesion-screening/policy
 /** The example with these anchors, as YAML; the last day is far enough away. */
 export async function anchoredPolicy(anchors: string): Promise<string> {
   const text = await readFile(EXAMPLE, 'utf8');
-  return text
-    .replace(/^anchors: none$/m, `anchors: ${anchors}\nstate: { seal: layered, order: [alice, bob] }`)
-    .replace(/^until: .*$/m, 'until: 2027-06-30');
+  const dated = text.replace(/^until: .*$/m, 'until: 2027-06-30');
+  return `${dated}\nanchors: ${anchors}\nstate: { seal: layered, order: [alice, bob] }\n`;
 }
 
 /** Writes `policy.yaml` into the folder and Alice's home beside it, and gives the policy's digest. */
