@@ -11,6 +11,7 @@ import { build, transform } from 'esbuild';
 import type { BuildFailure } from 'esbuild';
 import { Failure } from '../policies/failure.ts';
 import { PATHS } from './image/ramdisk.ts';
+import { leanTables } from './lean-tables.ts';
 import { readManifest } from './packages.ts';
 
 export type BundleCode = 'bundle/failed';
@@ -71,6 +72,7 @@ export async function bundleEntry(entry: string, path: string, root: string = SO
     // ES modules first: what is not used can then be left out.
     mainFields: ['module', 'main'],
     external: [...EXTERNAL_PACKAGES],
+    plugins: [leanTables],
     // Nothing of the folder in which the sources happen to stand takes part.
     tsconfigRaw: { compilerOptions: { target: 'es2023', verbatimModuleSyntax: true, useDefineForClassFields: true } },
   }).catch((error: unknown) => {

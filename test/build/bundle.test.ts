@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SOURCES, bundleEnclave, bundleEntry, bundleProgram } from '../../build/bundle.ts';
 import type { Bundle } from '../../build/bundle.ts';
+import { plainKeys } from '../../build/lean-tables.ts';
 
 let folder = '';
 let bundles: readonly Bundle[] = [];
@@ -60,6 +61,20 @@ describe('what is in the image (law 4)', () => {
       expect(text).toMatch(/^\/\*! enclave\/\S+ \*\/$/m);
     }
     expect(bundles.slice(0, 1).map(textOf).join('')).toMatch(/^\/\*! npm:\S+ \*\/$/m);
+  });
+
+  test('is of the clients of AWS what the enclave asks for', () => {
+    const [gate = ''] = bundles.map(textOf);
+    for (const asked of ['DecryptRequest', 'GenerateDataKeyRequest', 'PutObjectRequest', 'ListObjectVersionsRequest'])
+      expect(gate).toContain(`"${asked}"`);
+    for (const other of ['DeleteObjectRequest', 'PutBucketPolicyRequest', 'CreateBucketRequest'])
+      expect(gate).not.toContain(`() => ${other}$`);
+    expect(bundles.flatMap(({ packages }) => packages).filter((name) => name.includes('client-iam'))).toEqual([]);
+  });
+
+  test('has tables of operations whose keys were texts before', () => {
+    const table = 'const _a = "x";\nexport var T$ = [3, { [_a]: 1, [_b]: _a }, [_a]];\n';
+    expect(plainKeys(table)).toBe('const _a = "x";\nexport var T$ = [3, { "x": 1, [_b]: _a }, [_a]];\n');
   });
 
   test('names the packages in it with their versions', () => {
