@@ -10,7 +10,7 @@
  *     withdrawn     answers long after a party withdrew its key
  *     fault         an error of the program's own
  */
-import type { Attempt, History, Wanted } from './history.ts';
+import type { Attempt, Contributed, History, Wanted } from './history.ts';
 
 export type ViolationCode =
   | 'quota'
@@ -121,11 +121,16 @@ function checkModelAnswer(one: Answered, of: FunctionUnderTest, history: History
     violated('wrong-answer', `${nameOf(wanted)} was answered ${answer}`);
     return;
   }
-  // A model may answer that was in place at some moment since the request was first made.
-  const inPlace = (of_: (typeof models)[number]): boolean =>
-    of_.startedAt < first.endedAt &&
-    !models.some(({ startedAt, endedAt }) => startedAt > of_.endedAt && endedAt < begun);
-  if (!fitting.some(inPlace)) violated('old-state', `${nameOf(wanted)} was answered ${answer} by a model that was replaced`);
+  // Not one that had been replaced when this was first asked: on the copy that was told so, and on every later one.
+  const isReplaced = ({ endedAt }: Contributed): boolean =>
+    models.some(
+      (next) =>
+        next.startedAt > endedAt &&
+        next.endedAt < begun &&
+        (next.enclave === first.enclave || next.endedAt < (history.started.get(first.enclave) ?? 0)),
+    );
+  if (fitting.every((model) => model.startedAt > first.endedAt || isReplaced(model)))
+    violated('old-state', `${nameOf(wanted)} was answered ${answer} by a model that was replaced`);
 }
 
 /** Counts of different requests differ; who asked after another was answered has a higher one; none is above all calls. */

@@ -32,6 +32,8 @@ export interface Contributed {
   readonly function: string;
   readonly model: string;
   readonly startedAt: number;
+  /** The copy that was asked. */
+  readonly enclave: string;
   /** Infinity where no acknowledgement came: it may have happened nevertheless. */
   readonly endedAt: number;
 }
@@ -40,6 +42,8 @@ export interface History {
   readonly wanted: Wanted[];
   readonly attempts: Attempt[];
   readonly contributed: Contributed[];
+  /** When each copy of the enclave was started. */
+  readonly started: Map<string, number>;
   /** When a party withdrew its key, if it did. */
   readonly withdrawn: { readonly party: string; readonly at: number }[];
   /** Errors that should not be: of the programs, not of the world. */
@@ -47,5 +51,5 @@ export interface History {
 }
 
 export function createHistory(): History {
-  return { wanted: [], attempts: [], contributed: [], withdrawn: [], faults: [] };
+  return { wanted: [], attempts: [], contributed: [], started: new Map(), withdrawn: [], faults: [] };
 }

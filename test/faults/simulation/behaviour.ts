@@ -61,19 +61,16 @@ function takeTurns(): Turn {
 async function attend(world: PartyWorld, party: Name, fleet: Fleet): Promise<void> {
   const { simulation, random } = world;
   const sessions = new Map<string, PartySession>();
-  for (;;) {
+  for (let round = 1; ; round += 1) {
     for (const { name } of [...fleet.running]) {
       const session = sessions.get(name);
-      if (session?.alive === true) {
-        const reply = await session.ask({ t: 'status' });
-        if (reply === undefined) sessions.delete(name);
-        continue;
-      }
+      // A line that nobody says is cut is found out by asking.
+      if (session?.alive === true && (round % 10 !== 0 || (await session.ask({ t: 'status' })) !== undefined)) continue;
       const opened = await openPartySession(world, { name: party, keyArn: keyArnOf(party) }, name);
       if (opened === undefined) sessions.delete(name);
       else sessions.set(name, opened);
     }
-    await simulation.sleep(200 + 3_000 * random.next());
+    await simulation.sleep(500 + 5_000 * random.next());
   }
 }
 
@@ -93,7 +90,13 @@ async function contribute(world: PartyWorld, plan: Plan, party: Name, fleet: Fle
         const reply = await session.ask(request);
         const done = reply?.t === 'contributed';
         simulation.trace(() => `${party} contributes model ${number}: ${reply === undefined ? 'no answer' : JSON.stringify(reply)}`);
-        history.contributed.push({ function: MODEL, model, startedAt, endedAt: done ? simulation.now() : Infinity });
+        history.contributed.push({
+          function: MODEL,
+          model,
+          startedAt,
+          enclave: session.enclave,
+          endedAt: done ? simulation.now() : Infinity,
+        });
         session.close();
         if (done) return;
       }
@@ -114,7 +117,7 @@ async function contribute(world: PartyWorld, plan: Plan, party: Name, fleet: Fle
   if (!MODELS_ARE_KEPT) void handAgain();
 }
 
-const MODELS_ARE_KEPT = false;
+const MODELS_ARE_KEPT = true;
 
 async function pursue(world: PartyWorld, party: Name, call: PlannedCall, turn: Turn): Promise<void> {
   const { simulation, random, history } = world;

@@ -176,6 +176,7 @@ export function createFleet({ simulation, random, plan, agreed, history, weakeni
       const slot: Slot = { name: process.name, copy, process, host, links };
       simulation.trace(() => `${process.name} starts on ${hostName}`);
       running.push(slot);
+      history.started.set(slot.name, simulation.now());
       apply(slot, kmsLink);
       process.onKill(() => {
         running.splice(running.indexOf(slot), 1);
@@ -208,6 +209,9 @@ export function createFleet({ simulation, random, plan, agreed, history, weakeni
         bucket.lie(false);
       }
       fleet.setOrchestrator(true);
+      // Whoever still waits on a line that is dead hears of it now.
+      for (const line of lines.keys()) line.cut();
+      lines.clear();
       for (const slot of running) calmDown.get(slot)?.();
     },
   };

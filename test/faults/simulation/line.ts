@@ -21,6 +21,8 @@ export interface LineEnd {
   send(body: Uint8Array): void;
   /** The next body; undefined where the line is over. */
   receive(signal?: AbortSignal): Promise<Uint8Array | undefined>;
+  /** Whether this end knows that the line is over. */
+  readonly isOver: boolean;
   /** Ends the line for both. */
   close(): void;
 }
@@ -85,6 +87,9 @@ export function createLine(simulation: Simulation, random: Prng, faults: () => L
           };
         });
       }
+    },
+    get isOver() {
+      return mine.over;
     },
     close() {
       mine.over = true;

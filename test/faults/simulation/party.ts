@@ -77,7 +77,7 @@ export async function openPartySession(
   const session: PartySession = {
     enclave: route.enclave,
     get alive() {
-      return alive;
+      return alive && !line.isOver;
     },
     async ask(request, input) {
       const send = async (one: Request): Promise<void> =>

@@ -103,7 +103,7 @@ export function makePlan(random: Prng): Plan {
     if (Object.keys(of).length === 0) of[parties[0] ?? 'alice'] = random.between(1, 4);
     quotas[name] = of;
   }
-  const stormMs = random.chance(0.2) ? 0 : 500 * 10 ** (2.2 * random.next());
+  const stormMs = random.chance(0.2) ? 0 : 300 * 10 ** (1.8 * random.next());
   const calls: Record<string, PlannedCall[]> = {};
   for (const party of parties) {
     const own: PlannedCall[] = [];
