@@ -7,6 +7,8 @@ export const BOUNDS = {
   parties: 64,
   functions: 64,
   calls: 1_000_000,
+  /** Of all parties together: a counter keeps 16 bytes for each, and seals them anew with every call. */
+  counterCalls: 100_000,
   /** 64 MiB. */
   inputBytes: 67_108_864,
   /** The longest refusal fits in less. */

@@ -1,7 +1,7 @@
 /** What anchors and sealed state protect less than they could. */
 import { parseKmsKeyArn } from './arn.ts';
 import type { AnchorSet, CanonicalPolicy, Policy, SealedState } from './model.ts';
-import type { Weakening } from './weakenings.ts';
+import type { Weakening } from './weakening.ts';
 import { enumerate } from './words.ts';
 import { colludersNeeded, quorumInWords } from './words-anchors.ts';
 

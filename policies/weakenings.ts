@@ -1,31 +1,11 @@
 import { parseKmsKeyArn } from './arn.ts';
 import { endOfDay } from './date.ts';
 import type { CanonicalPolicy, Policy } from './model.ts';
+import type { Weakening } from './weakening.ts';
 import { ofDurability } from './weakenings-anchors.ts';
 import { enumerate } from './words.ts';
 
-export type WeakeningCode =
-  | 'local-trust'
-  | 'no-anchors'
-  | 'no-sealed-state'
-  | 'weak-quorum'
-  | 'coordinator-anchor'
-  | 'folder-anchor'
-  | 'anchors-together'
-  | 'threshold-seal'
-  | 'no-release-time'
-  | 'model-not-pinned'
-  | 'fine-answers'
-  | 'many-calls'
-  | 'one-account'
-  | 'one-party'
-  | 'expired'
-  | 'half-a-core';
-
-export interface Weakening {
-  readonly code: WeakeningCode;
-  readonly text: string;
-}
+export type { Weakening, WeakeningCode } from './weakening.ts';
 
 export interface AppraisalOptions {
   /** With it, a policy whose last day has passed is named. */

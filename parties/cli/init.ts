@@ -206,16 +206,19 @@ async function rootOf(policy: CanonicalPolicy, named: string | undefined, io: Io
   });
 }
 
-function nextOf({ functions }: CanonicalPolicy, { party, home }: Options): string {
+function nextOf({ functions, anchors }: CanonicalPolicy, { party, home }: Options): string {
   const mine = home === undefined ? `--party ${party}` : `--home ${home}`;
-  const steps = Object.entries(functions).flatMap(([name, one]) => [
+  const keepsAnchor = anchors !== 'none' && anchors.stores.some(({ owner }) => owner === party);
+  const ofAnchor = keepsAnchor ? [`accord anchor make ${mine}`, `accord anchor contribute ${mine}`] : [];
+  const ofFunctions = Object.entries(functions).flatMap(([name, one]) => [
     ...(one.uses !== 'counter' && one.model.from === party
       ? [`accord contribute ${name} --model FILE.onnx --manifest FILE.json ${mine}`]
       : []),
     ...((Object.hasOwn(one.calls, party) ? (one.calls[party] ?? 0) : 0) > 0
-      ? [`accord call ${name} --input FILE ${mine}`]
+      ? [`accord call ${name} ${one.uses === 'counter' ? '' : '--input FILE '}${mine}`]
       : []),
   ]);
+  const steps = [...ofAnchor, ...ofFunctions];
   return `\nNext: once your key opens to this image (\`accord key-policy … --apply\`):\n${steps.map((step) => `  ${step}\n`).join('')}`;
 }
 

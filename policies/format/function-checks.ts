@@ -1,11 +1,14 @@
 import { largestAnswer, MODEL_FUNCTION_FACTS, standardPadding } from '../answer-size.ts';
+import { BOUNDS } from '../bounds.ts';
 import { answerBudget, budgetObjection } from '../budget.ts';
 import type { FunctionPolicy } from '../model.ts';
 import type { PartObjection } from '../reading/shape.ts';
 
 /** What holds between the values of one function, in both forms. */
 export function checkFunction(one: FunctionPolicy): readonly PartObjection[] {
-  return [checkEntries(one), checkPadding(one), checkBits(one)].filter((objection) => objection !== undefined);
+  return [checkEntries(one), checkCounter(one), checkPadding(one), checkBits(one)].filter(
+    (objection) => objection !== undefined,
+  );
 }
 
 function checkEntries(one: FunctionPolicy): PartObjection | undefined {
@@ -14,6 +17,18 @@ function checkEntries(one: FunctionPolicy): PartObjection | undefined {
   if (one.output.topK <= max) return undefined;
   const message = `${one.output.topK} is more than ${one.uses} gives, which is ${max}`;
   return { at: ['output', 'topK'], code: 'policy/out-of-range', message, hint: `write at most ${max}` };
+}
+
+function checkCounter({ uses, calls }: FunctionPolicy): PartObjection | undefined {
+  const all = Object.values(calls).reduce((sum, amount) => sum + amount, 0);
+  if (uses !== 'counter' || all <= BOUNDS.counterCalls) return undefined;
+  const message = `a counter keeps a mark of every call, and of ${all} calls that is too much`;
+  return {
+    at: ['calls'],
+    code: 'policy/out-of-range',
+    message,
+    hint: `at most ${BOUNDS.counterCalls} calls of all parties together`,
+  };
 }
 
 function checkPadding(one: FunctionPolicy): PartObjection | undefined {

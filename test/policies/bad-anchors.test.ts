@@ -356,6 +356,14 @@ const BUDGETS: readonly Bad[] = [
     /from 1 to 1000/,
   ],
   [
+    'more calls than a counter can keep',
+    written('image-classification\n    model: bob', 'counter').replace('alice: 3', 'alice: 100000'),
+    'policy/out-of-range',
+    'functions.classify.calls',
+    [15, 7],
+    /at most 100000 calls/,
+  ],
+  [
     'a model of a counter',
     written('image-classification', 'counter'),
     'policy/unknown-key',
@@ -393,6 +401,13 @@ describe.each([
     expect({ exitCode, out }).toEqual({ exitCode: 30, out: '' });
     expect(err).toContain(`-:${line}:${column}  ${path}: ${fault?.message}`);
   });
+});
+
+test('no image is built of a policy whose answers could carry more than was agreed', async () => {
+  const text = written('    calls:', '    answerBits: 12\n    calls:');
+  const { code, out, err } = await accord(['build', '-', '-o', 'nowhere', '--target', 'local'], text);
+  expect({ code, out }).toEqual({ code: 30, out: '' });
+  expect(err).toMatch(/answerBits: the answers to 3 calls of alice can carry .* bits .*; agreed are 12/);
 });
 
 test('all of them are told at once, in their order', () => {

@@ -1,12 +1,20 @@
 /** Anchors, state and succession: what is filled in, and the form that is measured. */
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { canonicalPolicyText, parseCanonicalPolicy, toCanonicalPolicy } from '../../policies/canonical.ts';
 import type { PolicyCode } from '../../policies/fault.ts';
 import { loadPolicy } from '../../policies/load.ts';
-import { DURABLE, faultsOf, LOCAL_TRUST, WITH_CAROL, written } from './written.ts';
+import { weakenings } from '../../policies/weakenings.ts';
+import { ALICE, DURABLE, faultsOf, LOCAL_TRUST, WITH_CAROL, written } from './written.ts';
 
 const durable = (part: string, other: string): string => written(part, other, DURABLE);
 const bucket = (address: string): string => durable('s3://alice-anchor', address);
+/** A key in an account of the party's own. */
+const keyOf = (name: string): string =>
+  ALICE.replace('111122223333', String(100_000_000_000 + name.charCodeAt(0))).replace(
+    'a11ce',
+    `a11${name.charCodeAt(0).toString(16)}`,
+  );
 const DIGEST = 'ab'.repeat(48);
 const three = (text: string): string => text.replace('functions:', WITH_CAROL);
 
@@ -73,6 +81,43 @@ describe('the canonical form', () => {
   ])('is read back to the same bytes: %s', async (_, text) => {
     const canonical = await canonicalOf(text);
     expect(canonicalPolicyText(parseCanonicalPolicy(canonical))).toBe(canonical);
+  });
+
+  test('whatever quorum, order and seal: it is read back, and a quorum that one owner defeats is named', async () => {
+    const parties = ['alice', 'bob', 'carol', 'dave', 'erin'];
+    const terms = fc.shuffledSubarray(parties, { minLength: 1 }).chain((order) =>
+      fc.record({
+        order: fc.constant(order),
+        owners: fc.shuffledSubarray(order, { minLength: 1 }),
+        quorum: fc.nat(4),
+        threshold: fc.option(fc.integer({ min: 1, max: order.length }), { nil: undefined }),
+      }),
+    );
+    await fc.assert(
+      fc.asyncProperty(terms, async ({ order, owners, quorum: more, threshold }) => {
+        const least = Math.floor(owners.length / 2) + 1;
+        const quorum = Math.min(owners.length, least + more);
+        const text = JSON.stringify({
+          apiVersion: 'accord/v1',
+          collaboration: 'any',
+          until: '2027-06-30',
+          parties: Object.fromEntries(order.map((name) => [name, { role: 'data-owner', kmsKeyArn: keyOf(name) }])),
+          functions: { count: { uses: 'counter', calls: { [order[0] ?? '']: 1 } } },
+          anchors: { ...Object.fromEntries(owners.map((name) => [name, { s3: `s3://${name}-anchor` }])), quorum },
+          state: { seal: threshold === undefined ? 'layered' : { threshold }, order },
+        });
+        const policy = loadPolicy(text, { file: 'p' });
+        const canonical = canonicalPolicyText(await toCanonicalPolicy(policy));
+        expect(canonicalPolicyText(parseCanonicalPolicy(canonical))).toBe(canonical);
+        expect(policy.anchors).toMatchObject({
+          stores: order.filter((one) => owners.includes(one)).map((owner) => ({ owner })),
+        });
+        const codes = new Set(weakenings(policy).map(({ code }) => code));
+        expect(codes.has('weak-quorum')).toBe(2 * quorum - owners.length <= 1);
+        expect(codes.has('threshold-seal')).toBe(threshold !== undefined && threshold < order.length);
+      }),
+      { numRuns: 100 },
+    );
   });
 
   type Tampering = readonly [part: string, other: string, code: PolicyCode];

@@ -124,6 +124,12 @@ describe('a manifest', () => {
     expect(codeOf(() => parse({}, 'object-detection'))).toBe('model/wrong-function');
   });
 
+  test('with more labels than the policy takes is refused', () => {
+    const packed = pack(classifier);
+    expect(parseModelPackage(packed, 'image-classification', 2).manifest.labels).toEqual(['a', 'b']);
+    expect(codeOf(() => parseModelPackage(packed, 'image-classification', 1))).toBe('model/wrong-function');
+  });
+
   test.each([
     ['two means for three channels', { input: { ...input, mean: [1, 2] } }, 'image-classification', '/input/mean'],
     ['three for one', { input: { ...input, colour: 'gray', std: [1, 2, 3] } }, 'image-classification', '/input/std'],
