@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { SOURCES, bundleEnclave, bundleEntry, bundleProgram } from '../../build/bundle.ts';
+import { EXTERNAL_PACKAGES, SOURCES, bundleEnclave, bundleEntry, bundleProgram } from '../../build/bundle.ts';
 import type { Bundle } from '../../build/bundle.ts';
 import { plainKeys } from '../../build/lean-tables.ts';
+import { findPackages } from '../../build/packages.ts';
+import type { Platform } from '../../build/packages.ts';
 
 let folder = '';
 let bundles: readonly Bundle[] = [];
@@ -81,6 +83,16 @@ describe('what is in the image (law 4)', () => {
     expect(bundles[0]?.packages).toContain('hpke@1.1.7');
     expect(bundles[0]?.packages.every((name) => /^(@[^/]+\/)?[^@/]+@\d+\.\d+\.\d+/.test(name))).toBe(true);
   });
+});
+
+test('what of others is in the image stands in docs/dependencies.md, and nothing else', async () => {
+  const page = await readFile(new URL('../../docs/dependencies.md', import.meta.url), 'utf8');
+  const rows = page.split('\n').filter((line) => line.startsWith('| `'));
+  const listed = rows.flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, name]) => name));
+  const platform: Platform = { os: 'linux', cpu: 'x64' };
+  const native = findPackages(EXTERNAL_PACKAGES, join(SOURCES, 'package.json'), platform).map(({ name }) => name);
+  const bundled = bundles.flatMap(({ packages }) => packages.map((name) => name.replace(/@[^@]+$/, '')));
+  expect([...new Set(listed)].sort()).toEqual([...new Set([...native, ...bundled])].sort());
 });
 
 describe('the same sources give the same bytes', () => {
