@@ -22,15 +22,19 @@ export interface DataKeys {
   obtain(party: string, loan: Loan, signal: AbortSignal): Promise<void>;
   /** Those of all parties that have been obtained. */
   all(): ReadonlyMap<string, DataKey>;
+  /** … and with whose credentials. */
+  lentBy(): ReadonlyMap<string, Loan['from']>;
   erase(): void;
 }
 
 export function createDataKeys(kms: AttestedKms, policyDigest: PolicyDigest): DataKeys {
   let wanted: WantedSet | undefined;
   const keys = new Map<string, DataKey>();
+  const lentBy = new Map<string, Loan['from']>();
   const erase = (): void => {
     for (const { plaintext } of keys.values()) plaintext.fill(0);
     keys.clear();
+    lentBy.clear();
   };
   return {
     get wanted() {
@@ -42,7 +46,7 @@ export function createDataKeys(kms: AttestedKms, policyDigest: PolicyDigest): Da
       wanted = next;
     },
     has: (party) => keys.has(party),
-    async obtain(party, { keyArn, credentials }, signal) {
+    async obtain(party, { keyArn, credentials, from }, signal) {
       const asked = wanted;
       if (asked === undefined || keys.has(party)) return;
       const context = stateContext({ policyDigest, party });
@@ -51,10 +55,15 @@ export function createDataKeys(kms: AttestedKms, policyDigest: PolicyDigest): Da
           ? await kms.generateDataKey({ keyArn, context, credentials }, signal)
           : await openDataKey(kms, asked.set, party, { keyArn, context, credentials }, signal);
       // Meanwhile another set may have been found to be the one that counts, or another session's answer came first.
-      if (wanted === asked && !keys.has(party)) keys.set(party, key);
-      else key.plaintext.fill(0);
+      if (wanted !== asked || keys.has(party)) {
+        key.plaintext.fill(0);
+        return;
+      }
+      keys.set(party, key);
+      lentBy.set(party, from);
     },
     all: () => keys,
+    lentBy: () => lentBy,
     erase,
   };
 }

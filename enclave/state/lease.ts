@@ -46,8 +46,8 @@ export interface LeaseParts {
 }
 
 export interface Lease {
-  /** The set has just been opened, with the keys of these parties. */
-  begin(set: KeySet, parties: readonly string[], now: number): void;
+  /** The set has just been opened, with the keys of these parties and credentials from there. */
+  begin(set: KeySet, parties: ReadonlyMap<string, Loan['from']>, now: number): void;
   /** A session of this party is there. */
   arrived(party: string): void;
   /** Finds out what has lapsed by now, and renews what can be renewed. */
@@ -136,7 +136,10 @@ export function createLease(parts: LeaseParts): Lease {
   return {
     begin(of, parties, time) {
       set = of;
-      for (const party of parties) renewed.set(party, time);
+      for (const [party, from] of parties) {
+        renewed.set(party, time);
+        if (from === 'host') roleServed.add(party);
+      }
       judge(time);
       keepLooking();
     },

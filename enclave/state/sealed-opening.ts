@@ -13,8 +13,9 @@
  * Whatever fails is told with its code and tried again when a session arrives or a call asks for the state.
  */
 import { Failure } from '../../policies/failure.ts';
-import type { AnchorSet, CanonicalPolicy, PolicyDigest, SealedState } from '../../policies/model.ts';
+import type { PolicyDigest } from '../../policies/model.ts';
 import type { Anchors } from '../claims/anchor.ts';
+import { entryKey } from '../claims/entry.ts';
 import { within } from '../deadline.ts';
 import type { Timers } from '../deadline.ts';
 import type { RandomSource } from '../crypto/random.ts';
@@ -25,9 +26,11 @@ import { Refused } from '../pipeline/refused.ts';
 import type { Host } from '../vsock/host.ts';
 import type { OpenAnchor } from './anchor-doors.ts';
 import { createAnchorDoors } from './anchor-doors.ts';
+import { demandNotClosed } from './closing.ts';
 import type { WantedSet } from './data-keys.ts';
 import { createDataKeys } from './data-keys.ts';
 import { createErrands } from './errands.ts';
+import { createInheritance } from './inheritance.ts';
 import { claimKeySet, confirmKeySet, shownKeySet } from './key-claim.ts';
 import type { KeySet, KeySetTerms } from './key-set.ts';
 import { partiesNeeded, readKeySet, storedKeySet } from './key-set.ts';
@@ -36,17 +39,9 @@ import { createLease } from './lease.ts';
 import type { Loan } from './loans.ts';
 import { createLoans } from './loans.ts';
 import type { OpenedState, Opening, OpeningStatus } from './opening.ts';
+import { isSuccessor } from './predecessor.ts';
+import type { SealedPolicy } from './sealed-policy.ts';
 import { stateFailure } from './state-failure.ts';
-
-export interface SealedPolicy extends CanonicalPolicy {
-  readonly anchors: AnchorSet;
-  readonly state: SealedState;
-}
-
-/** Whether there is state to open: `state` and `anchors` go together. */
-export function isSealed(policy: CanonicalPolicy): policy is SealedPolicy {
-  return policy.state !== 'none' && policy.anchors !== 'none';
-}
 
 /** What the state key is good for. Copies what it needs of `stateKey`, which is erased afterwards. */
 export type UseState = (stateKey: Uint8Array, anchors: Anchors, keySetDigest: Uint8Array) => Promise<OpenedState>;
@@ -78,6 +73,8 @@ const PATIENCE_MS = 20_000;
 /** Contributed models may be large, and are loaded one after the other. */
 const RESTORE_MS = 900_000;
 const KEEP_UP_MS = 300_000;
+/** A predecessor may have many tickets to be closed. */
+const SUCCESSION_MS = 3_600_000;
 
 export function openSealed(parts: SealedOpeningParts): Opening {
   const { policy, policyDigest, kms, host, timers, report, now } = parts;
@@ -94,6 +91,7 @@ export function openSealed(parts: SealedOpeningParts): Opening {
   const keys = createDataKeys(kms, policyDigest);
   const { openAnchor } = parts;
   const doors = createAnchorDoors({ anchors: policy.anchors, policyDigest, keyArns, host, decrypt: kms.decrypt, openAnchor }); // prettier-ignore
+  const inheritance = isSuccessor(policy) ? createInheritance({ ...parts, policy, anchors: doors.anchors }) : undefined;
   const refreshRole = async (signal: AbortSignal): Promise<void> =>
     loans.lendRole(await host.credentials(signal).catch(() => undefined));
   const lease = createLease({ ...parts, order, needed: partiesNeeded(terms), loans, errands, refreshRole });
@@ -109,9 +107,15 @@ export function openSealed(parts: SealedOpeningParts): Opening {
       const open = (signal: AbortSignal): Promise<void> => doors.open(party, loan, signal).then(decide);
       errands.run(`anchor of ${party}`, (signal) => asLent(loan, open(signal)), terms);
     }
+    if (inheritance !== undefined && doors.suffice()) {
+      const inherit = async (signal: AbortSignal): Promise<void> => {
+        if (await inheritance.obtain(party, loan, signal)) decide();
+      };
+      errands.run(`old key of ${party}`, (signal) => asLent(loan, inherit(signal)), terms);
+    }
     if (keys.has(party)) return;
     const obtain = async (signal: AbortSignal): Promise<void> => {
-      await hint(signal);
+      await hint();
       await keys.obtain(party, loan, signal);
       decide();
     };
@@ -120,10 +124,11 @@ export function openSealed(parts: SealedOpeningParts): Opening {
 
   /** What is to be opened, as long as the anchors have not been asked: the set that the host has. */
   let asking: Promise<void> | undefined;
-  const hint = (signal: AbortSignal): Promise<void> => {
+  const hint = (): Promise<void> => {
     if (keys.wanted !== undefined) return Promise.resolve();
     asking ??= (async () => {
-      const bytes = await host.keys(signal);
+      // Not by the one who asks first: others wait for the same answer.
+      const bytes = await host.keys(ended.signal);
       const set = bytes === undefined ? undefined : await hinted(bytes);
       if (keys.wanted === undefined) keys.want(set ?? 'fresh');
     })().finally(() => (asking = undefined));
@@ -139,7 +144,7 @@ export function openSealed(parts: SealedOpeningParts): Opening {
     }
   };
 
-  const decide = (): void => errands.run('state', attempt);
+  const decide = (): void => errands.run('state', attempt, inheritance === undefined ? {} : { limitMs: SUCCESSION_MS });
 
   async function attempt(signal: AbortSignal): Promise<void> {
     if (opened !== undefined || !doors.suffice()) return;
@@ -156,7 +161,11 @@ export function openSealed(parts: SealedOpeningParts): Opening {
     const dataKeys = new Map([...keys.all()].map(([party, { plaintext }]) => [party, plaintext]));
     const stateKey = await openKeySet(wanted.set, dataKeys);
     try {
-      await confirmKeySet(doors.anchors, policyDigest, stateKey, shown, options);
+      await Promise.all([
+        confirmKeySet(doors.anchors, policyDigest, stateKey, shown, options),
+        demandNotClosed(doors.anchors, await entryKey(stateKey), policyDigest, options),
+      ]);
+      if (!(await hasInherited(stateKey, digest, signal))) return await beginAll();
       await finish('restored', stateKey, wanted.set, digest);
     } finally {
       stateKey.fill(0);
@@ -186,10 +195,16 @@ export function openSealed(parts: SealedOpeningParts): Opening {
       const claimed = await claimKeySet(doors.anchors, policyDigest, stateKey, stored.sha256, { timers, signal });
       if (claimed === 'taken') return decide();
       await host.putKeys(stored, signal);
+      if (!(await hasInherited(stateKey, stored.sha256, signal))) return await beginAll();
       await finish('made', stateKey, set, stored.sha256);
     } finally {
       stateKey.fill(0);
     }
+  }
+
+  /** What comes before one's own: the predecessor closed, its state taken over. */
+  async function hasInherited(stateKey: Uint8Array, keysDigest: Uint8Array, signal: AbortSignal): Promise<boolean> {
+    return inheritance === undefined || (await inheritance.settle({ stateKey, keysDigest }, signal)) === 'settled';
   }
 
   async function finish(
@@ -200,7 +215,7 @@ export function openSealed(parts: SealedOpeningParts): Opening {
   ): Promise<void> {
     const [state, time] = [await parts.use(stateKey, doors.anchors, digest), await now()];
     if (ended.signal.aborted) return;
-    lease.begin(set, [...keys.all().keys()], time);
+    lease.begin(set, keys.lentBy(), time);
     keys.erase();
     opened = state;
     report({ accord: 'opened', state: how });
@@ -224,7 +239,8 @@ export function openSealed(parts: SealedOpeningParts): Opening {
     if (opened !== undefined) return lease.missing();
     const needed = keys.wanted === 'fresh' ? order.length : partiesNeeded(terms);
     const keyless = keys.all().size < needed ? order.filter((party) => !keys.has(party)) : [];
-    return order.filter((party) => keyless.includes(party) || doors.missing().includes(party));
+    const waited = [...keyless, ...doors.missing(), ...(inheritance?.missing() ?? [])];
+    return order.filter((party) => waited.includes(party));
   }
 
   function status(): OpeningStatus {
@@ -282,6 +298,7 @@ export function openSealed(parts: SealedOpeningParts): Opening {
       lease.close();
       stopKeepingUp();
       keys.erase();
+      inheritance?.erase();
     },
   };
 }
