@@ -18,7 +18,7 @@ export interface Patience {
   readonly graceMs: number;
 }
 
-export const PATIENCE: Patience = { attempts: 3, attemptMs: 8_000, pauseMs: 200, graceMs: 300 };
+export const PATIENCE: Patience = { attempts: 3, attemptMs: 6_000, pauseMs: 200, graceMs: 300 };
 
 /** For an anchor that others can stand in for. */
 export function brief(patience: Patience = PATIENCE): Patience {

@@ -173,7 +173,6 @@ async function begin(
   from: number = under.shelf.placeOf(tag) ?? under.shelf.next(),
 ): Promise<Started | TicketRefused> {
   const { anchors, key, name, shelf } = under;
-  let closed = false;
   for (let k = from; k < quota;) {
     const claimed = await claim(anchors, key, { name, k }, tag, options);
     if (claimed.outcome === 'first') {
@@ -182,10 +181,9 @@ async function begin(
     }
     const refused = refusalOf(under, tag, k, claimed);
     if (refused !== undefined) return refused;
-    closed ||= claimed.outcome === 'lost' && claimed.by.some(({ kind }) => kind === 'closed');
     k = await passTaken(under, Math.max(k + 1, shelf.next()), quota, tag, options);
   }
-  return closed
+  return shelf.count(quota).closed > 0
     ? { outcome: 'refused', code: 'quota-exceeded', detail: CLOSED }
     : { outcome: 'refused', code: 'quota-exceeded' };
 }
