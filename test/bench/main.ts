@@ -11,6 +11,7 @@ import type { CallFigure } from './calls.ts';
 import type { Emit } from './figure.ts';
 import { benchEif, benchQuota } from './image.ts';
 import { benchJails } from './jails.ts';
+import { benchOpening } from './opening.ts';
 import { benchImage } from './real-image.ts';
 import { benchRelay } from './relay.ts';
 import { benchSealing } from './sealing.ts';
@@ -28,6 +29,7 @@ const NAMES = [
   'relay',
   'sealing',
   'anchors',
+  'opening',
 ] as const;
 /** Measured only where they are asked for: they take minutes. */
 const LONG = ['memory-qemu'] as const;
@@ -76,6 +78,7 @@ async function main(): Promise<number> {
     [wanted.has('relay'), () => benchRelay(emit, keep)],
     [wanted.has('sealing'), () => benchSealing(emit)],
     [wanted.has('anchors'), () => benchAnchors(emit, keep)],
+    [wanted.has('opening'), () => benchOpening(emit)],
     [wanted.has('memory-qemu'), () => benchLeastMemory(emit, keep)],
   ];
   let exitCode = 0;

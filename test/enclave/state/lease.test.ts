@@ -20,7 +20,7 @@ beforeEach(async () => {
 afterEach(() => around.stop());
 
 /** What waits for a minute or longer waits for the test; everything else for as long as it says. */
-function minuteHand(): { readonly timers: Timers; strike(): void } {
+function minuteHand(): { readonly timers: Timers; readonly strike: () => void } {
   const waiting = new Set<() => void>();
   return {
     timers: (milliseconds, run) => {
@@ -39,7 +39,7 @@ function minuteHand(): { readonly timers: Timers; strike(): void } {
 interface Held {
   readonly gate: TestGate;
   /** So much time of the NSM passes, and the enclave looks at it. */
-  pass(milliseconds: number): void;
+  readonly pass: (milliseconds: number) => void;
 }
 
 async function held(options: Parameters<Surroundings['start']>[0] = {}): Promise<Held> {
@@ -65,8 +65,10 @@ const asked = (): readonly string[] =>
   around.kms.requests.filter(ofState).map(({ context, credentials }) => `${context['accord:party']} ${credentials.accessKeyId}`); // prettier-ignore
 /** KMS refuses what is asked for Bob's wrapped key. */
 const withdraw = (error: Error, also: (request: KmsDecrypt) => boolean = () => true): void => {
-  around.kms.script = (request, reply) =>
-    ofState(request) && request.keyArn === KEY_ARNS.bob && also(request) ? Promise.reject(error) : reply();
+  around.kms.script = async (request, reply) => {
+    if (ofState(request) && request.keyArn === KEY_ARNS.bob && also(request)) throw error;
+    return reply();
+  };
 };
 
 test('is renewed before the hour is over, with the sessions’ credentials', async () => {
