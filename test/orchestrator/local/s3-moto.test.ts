@@ -178,8 +178,10 @@ async function result(call: Promise<object>): Promise<readonly string[]> {
     const answer: { readonly $metadata?: { readonly httpStatusCode?: number } } = await call;
     return [`status: ${answer.$metadata?.httpStatusCode}`, ...lines(answer)];
   } catch (cause) {
-    const { name, $metadata } = cause as Error & { $metadata?: { httpStatusCode?: number } };
-    return [`error: ${name}`, `status: ${$metadata?.httpStatusCode}`];
+    if (!(cause instanceof Error)) throw cause;
+    // An answer that the SDK cannot read is an error of its own, whatever its status.
+    const status = '$metadata' in cause ? Object.entries(cause.$metadata ?? {}) : [];
+    return [`error: ${cause.name}`, `status: ${new Map(status).get('httpStatusCode')}`];
   }
 }
 
