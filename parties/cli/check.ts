@@ -45,12 +45,13 @@ export const verb: Verb = {
 async function reportSound(policy: Policy, now: Date, json: boolean, io: Io): Promise<number> {
   const canonicalText = canonicalPolicyText(await toCanonicalPolicy(policy));
   const digest = await policyDigest(canonicalText);
-  const { title, sentences, weakenings } = explain(policy, { now });
+  const { title, sentences, weakenings, information } = explain(policy, { now });
   if (json) {
     const { collaboration, until } = policy;
     const parties = Object.keys(policy.parties);
     const summary = { valid: true, collaboration, until, parties, policyDigest: digest };
-    io.out(`${JSON.stringify({ ...summary, canonicalBytes: canonicalText.length, inWords: sentences, weakenings })}\n`);
+    const judged = { inWords: sentences, weakenings, information };
+    io.out(`${JSON.stringify({ ...summary, canonicalBytes: canonicalText.length, ...judged })}\n`);
     return 0;
   }
   io.out(`${title}\n\n${sentences.map((sentence) => wrap(sentence, '    ', '  - ')).join('')}\n`);

@@ -5,7 +5,7 @@ import { BOUNDS } from '../../policies/bounds.ts';
 import type { PolicyCode } from '../../policies/fault.ts';
 import { PolicyFailure } from '../../policies/fault.ts';
 import { loadPolicy } from '../../policies/load.ts';
-import { accord, ALICE, BOB, faultsOf, GOOD, written } from './written.ts';
+import { accord, ALICE, BOB, DURABLE, faultsOf, GOOD, LOCAL_TRUST, written } from './written.ts';
 
 type Bad = readonly [
   what: string,
@@ -224,8 +224,10 @@ describe('texts that are no policy', () => {
   });
 
   test('any text gives a policy or faults, never another error', () => {
-    const lines = GOOD.split('\n');
-    const shuffled = fc.shuffledSubarray(lines).map((some) => some.join('\n'));
+    const ofLines = (text: string): fc.Arbitrary<string> =>
+      fc.shuffledSubarray(text.split('\n')).map((some) => some.join('\n'));
+    const without = fc.subarray((DURABLE + LOCAL_TRUST).split('\n')).map((some) => some.join('\n'));
+    const shuffled = fc.oneof(ofLines(GOOD), ofLines(DURABLE), without);
     fc.assert(
       fc.property(fc.oneof(fc.string({ maxLength: 200 }), shuffled), (text) => {
         try {
