@@ -165,6 +165,11 @@ describe('what the host may hand back instead', () => {
     });
   });
 
+  test('a record that is claimed for another version than it says', async () => {
+    const record = await sealed(pattern(9), { ...PLACE, version: 5 });
+    await expect(opened(record, record.whole)).rejects.toMatchObject({ code: 'state/record-substituted' });
+  });
+
   test('any one bit, by property', async () => {
     const honest = await sealed(pattern(300));
     await fc.assert(

@@ -15,7 +15,7 @@ import type { Records } from '../../../enclave/state/records.ts';
 import { createRecords } from '../../../enclave/state/records.ts';
 import type { SealedPolicy } from '../../../enclave/state/sealed-policy.ts';
 import { isSealed } from '../../../enclave/state/sealed-policy.ts';
-import { hasTakenOver, sayDone, takeOver } from '../../../enclave/state/succession.ts';
+import { donePlace, hasTakenOver, sayDone, takeOver } from '../../../enclave/state/succession.ts';
 import { canonicalPolicyText, toCanonicalPolicy } from '../../../policies/canonical.ts';
 import { policyDigest } from '../../../policies/digest.ts';
 import type { Policy, PolicyDigest } from '../../../policies/model.ts';
@@ -219,9 +219,19 @@ describe('again, and at once', () => {
     expect([await left(own, 'alice'), await left(own, 'bob')]).toEqual([1, 1]);
   });
 
-  test('two enclaves at once', async () => {
+  test('two enclaves at once, which seal and claim the same', async () => {
     await spend();
+    const before = store.kept.size;
+    const claimed = async (at: Anchors): Promise<string> => {
+      const name = `tickets/${own.policyDigest}/tally/alice`;
+      return `${String(await at.stores[0]?.holder(name, 0, signal))} ${String(await at.stores[0]?.holder(name, 1, signal))}`;
+    };
     await Promise.all([succeed(), succeed()]);
+    expect(store.kept.size).toBe(before + 1);
+    const fresh = { stores: [moodyAnchor('alice'), moodyAnchor('bob')], quorum: 2 };
+    await takeOver({ ...own, anchors: fresh }, old, { ...options, store });
+    expect(store.kept.size).toBe(before + 1);
+    expect(await claimed(fresh)).toBe(await claimed(anchors));
     await expectDone();
   });
 
@@ -338,6 +348,13 @@ describe('refusals', () => {
     const forger = await entryKey(random(32));
     await hold(anchors, forger, closingPlace(old.policyDigest), entryOf('closed', random(32)), options);
     await demandNotClosed(anchors, await entryKey(old.stateKey), old.policyDigest, options);
+    expect(await codeOf(succeed())).toBe('claim/tampered');
+  });
+
+  test('forgedDone: an entry of somebody else where it is written that all is done', async () => {
+    const forger = await entryKey(random(32));
+    await hold(anchors, forger, donePlace(own.policyDigest), entryOf('version', random(32)), options);
+    expect(await hasTakenOver(own, options)).toBe(false);
     expect(await codeOf(succeed())).toBe('claim/tampered');
   });
 
