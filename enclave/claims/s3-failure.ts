@@ -62,7 +62,7 @@ const MESSAGES: Readonly<Record<S3Code, string>> = {
 
 export function s3Failure(error: unknown): Failure<S3Code> {
   const answer = answerOf(error);
-  if (answer === undefined) return failed('s3/unavailable', error instanceof Error ? error.name : 'unknown', error);
+  if (answer === undefined) return failed('s3/unavailable', nameOf(error), error);
   const { status, name, region } = answer;
   if (status === 301) return failed('s3/wrong-region', region ?? name, error);
   if (status >= 500 || status === 429 || status < 400 || TRANSIENT.test(name))
@@ -79,6 +79,12 @@ export function failed(code: S3Code, where: string, cause?: unknown): Failure<S3
 
 export function isS3Failure(error: unknown, ...codes: readonly S3Code[]): boolean {
   return error instanceof Failure && codes.some((code) => error.code === code);
+}
+
+/** Of what stood between: the relay's refusal, a reset, a time-out. */
+function nameOf(error: unknown): string {
+  if (error instanceof Failure) return error.code;
+  return error instanceof Error ? error.name : 'unknown';
 }
 
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : '');

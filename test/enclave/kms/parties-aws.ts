@@ -44,10 +44,14 @@ export interface PartiesAws {
   close(): Promise<void>;
 }
 
-export async function startPartiesAws(now: () => number = Date.now): Promise<PartiesAws> {
+/** `changes` to the harness's policy. */
+export async function startPartiesAws(
+  now: () => number = Date.now,
+  changes: Partial<Policy> = {},
+): Promise<PartiesAws> {
   const dataDir = await mkdtemp(join(tmpdir(), 'aws-'));
   const aws = await startLocalAws({ dataDir, now });
-  const policy: Policy = { ...POLICY, trust: aws.trust };
+  const policy: Policy = { ...POLICY, ...changes, trust: aws.trust };
   const digest = await policyDigest(canonicalPolicyText(await toCanonicalPolicy(policy)));
   const region = 'eu-west-1';
   const env = aws.environment();
@@ -101,7 +105,7 @@ export async function startPartiesAws(now: () => number = Date.now): Promise<Par
     async credentials(party) {
       const { account } = parseKmsKeyArn(KEY_ARNS[party]);
       const RoleArn = `arn:aws:iam::${account}:role/${ENCLAVE_ROLE}`;
-      const statement = { Effect: 'Allow', Action: 'kms:Decrypt', Resource: KEY_ARNS[party] };
+      const statement = { Effect: 'Allow', Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: KEY_ARNS[party] };
       const { Credentials: given } = await stsOf(party).send(
         new AssumeRoleCommand({
           RoleArn,
