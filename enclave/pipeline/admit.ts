@@ -12,7 +12,7 @@ import type { Call } from '../protocol/request.ts';
 import type { Authenticated, Session } from './authenticate.ts';
 import type { ReceivedInput } from './open.ts';
 import type { Records } from '../state/records.ts';
-import { ticketRefusal } from './confirm.ts';
+import { ticketRefusal } from './held.ts';
 import { Refused } from './refused.ts';
 
 const ADMITTED: unique symbol = Symbol('Admitted');

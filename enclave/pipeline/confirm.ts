@@ -3,11 +3,10 @@
  * the input, the others were asked meanwhile. A refusal that came of the input waits as well: what it says was computed
  * on a ticket too.
  */
-import type { Granted, TicketRefused } from '../claims/tickets.ts';
 import type { Refusal } from '../protocol/refusal.ts';
 import type { Admitted } from './admit.ts';
 import type { RawOutput } from './compute.ts';
-import { Refused } from './refused.ts';
+import { demandHeld } from './held.ts';
 
 const CONFIRMED: unique symbol = Symbol('Confirmed');
 
@@ -21,14 +20,4 @@ export interface Confirmed {
 export async function confirm({ ticket }: Admitted, outcome: RawOutput | Refusal): Promise<Confirmed> {
   await demandHeld(ticket);
   return { outcome, [CONFIRMED]: true };
-}
-
-/** For what may not happen before: a change of state. */
-export async function demandHeld(ticket: Granted): Promise<void> {
-  const settled = await ticket.settled;
-  if (settled.outcome === 'refused') throw ticketRefusal(settled);
-}
-
-export function ticketRefusal({ code, detail }: TicketRefused): Refused {
-  return new Refused(code, detail);
 }

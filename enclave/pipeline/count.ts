@@ -3,7 +3,7 @@ import { Failure } from '../../policies/failure.ts';
 import type { CounterAnswer } from '../functions/counter/count.ts';
 import { countCall } from '../functions/counter/count.ts';
 import type { RefusalCode } from '../protocol/refusal.ts';
-import { demandHeld } from './confirm.ts';
+import { demandHeld } from './held.ts';
 import { Refused } from './refused.ts';
 import type { ValidInput } from './validate.ts';
 
