@@ -1,6 +1,6 @@
 /** What a change of anchors, state or succession means. */
 import { canonicalize } from './canonical.ts';
-import type { AnchorSet, CanonicalPolicy, Policy, PolicyDigest } from './model.ts';
+import type { AnchorSet, CanonicalParty, CanonicalPolicy, Party, Policy, PolicyDigest } from './model.ts';
 import { enumerate } from './words.ts';
 import { quorumInWords, sealInWords, storeInWords, toleranceInWords } from './words-anchors.ts';
 
@@ -25,12 +25,43 @@ export function ofSuccession(before: Either, after: Either, digest: PolicyDigest
   const which =
     digest === undefined ? ` of the policy with digest ${succeeds.policyDigest.slice(0, 16)}…` : ' of the old policy';
   return [
+    ...(digest === undefined ? [] : whyNot(before, after)),
     `The new policy takes the place${which}: its image closes that one first, so that nothing is answered under it any more, and ` +
-      'takes over its state. For that the keys that sealed the state must name both images (`accord key-policy --succeed`).',
+      "takes over what functions kept; models are contributed again. For that every old party's key must name both images " +
+      '(`accord key-policy --succeed`).',
     succeeds.calls === 'carried'
       ? 'Calls that were spent under the old policy count under the new one.'
       : 'Calls begin anew: what was spent under the old policy does not count, so each party has had the calls of both.',
   ];
+}
+
+/** What keeps the new image from closing the old one: it has to reach the old parties' keys and a quorum of the old anchors. */
+function whyNot(before: Either, after: Either): string[] {
+  if (before.anchors === 'none' || after.anchors === 'none') {
+    return ['The succession is not possible: the old policy keeps no state that could be taken over.'];
+  }
+  const gone = Object.entries(before.parties).flatMap(([name, party]) =>
+    keyOf(party) === keyOf(after.parties[name]) ? [] : [name],
+  );
+  const kept = new Set(after.anchors.stores.map((store) => canonicalize(store)));
+  const shared = before.anchors.stores.filter((store) => kept.has(canonicalize(store)));
+  const { quorum } = before.anchors;
+  return [
+    ...gone.map(
+      (name) => `The succession is not possible: it needs ${name} with the same key as before, to open the old state.`,
+    ),
+    ...(shared.length >= quorum
+      ? []
+      : [
+          `The succession is not possible: of the old anchors, ${quorum} must be in the new policy as they were, to close the old one; ${shared.length} ${shared.length === 1 ? 'is' : 'are'}.`,
+        ]),
+  ];
+}
+
+/** The ARN, or its hash: of two policies in one form. */
+function keyOf(party: Party | CanonicalParty | undefined): string | undefined {
+  if (party === undefined) return undefined;
+  return 'kmsKeyArn' in party ? party.kmsKeyArn : party.kmsKey.arnHash;
 }
 
 export function ofAnchors({ anchors: was }: Either, { anchors: is }: Either): string[] {

@@ -46,7 +46,7 @@ function ofSuccession({ policyDigest, calls }: Succession): string[] {
       ? 'Calls that were spent under it count here.'
       : 'Calls that were spent under it do not count here: every party has its calls anew.';
   return [
-    `It takes the place of ${old} and takes over its state, which needs every key that sealed it to name both images. That ` +
+    `It takes the place of ${old} and takes over what its functions kept, for which every key of its parties must name both images. That ` +
       `one is closed first: nothing is answered under it from then on. ${counted}`,
   ];
 }

@@ -1,6 +1,7 @@
 import { canonicalPolicyText, toCanonicalPolicy } from '../../policies/canonical.ts';
 import { policyDigest } from '../../policies/digest.ts';
 import { diffPolicies, type PolicyDiff } from '../../policies/diff.ts';
+import type { CanonicalPolicy, Policy } from '../../policies/model.ts';
 import { printableLines } from '../printable.ts';
 import { usage } from './arguments.ts';
 import { readPolicyArguments } from './policy-arguments.ts';
@@ -25,13 +26,22 @@ export const verb: Verb = {
   help: HELP,
   async run(argv, io) {
     const { before, after, trust, json } = readSides(argv);
-    const old = await readAgreement(io, before, trust);
+    const [old, next] = await inOneForm(await readAgreement(io, before, trust), await readAgreement(io, after, trust));
     const beforeDigest = await policyDigest(canonicalPolicyText(await toCanonicalPolicy(old)));
-    const diff = diffPolicies(old, await readAgreement(io, after, trust), { beforeDigest });
+    const diff = diffPolicies(old, next, { beforeDigest });
     io.out(json ? `${JSON.stringify(diff)}\n` : printableLines(render(diff)));
     return 0;
   },
 };
+
+type Agreement = Policy | CanonicalPolicy;
+
+/** Where an image's policy has the hash of an ARN and the other the ARN itself, both are compared by their hashes. */
+async function inOneForm(before: Agreement, after: Agreement): Promise<readonly [Agreement, Agreement]> {
+  const isCanonical = ({ parties }: Agreement): boolean => Object.values(parties).some((party) => 'kmsKey' in party);
+  if (isCanonical(before) === isCanonical(after)) return [before, after];
+  return [await toCanonicalPolicy(before), await toCanonicalPolicy(after)];
+}
 
 type Files = readonly [string, ...string[]];
 

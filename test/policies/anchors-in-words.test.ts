@@ -184,8 +184,9 @@ describe('explain', () => {
 describe('diff', () => {
   const diff = (before: string, after: string): PolicyDiff => diffPolicies(policy(before), policy(after));
   const everyone = (before: string, after: string): string => diff(before, after).everyone.join('\n');
-  const digestOf = async (text: string): Promise<string> =>
-    policyDigest(canonicalPolicyText(await toCanonicalPolicy(policy(text))));
+  const canonicalOf = async (text: string): Promise<string> =>
+    canonicalPolicyText(await toCanonicalPolicy(policy(text)));
+  const digestOf = async (text: string): Promise<string> => policyDigest(await canonicalOf(text));
   const after = (digest: string, calls: string): string =>
     `${DURABLE}succeeds: { policyDigest: ${digest}, calls: ${calls} }\n`;
 
@@ -234,15 +235,35 @@ describe('diff', () => {
     expect(everyone(DURABLE, after('ab'.repeat(48), 'carried'))).toMatch(/of the policy with digest ababababababab/);
   });
 
-  test('the verb knows the digest of what it compares', async () => {
+  test('a succession that cannot be is called so', async () => {
+    const digest = await digestOf(THREE);
+    const beforeDigest = parsePolicyDigest(digest);
+    const next = `${THREE}succeeds: { policyDigest: ${digest}, calls: carried }\n`;
+    const told = (text: string): string =>
+      diffPolicies(policy(THREE), policy(text), { beforeDigest }).everyone.join('\n');
+    expect(told(next)).not.toMatch(/not possible/);
+    expect(told(next.replace('s3://alice-anchor', 's3://other'))).not.toMatch(/not possible/);
+    const twoMoved = next.replace('s3://alice-anchor', 's3://other').replace('s3://bob-anchor', 's3://bob-anchor/x');
+    expect(told(twoMoved)).toMatch(/not possible: of the old anchors, 2 must be .*; 1 is\./);
+    expect(told(next.replace(BOB, BOB.replace('b0b', 'b1b')))).toMatch(/not possible: it needs bob with the same key/);
+    const plain = parsePolicyDigest(await digestOf(GOOD));
+    const sealed = diffPolicies(policy(GOOD), policy(after(plain, 'fresh')), { beforeDigest: plain });
+    expect(sealed.everyone.join()).toMatch(/not possible: the old policy keeps no state/);
+  });
+
+  test.each([
+    ['as it was written', (): string => DURABLE],
+    ['as an image carries it', canonicalOf],
+  ])('the verb knows the digest of what it compares, %s', async (_, form) => {
     const folder = await mkdtemp(join(tmpdir(), 'diff-'));
     const [old, next] = [join(folder, 'old.yaml'), join(folder, 'next.yaml')];
-    await writeFile(old, DURABLE);
+    await writeFile(old, await form(DURABLE));
     await writeFile(next, after(await digestOf(DURABLE), 'carried'));
     const { code, out } = await accord(['diff', '--json', old, next]);
     await rm(folder, { recursive: true });
     expect(code).toBe(0);
     expect(out).toMatch(/takes the place of the old policy/);
+    expect(out).not.toMatch(/not possible|another KMS key/);
   });
 
   test('bounds on information', () => {
