@@ -157,16 +157,17 @@ function authenticate(
 ): Caller {
   const claim = readClaim(request, service);
   const { secret, principal } = findCredentials(store.current(), claim, service, now);
-  const here = namedHost(headers.get('host') ?? '')?.region;
+  const host = namedHost(headers.get('host') ?? '');
+  const here = host?.region;
   if (service === 's3' && here !== undefined && claim.region !== here) throw wrongRegion(claim.region, here);
   const payload = service === 's3' ? signedPayload(headers, claim) : undefined;
-  const regions = service === 'iam' ? [IAM_REGION] : here === undefined ? REGIONS : [here];
+  const regions = host === undefined ? REGIONS : [host.region ?? IAM_REGION];
   const body = payload === undefined ? {} : { payload };
   const key = verifySignature(request, claim, { service, secret, regions, now, ...body });
   return { principal, region: claim.region, claim, key, payload };
 }
 
-/** IAM is in all Regions, and signed for as if it were in one. */
+/** IAM is in all Regions, and signed for as if it were in one; at an address without name clients sign for their own. */
 const IAM_REGION = 'us-east-1';
 
 /** `kms.…` answers for KMS alone and `sts.…` for STS, as AWS's own hosts do. */
