@@ -76,6 +76,14 @@ test('what is no picture is refused before anybody is asked', async () => {
   }
 });
 
+test('a call of a function that takes a picture needs one, a retry too', async () => {
+  await writeHome(join(cwd, 'alice'), await newHome('alice'), false);
+  for (const more of [[], ['--retry', '0123456789']]) {
+    const { code, err } = await runVerb('call', call, ['classify', '--home', 'alice', ...more], { cwd });
+    expect([code, err]).toEqual([2, expect.stringContaining('--input')]);
+  }
+});
+
 test('what is checked is told in lines that fit a terminal', async () => {
   const { out } = await runVerb('check', check, ['whole.yaml'], { cwd });
   const digest = out.split('\n').filter((line) => !line.includes('Policy digest'));
