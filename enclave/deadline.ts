@@ -1,4 +1,5 @@
 /** Time limits on what an outsider can delay. Timers are an argument, so that a simulation can own them. */
+import { setMaxListeners } from 'node:events';
 import { Failure } from '../policies/failure.ts';
 
 export type DeadlineCode = 'deadline/passed';
@@ -15,6 +16,8 @@ export interface Deadline {
 /** A signal that is aborted when the time is over, or with `outer`. `what` completes "... took too long". */
 export function deadline(timers: Timers, milliseconds: number, what: string, outer?: AbortSignal): Deadline {
   const controller = new AbortController();
+  // Any number of things may be under way until then: no leak, of which Node would warn.
+  setMaxListeners(0, controller.signal);
   const stop = timers(milliseconds, () =>
     controller.abort(
       new Failure<DeadlineCode>('environment', 'deadline/passed', `${what} took longer than ${milliseconds} ms`),

@@ -8,12 +8,15 @@ import type { Anchor, AnchorCode, AnchorKind } from './anchor.ts';
 export interface LateAnchor extends Anchor {
   /** Whether it has been provided. */
   isThere(): boolean;
+  /** Whether the store refused what it was last asked: its owner may have exchanged the credential since. */
+  isRefused(): boolean;
   /** The store itself, checked. A later one, with a newer credential, takes its place. */
   provide(anchor: Anchor): void;
 }
 
 export function createLateAnchor(owner: string, kind: AnchorKind): LateAnchor {
   let there: Anchor | undefined;
+  let refused = false;
   const need = (): Anchor => {
     if (there !== undefined) return there;
     throw new Failure<AnchorCode>(
@@ -23,18 +26,31 @@ export function createLateAnchor(owner: string, kind: AnchorKind): LateAnchor {
       { where: owner },
     );
   };
+  const watched = async <Result>(work: (anchor: Anchor) => Promise<Result>): Promise<Result> => {
+    const anchor = need();
+    try {
+      const result = await work(anchor);
+      if (anchor === there) refused = false;
+      return result;
+    } catch (error) {
+      if (anchor === there) refused = error instanceof Failure && error.code === 'anchor/refused';
+      throw error;
+    }
+  };
   return {
     owner,
     kind,
     get reports() {
       return there?.reports ?? [];
     },
-    check: async (signal) => need().check(signal),
-    claim: async (name, k, entry, signal) => need().claim(name, k, entry, signal),
-    holder: async (name, k, signal) => need().holder(name, k, signal),
+    check: (signal) => watched((anchor) => anchor.check(signal)),
+    claim: (name, k, entry, signal) => watched((anchor) => anchor.claim(name, k, entry, signal)),
+    holder: (name, k, signal) => watched((anchor) => anchor.holder(name, k, signal)),
     isThere: () => there !== undefined,
+    isRefused: () => refused,
     provide(anchor) {
       there = anchor;
+      refused = false;
     },
   };
 }

@@ -9,6 +9,7 @@ import type { Anchor, Anchors } from '../claims/anchor.ts';
 import type { AnchorCredential } from '../claims/anchor-credential.ts';
 import { ANCHOR_CREDENTIAL_BYTES, anchorContribution, parseAnchorCredential } from '../claims/anchor-credential.ts';
 import type { AnchorPlace } from '../claims/open-anchor.ts';
+import type { LateAnchor } from '../claims/late-anchor.ts';
 import { createLateAnchor } from '../claims/late-anchor.ts';
 import type { AttestedDecrypt } from '../kms/attested.ts';
 import { anchorContext, sameContext } from '../protocol/context.ts';
@@ -29,6 +30,7 @@ export interface AnchorDoors {
   suffice(): boolean;
   /** Owners whose anchors cannot be used yet, where not enough can. */
   missing(): readonly string[];
+  /** Whether the owner has an anchor that cannot be used, or not any more. */
   isClosed(owner: string): boolean;
   /** Opens the anchor of this owner; nothing to do where it has none, or it is open. Folders take no loan. */
   open(owner: string, loan: Loan | undefined, signal: AbortSignal): Promise<void>;
@@ -44,6 +46,11 @@ export interface AnchorDoorParts {
   readonly openAnchor: OpenAnchor;
 }
 
+/** Not there yet, or refusing: a newer credential may help. */
+function isShut(anchor: LateAnchor | undefined): boolean {
+  return anchor !== undefined && (!anchor.isThere() || anchor.isRefused());
+}
+
 export function createAnchorDoors(parts: AnchorDoorParts): AnchorDoors {
   const { stores, quorum } = parts.anchors;
   const late = stores.map((store) => createLateAnchor(store.owner, 'folder' in store ? 'folder' : 's3'));
@@ -55,10 +62,10 @@ export function createAnchorDoors(parts: AnchorDoorParts): AnchorDoors {
     anchors: { stores: late, quorum },
     suffice,
     missing: () => (suffice() ? [] : closed()),
-    isClosed: (owner) => doors.get(owner)?.late?.isThere() === false,
+    isClosed: (owner) => isShut(doors.get(owner)?.late),
     async open(owner, loan, signal) {
       const door = doors.get(owner);
-      if (door?.late === undefined || door.late.isThere()) return;
+      if (door?.late === undefined || !isShut(door.late)) return;
       const { store } = door;
       let credential: AnchorCredential | undefined;
       if (!('folder' in store)) {

@@ -101,12 +101,13 @@ export function openSealed(parts: SealedOpeningParts): Opening {
   /** Begins everything that a party's credentials make possible. */
   const begin = async (party: string): Promise<void> => {
     const loan = loans.of(party, await now());
-    if (opened !== undefined || loan === undefined) return;
+    if (loan === undefined) return;
     const terms = { outer: loan.signal };
     if (doors.isClosed(party)) {
       const open = (signal: AbortSignal): Promise<void> => doors.open(party, loan, signal).then(decide);
       errands.run(`anchor of ${party}`, (signal) => asLent(loan, open(signal)), terms);
     }
+    if (opened !== undefined) return;
     if (inheritance !== undefined && doors.suffice()) {
       const inherit = async (signal: AbortSignal): Promise<void> => {
         if (await inheritance.obtain(party, loan, signal)) decide();
@@ -288,8 +289,8 @@ export function openSealed(parts: SealedOpeningParts): Opening {
     demand: (signal) => within(timers, PATIENCE_MS, 'opening the state', demand, signal),
     arrived(party, keyArn, credentials, signal) {
       loans.lend(party, { from: 'session', keyArn, credentials, signal });
-      if (opened === undefined) void begin(party);
-      else lease.arrived(party);
+      begin(party).catch(parts.fault);
+      if (opened !== undefined) lease.arrived(party);
     },
     status,
     close() {

@@ -1,5 +1,6 @@
 /** How an enclave comes by its state: at first, after a restart, beside a copy, and what it does not take for it. */
 import { afterEach, describe, expect, test } from 'vitest';
+import type { Anchor } from '../../../enclave/claims/anchor.ts';
 import { createMemoryAnchor } from '../../../enclave/claims/memory-anchor.ts';
 import type { TestGate } from '../harness.ts';
 import { KEY_ARNS, START, newRequestId } from '../harness.ts';
@@ -325,7 +326,9 @@ describe('a call that comes early', () => {
   test('but not without end', async () => {
     const { start, kms } = await within();
     kms.scriptGenerate = () => new Promise(() => {});
-    const gate = await start({ timers: (milliseconds, run) => realTimers(milliseconds / 50, run) });
+    const gate = await start({
+      timers: (milliseconds, run) => realTimers(milliseconds === 20_000 ? 300 : milliseconds, run),
+    });
     const [alice] = await sessions(gate, 'alice', 'bob');
     expect(await count(alice)).toMatchObject({ refused: 'not-open' });
   });
@@ -390,6 +393,72 @@ describe('the credential of an anchor', () => {
     const gate = await start({ credentials: ROLE });
     await expect.poll(() => codesOf(gate)).toEqual(['anchor/misconfigured']);
     expect(statusOf(gate)).toMatchObject({ reason: 'anchor/misconfigured (s3://bob-anchor)' });
+  });
+});
+
+describe('an anchor that comes late', () => {
+  const stored = async (gate: TestGate, owner: string, name: string): Promise<boolean> =>
+    (await gate.anchors.get(owner)?.holder(name, 0, new AbortController().signal)) !== undefined;
+
+  test('is used from then on, although the others were enough to open the state', async () => {
+    const { start, stop } = await within(THRESHOLD);
+    await opened(await start({ credentials: ROLE }));
+    await stop();
+    const gate = await start();
+    const [alice] = await sessions(gate, 'alice', 'bob');
+    await opened(gate);
+    expect(gate.places.map(({ store }) => store.owner).toSorted()).toEqual(['alice', 'bob']);
+    await sessions(gate, 'charlie');
+    await expect.poll(() => gate.places.length).toBe(3);
+    expect(await count(alice)).toBe(1);
+    const name = `tickets/${gate.policyDigest}/count/alice`;
+    await expect.poll(() => stored(gate, 'charlie', name)).toBe(true);
+  });
+
+  test('or whose owner exchanged the credential, is opened with the new one', async () => {
+    const { start, anchors, storage, kms, policy } = await within();
+    const inner = createMemoryAnchor('bob');
+    let key = 'AKIDANCHOR';
+    const only =
+      (mine: string) =>
+      <Result>(work: () => Promise<Result>): Promise<Result> =>
+        mine === key ? work() : Promise.reject(new Failure('refused', 'anchor/refused', 'InvalidAccessKeyId'));
+    const asWhom = (mine: string): Anchor => {
+      const allowed = only(mine);
+      return {
+        ...inner,
+        claim: (...of) => allowed(() => inner.claim(...of)),
+        holder: (...of) => allowed(() => inner.holder(...of)),
+      };
+    };
+    const gate = await start({
+      credentials: ROLE,
+      world: (world) => ({
+        ...world,
+        connectAws: async (parts) => {
+          const aws = await world.connectAws(parts);
+          return {
+            ...aws,
+            openAnchor: (place) =>
+              place.store.owner === 'bob' ? asWhom(place.credential?.accessKeyId ?? '') : aws.openAnchor(place),
+          };
+        },
+      }),
+    });
+    await opened(gate);
+    const alice = await gate.peer('alice');
+    expect(await count(alice)).toBe(1);
+    key = 'AKIDNEWER';
+    expect(await count(alice)).toMatchObject({ refused: 'unavailable' });
+    const context = anchorContext({
+      policyDigest: await policyDigest(canonicalPolicyText(await toCanonicalPolicy(policy))),
+      party: 'bob',
+    });
+    const credential = { accessKeyId: key, secretAccessKey: 'secret' };
+    storage.blobs.set('anchor.bob', await sealCredential(kms, KEY_ARNS.bob, context, credential));
+    await sessions(gate, 'bob');
+    await expect.poll(() => count(alice), { timeout: 5_000 }).toBe(2);
+    expect(anchors.has('alice')).toBe(true);
   });
 });
 
