@@ -3,7 +3,7 @@
  * policies should have closed and do not; a note is what no policy can close, or is worth knowing.
  */
 import type { AnchorClients } from './clients.ts';
-import { boundInForce, meaning, statementsOf } from './bound.ts';
+import { boundInForce, meaning, statementsOf } from './in-force.ts';
 import type { Rule } from './policies.ts';
 import { bucketRules, samePolicy, userPolicyText } from './policies.ts';
 import type { BucketFound, Survey, UserFound } from './survey.ts';

@@ -13,7 +13,7 @@ import {
 } from '@aws-sdk/client-s3';
 import type { AnchorClients } from './clients.ts';
 import { ifThere, refusalName, telling } from './clients.ts';
-import { boundInForce } from './bound.ts';
+import { boundInForce, readersIn } from './in-force.ts';
 import { USER_POLICY_NAME, bucketPolicyText, samePolicy, userPolicyText } from './policies.ts';
 import { survey } from './survey.ts';
 import type { AnchorTerms } from './terms.ts';
@@ -90,11 +90,17 @@ export async function planAnchor(terms: AnchorTerms, clients: AnchorClients, now
   const policy = bucketPolicyText(terms, boundInForce(terms, bucket?.policy, now) ?? retentionDays(terms, now));
   if (!samePolicy(bucket?.policy, policy))
     step(
-      "put the bucket's policy: that user alone writes, only what is absent, locked; nobody removes anything",
+      `put the bucket's policy: that user alone writes, only what is absent, locked; nobody removes anything${lost(terms, bucket?.policy)}`,
       () => patiently(() => s3.send(new PutBucketPolicyCommand({ ...of, Policy: policy }), options), signal),
       policy,
     );
   return steps;
+}
+
+/** Who could read and will not: named, since a reader that is left out may have been forgotten. */
+function lost({ readers }: AnchorTerms, policy: string | undefined): string {
+  const gone = readersIn(policy).filter((reader) => !readers.includes(reader));
+  return gone.length === 0 ? '' : `; ${gone.join(', ')} will no longer read (--reader keeps them)`;
 }
 
 const ALL_BLOCKED = {

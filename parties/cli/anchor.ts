@@ -217,7 +217,7 @@ async function contribute(options: Options, io: Io): Promise<number> {
     if (options.json) io.out(`${JSON.stringify(done)}\n`);
     else {
       io.out(`${done.accessKeyId}\n`);
-      if (done.removed !== undefined) io.err(`removed the access key ${done.removed}: IAM keeps two of a user\n`);
+      if (done.removed !== undefined) io.err(`removed the access key ${done.removed}: IAM keeps two of a user. An enclave that still writes with it must be started again\n`); // prettier-ignore
       io.err('The enclave takes it with your next session, for example: accord quota\n');
     }
     return 0;

@@ -116,7 +116,7 @@ describe('accord anchor make', () => {
     // Whoever does not know of him is told.
     const { code: lint, out } = await anchor('lint');
     expect([lint, out]).toEqual([10, expect.stringContaining('user/bob')]);
-    await anchor('make');
+    expect((await anchor('make')).err).toContain(`${reader} will no longer read (--reader keeps them)`);
     await expect(
       fixture.s3('bob').send(new ListObjectVersionsCommand({ Bucket: BUCKET, Prefix: 'accord/' })),
     ).rejects.toMatchObject({ name: 'AccessDenied' });

@@ -1,6 +1,5 @@
-/** The longest lock that the bucket's policy in force takes. Days pass and the bound stays: what was right remains so. */
-import { normal } from './policies.ts';
-import { bucketRules } from './policies.ts';
+/** A bucket's policy in force, taken apart: its statements, whom it lets read, and the longest lock that it takes. */
+import { bucketRules, normal } from './policies.ts';
 import type { AnchorTerms } from './terms.ts';
 import { retentionDays } from './terms.ts';
 
@@ -21,7 +20,10 @@ export function statementsOf(policy: string | undefined): readonly unknown[] {
   return Array.isArray(Statement) ? Statement : [Statement];
 }
 
-/** The bound in days, where the statement is there and what it allows is enough and not too much. */
+/**
+ * The longest lock in days, where the statement is there and what it allows is enough and not too much. Days pass and the
+ * bound stays: what was right remains so.
+ */
 export function boundInForce(terms: AnchorTerms, policy: string | undefined, now: number): number | undefined {
   const needed = retentionDays(terms, now);
   for (const statement of statementsOf(policy)) {
@@ -33,6 +35,18 @@ export function boundInForce(terms: AnchorTerms, policy: string | undefined, now
     if (rule !== undefined && meaning(rule.statement) === meaning(statement)) return days;
   }
   return undefined;
+}
+
+/** Principals whom a statement of the policy allows something. */
+export function readersIn(policy: string | undefined): readonly string[] {
+  const found = statementsOf(policy).flatMap((statement) => {
+    if (typeof statement !== 'object' || statement === null || !('Principal' in statement)) return [];
+    if (!('Effect' in statement) || statement.Effect !== 'Allow') return [];
+    const { Principal } = statement;
+    const names = typeof Principal === 'object' && Principal !== null && 'AWS' in Principal ? Principal.AWS : Principal;
+    return Array.isArray(names) ? names : [names];
+  });
+  return [...new Set(found.filter((name) => typeof name === 'string'))];
 }
 
 /** A statement without its name, in one form. */
