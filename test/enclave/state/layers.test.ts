@@ -126,6 +126,15 @@ describe('tamperings', () => {
     await expect(openKeySet(peeled, plain())).rejects.toMatchObject({ code: 'state/keys-other-party', where: 'bob' });
   });
 
+  test.each(['layered', { threshold: 2 }] as const)('otherPartysName, the rest as it was: %j', async (seal) => {
+    const { set, plain } = await made(termsOf(seal, ['alice', 'bob']));
+    const renamed = new Map([...plain()].map(([party, key]) => [party === 'bob' ? 'mallory' : party, key]));
+    await expect(openKeySet({ ...set, order: ['alice', 'mallory'] }, renamed)).rejects.toMatchObject({
+      code: 'state/keys-unopened',
+      where: 'mallory',
+    });
+  });
+
   test('layered: swapDataKeys of two parties', async () => {
     const { set, plain } = await made(termsOf('layered', ['alice', 'bob']));
     const keys = plain();

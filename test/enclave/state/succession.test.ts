@@ -8,9 +8,18 @@ import type { TicketBook } from '../../../enclave/claims/tickets.ts';
 import { createTicketBook } from '../../../enclave/claims/tickets.ts';
 import type { CounterAnswer } from '../../../enclave/functions/counter/count.ts';
 import { countCall } from '../../../enclave/functions/counter/count.ts';
+import type { AttestedKms } from '../../../enclave/kms/attested.ts';
+import { claimKeySet } from '../../../enclave/state/key-claim.ts';
+import { storedKeySet } from '../../../enclave/state/key-set.ts';
+import { makeKeySet } from '../../../enclave/state/layers.ts';
+import type { Inheritance } from '../../../enclave/state/inheritance.ts';
+import { createInheritance } from '../../../enclave/state/inheritance.ts';
+import type { Loan } from '../../../enclave/state/loans.ts';
+import type { StoredBytes } from '../../../enclave/vsock/host.ts';
+import { CREDENTIALS } from '../peer.ts';
 import { closePredecessor, closingPlace, demandNotClosed } from '../../../enclave/state/closing.ts';
 import type { SucceedingPolicy } from '../../../enclave/state/predecessor.ts';
-import { isSuccessor, readPredecessor } from '../../../enclave/state/predecessor.ts';
+import { isSuccessor, keySetTerms, readPredecessor } from '../../../enclave/state/predecessor.ts';
 import type { Records } from '../../../enclave/state/records.ts';
 import { createRecords } from '../../../enclave/state/records.ts';
 import type { SealedPolicy } from '../../../enclave/state/sealed-policy.ts';
@@ -290,6 +299,68 @@ describe('again, and at once', () => {
       }),
       { numRuns: 25 },
     );
+  });
+});
+
+describe('the way to it', () => {
+  const order = ['alice', 'bob'];
+  const loanOf = (party: string): Loan => ({
+    from: 'session',
+    keyArn: party === 'alice' ? KEY_ARNS.alice : KEY_ARNS.bob,
+    credentials: CREDENTIALS,
+    signal,
+  });
+  /** The old state as its first boot left it, and a KMS that opens its data keys. */
+  const inherited = async (): Promise<{ inheritance: Inheritance; asked: string[] }> => {
+    const first = await sealed(OLD);
+    const dataKeys = new Map(order.map((party) => [party, { ciphertext: random(60), plaintext: random(32) }]));
+    const set = await makeKeySet(keySetTerms(old), dataKeys, old.stateKey, random);
+    const stored = await storedKeySet(set);
+    await store.put(stored, signal);
+    await claimKeySet(anchors, old.policyDigest, old.stateKey, stored.sha256, options);
+    const asked: string[] = [];
+    const kms: AttestedKms = {
+      decrypt: async ({ ciphertext, context }) => {
+        const party = context['accord:party'] ?? '';
+        asked.push(`${party} ${context['accord:policy'] === old.policyDigest ? 'old' : 'other'}`);
+        const key = dataKeys.get(party);
+        return key?.ciphertext.every((byte, i) => byte === ciphertext[i]) === true ? key.plaintext.slice() : random(32);
+      },
+      generateDataKey: () => Promise.reject(new Error('not here')),
+    };
+    const host = {
+      policy: async () => new TextEncoder().encode(first.text),
+      record: (sha256: Uint8Array) => store.get(sha256, signal),
+      putRecord: (bytes: StoredBytes) => store.put(bytes, signal),
+    };
+    const { policy, policyDigest: digest } = own;
+    return {
+      asked,
+      inheritance: createInheritance({ policy, policyDigest: digest, anchors, host, kms, timers: realTimers }),
+    };
+  };
+
+  test('needs every old party, one after the other', async () => {
+    const { inheritance, asked } = await inherited();
+    expect(await inheritance.settle(own, signal)).toBe('waiting');
+    expect(inheritance.missing()).toEqual(['alice', 'bob']);
+    expect(await inheritance.obtain('alice', loanOf('alice'), signal)).toBe(true);
+    expect(await inheritance.obtain('alice', loanOf('alice'), signal)).toBe(false);
+    expect(await inheritance.settle(own, signal)).toBe('waiting');
+    expect(inheritance.missing()).toEqual(['bob']);
+    expect(await inheritance.obtain('bob', loanOf('bob'), signal)).toBe(true);
+    expect(await inheritance.settle(own, signal)).toBe('settled');
+    expect(asked).toEqual(['alice old', 'bob old']);
+  });
+
+  test('is gone once: after that, no key of the old policy is asked for', async () => {
+    const { inheritance } = await inherited();
+    for (const party of order) await inheritance.obtain(party, loanOf(party), signal);
+    await inheritance.settle(own, signal);
+    const later = await inherited();
+    for (const party of order) expect(await later.inheritance.obtain(party, loanOf(party), signal)).toBe(false);
+    expect(later.asked).toEqual([]);
+    expect(await later.inheritance.settle(own, signal)).toBe('settled');
   });
 });
 
