@@ -40,6 +40,8 @@ export interface Terms {
   readonly demandAnswers: boolean;
   /** … and every ticket of a quota is worth an answer: with a quorum of all, entries cannot be wasted. */
   readonly demandWholeQuota: boolean;
+  /** … and nobody is told that its calls are used who never asked for so many, whatever owners wrote. */
+  readonly demandHonestRefusals: boolean;
   /** How long after a withdrawal answers may still be given: the lease, and what was under way. Milliseconds. */
   readonly leaseMs: number;
 }
@@ -190,8 +192,14 @@ function checkTickets(
       paid.set(tag, k);
     }
   }
-  if (!terms.demandAnswers) return;
   const own = history.wanted.filter((one) => one.function === name && one.party === party);
+  const told = history.attempts.some(
+    ({ wanted, outcome }) => own.includes(wanted) && 'refused' in outcome && outcome.refused === 'quota-exceeded',
+  );
+  const made = new Set(own.map(({ requestId }) => requestId)).size;
+  if (terms.demandHonestRefusals && told && made <= quota)
+    violated('lost', `${party} made ${made} of ${quota} calls of ${name} and is told that they are used`);
+  if (!terms.demandAnswers) return;
   const asked = new Set(own.filter(({ persistent }) => persistent).map(({ requestId }) => requestId));
   const strays = new Set(own.filter(({ persistent }) => !persistent).map(({ requestId }) => requestId));
   const settled = new Set(

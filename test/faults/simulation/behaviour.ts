@@ -13,6 +13,8 @@ import { createHash } from 'node:crypto';
 export interface Behaviour {
   /** Everything that was wanted is answered or finally refused, and was asked for again once more. */
   readonly isDone: () => boolean;
+  /** Asks once more for everything that was answered, at this moment of virtual time. */
+  askAfter(at: number): void;
 }
 
 /** Refusals that end the asking: no repetition has another outcome. */
@@ -37,12 +39,19 @@ export function behave(world: PartyWorld, plan: Plan, fleet: Fleet): Behaviour {
   };
   for (const party of plan.parties) {
     const own: PartyWorld = { ...world, random: world.random.fork(party) };
-    void attend(own, party, fleet);
+    // With a role of its host's, nothing waits for a party.
+    if (!plan.hostRole) void attend(own, party, fleet);
     const turn = takeTurns();
     for (const call of plan.calls[party] ?? []) doing(pursue(own, party, call, turn));
   }
   if (plan.modelOwner !== undefined) doing(contribute(world, plan, plan.modelOwner, fleet));
-  return { isDone: () => pending === 0 };
+  return {
+    isDone: () => pending === 0,
+    askAfter(at) {
+      const answered = world.history.attempts.flatMap(({ wanted, outcome }) => ('answer' in outcome ? [wanted] : []));
+      for (const wanted of new Set(answered)) doing(askOnce(world, wanted, at));
+    },
+  };
 }
 
 /** A party has one call in flight on each session; a few sessions at once are its right. */
@@ -70,7 +79,7 @@ async function attend(world: PartyWorld, party: Name, fleet: Fleet): Promise<voi
       if (opened === undefined) sessions.delete(name);
       else sessions.set(name, opened);
     }
-    await simulation.sleep(500 + 5_000 * random.next());
+    await simulation.sleep(500 + 3_000 * random.next());
   }
 }
 
@@ -119,6 +128,14 @@ async function contribute(world: PartyWorld, plan: Plan, party: Name, fleet: Fle
 
 const MODELS_ARE_KEPT = true;
 
+async function askOnce(world: PartyWorld, wanted: Wanted, at: number): Promise<void> {
+  await world.simulation.sleep(at - world.simulation.now());
+  const session = await openPartySession(world, { name: wanted.party, keyArn: keyArnOf(wanted.party) });
+  if (session === undefined) return;
+  await attempt(world, session, wanted, Buffer.from(wanted.requestId, 'hex'), Buffer.from(wanted.input, 'hex'));
+  session.close();
+}
+
 async function pursue(world: PartyWorld, party: Name, call: PlannedCall, turn: Turn): Promise<void> {
   const { simulation, random, history } = world;
   await simulation.sleep(call.after);
@@ -146,7 +163,7 @@ async function pursue(world: PartyWorld, party: Name, call: PlannedCall, turn: T
     for (let tries = 0; ; tries += 1) {
       const outcome = await inTurn(() => ask(of, input));
       if ('answer' in outcome || ('refused' in outcome && FINAL.has(outcome.refused))) return;
-      await simulation.sleep((50 + 500 * random.next()) * Math.min(16, 2 ** tries));
+      await simulation.sleep((100 + 900 * random.next()) * Math.min(8, 2 ** tries));
     }
   };
   const others: Promise<void>[] = [];

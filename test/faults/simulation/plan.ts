@@ -43,6 +43,8 @@ export interface Plan {
   readonly forkedDisks: boolean;
   /** The host has a role that every party's key lets in. */
   readonly hostRole: boolean;
+  /** Who withdraws its key in the course of the storm. */
+  readonly withdrawal: Name | undefined;
   readonly stormMs: number;
   readonly storm: Weather;
   /** Mean milliseconds between two blows; Infinity for none. */
@@ -89,28 +91,28 @@ export const COUNTER = 'count';
 
 /** Faults come in kinds: each run has some of them and lacks the others, so that every mixture occurs. */
 export function makePlan(random: Prng): Plan {
-  const parties = NAMES.slice(0, random.chance(0.08) ? 1 : random.chance(0.65) ? 2 : 3);
+  const parties = NAMES.slice(0, random.chance(0.1) ? 1 : random.chance(0.75) ? 2 : 3);
   const anchors = Math.min(parties.length, random.chance(0.5) ? 2 : 3);
   const majority = Math.floor(anchors / 2) + 1;
   const quorum = random.chance(0.6) ? anchors : majority;
-  const withModel = random.chance(0.6);
-  const withCounter = !withModel || random.chance(0.5);
+  const withModel = random.chance(0.55);
+  const withCounter = !withModel || random.chance(0.3);
   const functions = [...(withModel ? [MODEL] : []), ...(withCounter ? [COUNTER] : [])];
   const quotas: Record<string, Record<string, number>> = {};
   for (const name of functions) {
     const of: Record<string, number> = {};
-    for (const party of parties) if (random.chance(0.75)) of[party] = random.between(1, random.chance(0.7) ? 2 : 4);
-    if (Object.keys(of).length === 0) of[parties[0] ?? 'alice'] = random.between(1, 4);
+    for (const party of parties) if (random.chance(0.6)) of[party] = random.between(1, random.chance(0.8) ? 2 : 4);
+    if (Object.keys(of).length === 0) of[parties[0] ?? 'alice'] = random.between(1, 2);
     quotas[name] = of;
   }
-  const stormMs = random.chance(0.2) ? 0 : 300 * 10 ** (1.8 * random.next());
+  const stormMs = random.chance(0.2) ? 0 : 200 * 10 ** (1.7 * random.next());
   const calls: Record<string, PlannedCall[]> = {};
   for (const party of parties) {
     const own: PlannedCall[] = [];
     for (const name of functions) {
       const quota = quotas[name]?.[party] ?? 0;
       if (quota === 0) continue;
-      const wanted = Math.max(1, quota + random.pick([-1, 0, 0, 1, 1, 2]));
+      const wanted = Math.max(1, quota + random.pick([-1, 0, 0, 0, 1, 1]));
       for (let i = 0; i < wanted; i += 1) own.push(plannedCall(random, name, stormMs));
     }
     calls[party] = own;
@@ -127,9 +129,10 @@ export function makePlan(random: Prng): Plan {
     seal: parties.length > 1 && random.chance(0.4) ? { threshold: random.between(Math.min(2, parties.length), parties.length) } : 'layered',
     modelOwner: withModel ? random.pick(parties) : undefined,
     models: withModel && random.chance(0.15) ? 2 : 1,
-    copies: random.chance(0.45) ? 2 : random.chance(0.8) ? 1 : 3,
+    copies: random.chance(0.45) ? 2 : random.chance(0.85) ? 1 : 3,
     forkedDisks: random.chance(0.2),
     hostRole: random.chance(0.4),
+    withdrawal: random.chance(0.02) ? random.pick(parties) : undefined,
     stormMs,
     storm: makeWeather(random),
     blows: {
@@ -154,9 +157,9 @@ function plannedCall(random: Prng, name: string, stormMs: number): PlannedCall {
     function: name,
     input: random.bytes(random.between(1, 6)),
     after: random.chance(0.5) ? 0 : random.next() * stormMs,
-    twice: random.chance(0.15),
+    twice: random.chance(0.12),
     reused: random.chance(0.04),
-    again: random.chance(0.3) ? random.between(1, 2) : 0,
+    again: random.chance(0.3) ? 1 : 0,
   };
 }
 

@@ -67,15 +67,19 @@ export async function run(seed: number, { weakening, print }: RunOptions = {}): 
         policyDigest: agreed.digest,
         connect: fleet.connect,
       };
-      const storm = strike(simulation, random.fork('storm'), plan, fleet);
+      const storm = strike(simulation, random.fork('storm'), plan, fleet, history, weakening?.keylessEntries === true);
       fleet.start();
       const parties = behave(world, plan, fleet);
-      const mayBlock = (): boolean => plan.lying.length > 0 || !storm.harmless();
+      const mayBlock = (): boolean => plan.lying.length > 0 || !storm.harmless() || plan.withdrawal !== undefined;
       const done = await simulation.run(() => parties.isDone() && simulation.now() > plan.stormMs / 2, plan.stormMs);
       storm.end();
       simulation.trace(() => '— calm —');
       fleet.calm();
       if (!done) await simulation.run(parties.isDone, simulation.now() + (mayBlock() ? BLOCKED_MS : CALM_MS));
+      if (plan.withdrawal !== undefined) {
+        parties.askAfter(simulation.now() + LEASE_MS);
+        await simulation.run(() => false, simulation.now() + LEASE_MS + BLOCKED_MS);
+      }
       const violations = check(history, {
         functions: Object.fromEntries(
           Object.entries(plan.quotas).map(([name, calls]) => [
@@ -89,7 +93,8 @@ export async function run(seed: number, { weakening, print }: RunOptions = {}): 
         entries: fleet.buckets.filter((_, i) => !plan.lying.includes(i)).map((bucket) => bucket.entries()),
         demandAnswers: !mayBlock(),
         demandWholeQuota: !mayBlock() && plan.quorum === plan.anchors && plan.models === 1,
-        leaseMs: LEASE_MS,
+        demandHonestRefusals: plan.quorum === plan.anchors && plan.lying.length === 0,
+        leaseMs: plan.seal === 'layered' ? LEASE_MS : Infinity,
       });
       for (const { code, text } of violations) simulation.trace(() => `VIOLATION ${code}: ${text}`);
       const answers = history.attempts.filter(({ outcome }) => 'answer' in outcome).length;

@@ -1,4 +1,7 @@
 /** What strikes while the storm lasts: at moments that the seed chooses, between any two steps of anybody. */
+import { createHmac } from 'node:crypto';
+import type { History } from '../history.ts';
+import { keyArnOf } from './agreement.ts';
 import type { Simulation } from './clock.ts';
 import type { Fleet } from './fleet.ts';
 import type { Blow, Plan } from './plan.ts';
@@ -11,7 +14,15 @@ export interface Storm {
   harmless(): boolean;
 }
 
-export function strike(simulation: Simulation, random: Prng, plan: Plan, fleet: Fleet): Storm {
+/** `keyless`: anybody can make an entry, and owners do. */
+export function strike(
+  simulation: Simulation,
+  random: Prng,
+  plan: Plan,
+  fleet: Fleet,
+  history: History,
+  keyless: boolean,
+): Storm {
   let isOver = false;
   let kills = 0;
   let harmless = true;
@@ -75,7 +86,7 @@ export function strike(simulation: Simulation, random: Prng, plan: Plan, fleet: 
       const bucket = random.pick(fleet.buckets);
       if (!bucket.entries().has(key)) harmless = false;
       simulation.trace(() => `${bucket.owner} puts an object of its own at ${key.slice(-40)}`);
-      bucket.putObject(key, foreignObject(bucket.entries().get(key)));
+      bucket.putObject(key, keyless ? forgedTicket(key, random.bytes(64)) : foreignObject(bucket.entries().get(key)));
     },
     lie() {
       const number = random.pick(plan.lying);
@@ -101,6 +112,13 @@ export function strike(simulation: Simulation, random: Prng, plan: Plan, fleet: 
       schedule(blow);
     });
   };
+  const { withdrawal } = plan;
+  if (withdrawal !== undefined)
+    simulation.after(random.next() * plan.stormMs, () => {
+      simulation.trace(() => `${withdrawal} withdraws its key`);
+      fleet.kms.withdrawn.add(keyArnOf(withdrawal));
+      history.withdrawn.push({ party: withdrawal, at: simulation.now() });
+    });
   for (const blow of Object.keys(blows)) if (isBlow(blow)) schedule(blow);
   // In the calm, somebody starts what is not there.
   const keepUp = (): void => {
@@ -117,4 +135,16 @@ export function strike(simulation: Simulation, random: Prng, plan: Plan, fleet: 
     kills: () => kills,
     harmless: () => harmless,
   };
+}
+
+/** What `enclave/claims/entry.ts` takes for genuine where HMAC has no key. */
+function forgedTicket(key: string, fields: Uint8Array): Uint8Array {
+  const [, name = '', number = '0'] = /^accord\/(.*)\/(\d+)$/.exec(key) ?? [];
+  const place = Buffer.alloc(2 + name.length + 4);
+  place.writeUInt16BE(name.length);
+  place.write(name, 2);
+  place.writeUInt32BE(Number(number), 2 + name.length);
+  const body = Buffer.concat([Buffer.of(1), fields]);
+  const mac = createHmac('sha256', '').update(place).update(body).digest();
+  return new Uint8Array(Buffer.concat([Buffer.from('ACC1'), body, mac]));
 }
