@@ -24,6 +24,7 @@ import type { Timers } from '../deadline.ts';
 import type { RefusalCode } from '../protocol/refusal.ts';
 import type { Anchors } from './anchor.ts';
 import type { Patience } from './ask.ts';
+import { brief } from './ask.ts';
 import type { Claimed, ClaimOptions, Settled } from './claim.ts';
 import { claim } from './claim.ts';
 import type { Entry } from './entry.ts';
@@ -151,7 +152,8 @@ export async function createTicketBook(options: TicketBookOptions): Promise<Tick
     },
     async used(of, signal = never) {
       const under = scanned(of);
-      const more = await halfClaimed(under, of.quota, claiming(signal));
+      // To look is worth less waiting than to claim.
+      const more = await halfClaimed(under, of.quota, { ...claiming(signal), patience: brief(patience) });
       const { used, closed } = under.shelf.count(of.quota);
       return { used: used + more.used, left: of.quota - used - closed - more.used - more.closed };
     },

@@ -161,10 +161,7 @@ async function others(
   party: string,
   count: (caller: string) => Promise<CallCount | null>,
 ): Promise<Readonly<Record<string, CallCount>>> {
-  const counted: [string, CallCount][] = [];
-  for (const caller of callers) {
-    const calls = caller === party ? null : await count(caller);
-    if (calls !== null) counted.push([caller, calls]);
-  }
-  return Object.fromEntries(counted);
+  const those = callers.filter((caller) => caller !== party);
+  const counted = await Promise.all(those.map(async (caller) => [caller, await count(caller)] as const));
+  return Object.fromEntries(counted.flatMap(([caller, calls]) => (calls === null ? [] : [[caller, calls] as const])));
 }
