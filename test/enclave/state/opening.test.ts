@@ -15,6 +15,9 @@ import { createScriptedKms, kmsRefused, kmsUnavailable } from '../scripted-kms.t
 import type { Surroundings } from './sealed.ts';
 import { ROLE, THRESHOLD, sealCredential, surroundings } from './sealed.ts';
 
+/** A busy machine takes its time. */
+const soon = (get: () => unknown) => expect.poll(get, { timeout: 15_000 });
+
 const around: Surroundings[] = [];
 const within = async (...policy: Parameters<typeof surroundings>): Promise<Surroundings> => {
   const made = await surroundings(...policy);
@@ -26,7 +29,7 @@ afterEach(async () => {
 });
 
 const opened = (gate: TestGate): Promise<unknown> =>
-  expect.poll(() => gate.keyed.gate.opening.status(), { timeout: 5_000 }).toMatchObject({ state: 'open' });
+  soon(() => gate.keyed.gate.opening.status()).toMatchObject({ state: 'open' });
 const statusOf = (gate: TestGate): ReturnType<TestGate['keyed']['gate']['opening']['status']> =>
   gate.keyed.gate.opening.status();
 const sessions = (gate: TestGate, ...parties: readonly ('alice' | 'bob' | 'charlie')[]): Promise<readonly Peer[]> =>
@@ -50,7 +53,7 @@ describe('a first boot', () => {
     const gate = await start();
     expect(statusOf(gate)).toEqual({ state: 'waiting', waitingFor: ['alice', 'bob'] });
     await sessions(gate, 'alice');
-    await expect.poll(() => statusOf(gate).waitingFor).toEqual(['bob']);
+    await soon(() => statusOf(gate).waitingFor).toEqual(['bob']);
     expect(storage.records.size).toBe(0);
     await sessions(gate, 'bob');
     await opened(gate);
@@ -70,7 +73,7 @@ describe('a first boot', () => {
     const gate = await start();
     for (const party of ['alice', 'bob'] as const) {
       const peer = await gate.peer(party);
-      await expect.poll(() => statusOf(gate).waitingFor).not.toContain(party);
+      await soon(() => statusOf(gate).waitingFor).not.toContain(party);
       peer.close();
     }
     await opened(gate);
@@ -90,7 +93,7 @@ describe('a first boot', () => {
     kms.scriptGenerate = (request, reply) =>
       request.credentials.accessKeyId === 'AKIDROLE' ? Promise.reject(kmsRefused()) : reply();
     const gate = await start({ credentials: ROLE });
-    await expect.poll(() => kms.generates.length).toBe(2);
+    await soon(() => kms.generates.length).toBe(2);
     expect(statusOf(gate)).toEqual({ state: 'waiting', waitingFor: ['alice', 'bob'] });
     expect(linesOf(gate)).toEqual([]);
     const late = await start({ credentials: { ...ROLE, expiresAt: START } });
@@ -149,7 +152,7 @@ describe('a restart', () => {
     const bob = createMemoryAnchor('bob');
     anchors.set('bob', { ...bob, claim: () => Promise.reject(new Error('away')) });
     const first = await start({ credentials: ROLE });
-    await expect.poll(() => codesOf(first), { timeout: 10_000 }).toContain('claim/unavailable');
+    await soon(() => codesOf(first)).toContain('claim/unavailable');
     await stop();
     anchors.set('bob', bob);
     const made = kms.generates.length;
@@ -202,7 +205,7 @@ describe('what the host hands back instead of the keys', () => {
     const [kept, records] = [here.storage.keySet, new Map(here.storage.records)];
     tamper(here.storage, elsewhere.storage);
     const gate = await here.start({ credentials: ROLE });
-    await expect.poll(() => statusOf(gate), { timeout: 10_000 }).toMatchObject({ state: 'refused', reason: code });
+    await soon(() => statusOf(gate)).toMatchObject({ state: 'refused', reason: code });
     const alice = await gate.peer('alice');
     expect(await count(alice)).toEqual({ t: 'refused', refused: 'state-refused', detail: code });
     expect(codesOf(gate)).toContain(code);
@@ -220,7 +223,7 @@ describe('what the host hands back instead of the keys', () => {
     storage.keySet = undefined;
     storage.records.clear();
     const gate = await start({ credentials: ROLE });
-    await expect.poll(() => statusOf(gate).state, { timeout: 10_000 }).toBe('refused');
+    await soon(() => statusOf(gate).state).toBe('refused');
     expect(storage.records.size).toBe(0);
     expect(kms.generates.length).toBeLessThanOrEqual(4);
   });
@@ -237,9 +240,7 @@ describe('what stands in the anchors instead of the claim', () => {
       anchors.set(owner, { ...anchor, holder: (...of) => forged(anchor.holder(...of)) });
     }
     const gate = await start({ credentials: ROLE });
-    await expect
-      .poll(() => statusOf(gate), { timeout: 10_000 })
-      .toMatchObject({ state: 'refused', reason: 'state/keys-foreign' });
+    await soon(() => statusOf(gate)).toMatchObject({ state: 'refused', reason: 'state/keys-foreign' });
   });
 
   test('bytes that are no entry', async () => {
@@ -248,9 +249,7 @@ describe('what stands in the anchors instead of the claim', () => {
       anchors.set(owner, { ...createMemoryAnchor(owner), holder: () => Promise.resolve(new Uint8Array(101)) });
     }
     const gate = await start({ credentials: ROLE });
-    await expect
-      .poll(() => statusOf(gate), { timeout: 10_000 })
-      .toMatchObject({ state: 'refused', reason: 'state/keys-foreign' });
+    await soon(() => statusOf(gate)).toMatchObject({ state: 'refused', reason: 'state/keys-foreign' });
   });
 });
 
@@ -271,7 +270,7 @@ describe('a party that is not there, or whose KMS is not', () => {
     kms.scriptGenerate = ({ keyArn }, reply) => (keyArn === KEY_ARNS.bob ? Promise.reject(kmsRefused()) : reply());
     const gate = await start();
     const [alice] = await sessions(gate, 'alice', 'bob');
-    await expect.poll(() => statusOf(gate).reason, { timeout: 5_000 }).toBe('kms/refused (AccessDeniedException)');
+    await soon(() => statusOf(gate).reason).toBe('kms/refused (AccessDeniedException)');
     expect(await count(alice)).toEqual({
       t: 'refused',
       refused: 'not-open',
@@ -303,7 +302,7 @@ describe('a party that is not there, or whose KMS is not', () => {
     };
     const gate = await start();
     await sessions(gate, 'alice', 'bob');
-    await expect.poll(() => codesOf(gate), { timeout: 5_000 }).toEqual(['kms/other-key']);
+    await soon(() => codesOf(gate)).toEqual(['kms/other-key']);
     expect(statusOf(gate)).toMatchObject({ state: 'waiting', waitingFor: ['bob'] });
   });
 });
@@ -376,10 +375,12 @@ describe('the credential of an anchor', () => {
     else here.storage.blobs.set('anchor.bob', wrong);
     const gate = await here.start();
     await sessions(gate, 'alice', 'bob');
-    await expect.poll(() => codesOf(gate), { timeout: 5_000 }).toEqual([code]);
-    await expect
-      .poll(() => statusOf(gate))
-      .toMatchObject({ state: 'waiting', waitingFor: ['bob'], reason: expect.stringContaining(code) });
+    await soon(() => codesOf(gate)).toEqual([code]);
+    await soon(() => statusOf(gate)).toMatchObject({
+      state: 'waiting',
+      waitingFor: ['bob'],
+      reason: expect.stringContaining(code),
+    });
     here.storage.blobs.set('anchor.bob', right);
     await sessions(gate, 'bob');
     await opened(gate);
@@ -391,7 +392,7 @@ describe('the credential of an anchor', () => {
       Promise.reject(new Failure('refused', 'anchor/misconfigured', 'no lock', { where: 's3://bob-anchor' }));
     anchors.set('bob', { ...createMemoryAnchor('bob'), check });
     const gate = await start({ credentials: ROLE });
-    await expect.poll(() => codesOf(gate)).toEqual(['anchor/misconfigured']);
+    await soon(() => codesOf(gate)).toEqual(['anchor/misconfigured']);
     expect(statusOf(gate)).toMatchObject({ reason: 'anchor/misconfigured (s3://bob-anchor)' });
   });
 });
@@ -409,10 +410,10 @@ describe('an anchor that comes late', () => {
     await opened(gate);
     expect(gate.places.map(({ store }) => store.owner).toSorted()).toEqual(['alice', 'bob']);
     await sessions(gate, 'charlie');
-    await expect.poll(() => gate.places.length).toBe(3);
+    await soon(() => gate.places.length).toBe(3);
     expect(await count(alice)).toBe(1);
     const name = `tickets/${gate.policyDigest}/count/alice`;
-    await expect.poll(() => stored(gate, 'charlie', name)).toBe(true);
+    await soon(() => stored(gate, 'charlie', name)).toBe(true);
   });
 
   test('or whose owner exchanged the credential, is opened with the new one', async () => {
@@ -457,7 +458,7 @@ describe('an anchor that comes late', () => {
     const credential = { accessKeyId: key, secretAccessKey: 'secret' };
     storage.blobs.set('anchor.bob', await sealCredential(kms, KEY_ARNS.bob, context, credential));
     await sessions(gate, 'bob');
-    await expect.poll(() => count(alice), { timeout: 5_000 }).toBe(2);
+    await soon(() => count(alice)).toBe(2);
     expect(anchors.has('alice')).toBe(true);
   });
 });
@@ -467,7 +468,7 @@ describe('a threshold', () => {
     const { start, stop } = await within(THRESHOLD);
     const first = await start();
     await sessions(first, 'alice', 'charlie');
-    await expect.poll(() => statusOf(first).waitingFor).toEqual(['bob']);
+    await soon(() => statusOf(first).waitingFor).toEqual(['bob']);
     const [bob] = await sessions(first, 'bob');
     await opened(first);
     expect(await count(bob)).toBe(1);
@@ -479,7 +480,7 @@ describe('a threshold', () => {
     ] as const) {
       const gate = await start();
       await sessions(gate, pair[0]);
-      await expect.poll(() => statusOf(gate).state).toBe('waiting');
+      await soon(() => statusOf(gate).state).toBe('waiting');
       await sessions(gate, pair[1]);
       await opened(gate);
       await stop();
