@@ -5,7 +5,7 @@
  *     s3/BUCKET/versions/SEQUENCE-ID    one version (or delete marker): a line of JSON, then the object's bytes
  *
  * What was answered is on disk: each file is written beside, flushed and renamed, and the folder flushed. A start reads the
- * first lines of all of them; bytes are read when asked for. The order of versions is that of their sequence numbers.
+ * first lines of all of them; bytes are read when first asked for. The order of versions is that of their sequence numbers.
  */
 import { mkdir, open, readFile, readdir, rename, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -43,6 +43,8 @@ interface OpenBucket {
 }
 
 const LINE_FEED = 10;
+/** Bytes. Objects up to this length, as anchors' entries are, stay in memory once written or read. */
+const SMALL = 1024;
 
 export async function openS3Store(dataDir: string): Promise<S3Store> {
   const root = join(dataDir, 's3');
@@ -51,6 +53,11 @@ export async function openS3Store(dataDir: string): Promise<S3Store> {
   let sequence = Math.max(0, ...[...buckets.values()].flatMap(latest));
   const queues = new Map<string, { readonly run: Serially; waiting: number }>();
 
+  const small = new Map<number, Uint8Array>();
+  const keep = ({ sequence: number }: ObjectVersion, bytes: Uint8Array): Uint8Array => {
+    if (bytes.length <= SMALL) small.set(number, Uint8Array.from(bytes));
+    return bytes;
+  };
   const folderOf = (bucket: string): string => join(root, bucket, 'versions');
   const pathOf = (bucket: string, version: ObjectVersion): string => join(folderOf(bucket), fileName(version));
   const opened = (name: string): OpenBucket => {
@@ -65,8 +72,10 @@ export async function openS3Store(dataDir: string): Promise<S3Store> {
       0o600,
     );
   const read = async (bucket: string, version: ObjectVersion): Promise<Uint8Array> => {
+    const kept = small.get(version.sequence);
+    if (kept !== undefined) return kept;
     const file = await readFile(pathOf(bucket, version));
-    return file.subarray(file.indexOf(LINE_FEED) + 1);
+    return keep(version, file.subarray(file.indexOf(LINE_FEED) + 1));
   };
 
   return {
@@ -98,6 +107,7 @@ export async function openS3Store(dataDir: string): Promise<S3Store> {
     add: async (bucket, without, bytes) => {
       const version: ObjectVersion = { ...without, sequence: ++sequence };
       await write(bucket, version, bytes);
+      keep(version, bytes);
       const { keys, versions } = opened(bucket);
       const before = versions.get(version.key);
       if (before === undefined) insertKey(keys, version.key);
@@ -116,6 +126,7 @@ export async function openS3Store(dataDir: string): Promise<S3Store> {
     remove: async (bucket, version) => {
       await unlink(pathOf(bucket, version));
       await syncFolder(folderOf(bucket));
+      small.delete(version.sequence);
       const { keys, versions } = opened(bucket);
       const left = (versions.get(version.key) ?? []).filter(({ sequence: each }) => each !== version.sequence);
       if (left.length > 0) versions.set(version.key, left);
