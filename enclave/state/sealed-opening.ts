@@ -267,6 +267,8 @@ export function openSealed(parts: SealedOpeningParts): Opening {
   async function demand(signal: AbortSignal): Promise<OpenedState> {
     await lease.look();
     if (opened === undefined) await beginAll().then(decide);
+    // The host may not have been there when it was asked for its role, or its role's time may be over.
+    if (opened === undefined && waitingFor().length > 0) beginWithRole();
     while (!isReady() && errands.isUnderWay() && !signal.aborted) await errands.change(signal);
     const state = usable();
     if (state === undefined) throw refusal();
@@ -274,15 +276,21 @@ export function openSealed(parts: SealedOpeningParts): Opening {
   }
 
   /** What needs nobody's session: folders, and the host's role where it has one. */
-  errands.run('start', async (signal) => {
+  errands.run('start', async () => {
     for (const store of policy.anchors.stores) {
       if (!('folder' in store)) continue;
       const open = (limit: AbortSignal): Promise<void> => doors.open(store.owner, undefined, limit).then(decide);
       errands.run(`anchor of ${store.owner}`, open);
     }
-    await refreshRole(signal);
-    await beginAll();
+    beginWithRole();
   });
+
+  function beginWithRole(): void {
+    errands.run('role', async (signal) => {
+      await refreshRole(signal);
+      await beginAll();
+    });
+  }
 
   return {
     current: usable,
