@@ -1,5 +1,5 @@
 /** Calls that are written down in two parties' anchors: when an answer may leave, and what is found again. */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Anchor, AnchorCode } from '../../../enclave/claims/anchor.ts';
 import { createMemoryAnchor } from '../../../enclave/claims/memory-anchor.ts';
@@ -24,6 +24,8 @@ interface Door {
   down: boolean;
   /** Tickets that were claimed. */
   claimed: number;
+  /** All that its owner can read. */
+  readonly written: { readonly name: string; readonly k: number; readonly entry: Uint8Array }[];
 }
 
 function createDoor(owner: string): Door {
@@ -32,6 +34,7 @@ function createDoor(owner: string): Door {
   const door: Door = {
     down: false,
     claimed: 0,
+    written: [],
     holdUp() {
       let go = (): void => {};
       waiting = new Promise((resolve) => (go = resolve));
@@ -46,6 +49,7 @@ function createDoor(owner: string): Door {
         await waiting;
         if (door.down) throw new Failure<AnchorCode>('environment', 'anchor/unavailable', 'down');
         if (name.startsWith('tickets/')) door.claimed += 1;
+        door.written.push({ name, k, entry: entry.slice() });
         return store.claim(name, k, entry, signal);
       },
       holder: async (name, k, signal) => {
@@ -249,6 +253,53 @@ test('status names the anchors, their owners and the quorum', async () => {
     reports: [],
   });
   expect(state).toEqual({ state: 'open', waitingFor: [] });
+});
+
+describe('what an owner reads in the own anchor', () => {
+  test('is that a call was made, of which function and by whom, and nothing of what was asked or answered', async () => {
+    const [id, bytes] = [newRequestId(), input(1)];
+    const told = await alice.call('classify', id, bytes);
+    const twice = await alice.call('classify', newRequestId(), bytes);
+    await alice.call('count', newRequestId(), bytes);
+    expect([told, twice]).toEqual([answered, answered]);
+    const output = told !== 'closed' && told.t === 'answer' ? told.output : '';
+    const { sha256 = '' } = (await statusOf(alice)).functions['classify']?.model ?? {};
+    const digest = gate.policyDigest;
+    const entries = [...first.written, ...second.written];
+    expect(new Set(entries.map(({ name }) => name))).toEqual(
+      new Set([
+        `versions/${digest}/keys`,
+        `versions/${digest}/contribution.classify`,
+        `tickets/${digest}/classify/alice`,
+        `tickets/${digest}/count/alice`,
+        `versions/${digest}/function.count`,
+      ]),
+    );
+    const secrets = [
+      id,
+      bytes,
+      createHash('sha256').update(bytes).digest(),
+      Buffer.from(output),
+      Buffer.from(sha256 ?? '', 'hex'),
+    ];
+    for (const { entry } of entries) {
+      expect(entry).toHaveLength(101);
+      const hex = Buffer.from(entry).toString('hex');
+      for (const secret of secrets) {
+        expect(secret.length).toBeGreaterThan(8);
+        for (let at = 0; at + 8 <= secret.length; at += 1)
+          expect(hex).not.toContain(Buffer.from(secret.subarray(at, at + 8)).toString('hex'));
+      }
+    }
+    // Two calls with one input have nothing in common but their kind.
+    const tickets = first.written.filter(({ name }) => name === `tickets/${digest}/classify/alice`);
+    const windows = tickets.map(({ entry }) => {
+      const fields = Buffer.from(entry.subarray(5)).toString('hex');
+      return Array.from({ length: fields.length / 2 - 3 }, (_, at) => fields.slice(2 * at, 2 * at + 8));
+    });
+    expect(windows).toHaveLength(2);
+    expect(new Set(windows.flat()).size).toBe(windows.flat().length);
+  });
 });
 
 describe('a function with state', () => {
