@@ -1,15 +1,15 @@
 /** The first chapters: what is agreed on, what is built from it, and who lets which key open to that. */
 import { join } from 'node:path';
 import { headerOf, hostAttempts, ownerAttempt } from './attacks.ts';
-import { applyKeyPolicy, exampleFolder, fieldsOf, homeOf, keyOf, makeHome, measurementsOf, policyOf } from './cast.ts'; // prettier-ignore
+import { applyKeyPolicy, fieldsOf, homeOf, keyOf, makeHome, measurementsOf } from './cast.ts';
 import type { Play, Scene } from './cast.ts';
 
 export const trustOf = ({ stage }: Scene): readonly string[] => ['--trust', join(stage.awsFolder, 'trust.json')];
 
-export async function tellPolicy(scene: Scene, example: string): Promise<void> {
+export async function tellPolicy(scene: Scene, policy: readonly string[]): Promise<void> {
   const { stage, story } = scene;
   story.chapter('The policy: one page, agreed on by parties who do not trust each other');
-  const checked = await stage.must(['check', policyOf(exampleFolder(example)), ...trustOf(scene)]);
+  const checked = await stage.must(['check', ...policy, ...trustOf(scene)]);
   const inWords: unknown = checked['inWords'];
   for (const sentence of Array.isArray(inWords) ? inWords : []) {
     if (typeof sentence === 'string' && /may call|contributes|cannot|sees/.test(sentence)) story.fact(sentence);
@@ -22,11 +22,10 @@ export async function tellPolicy(scene: Scene, example: string): Promise<void> {
 }
 
 /** The coordinator runs it; a party builds it too, and gets the same. */
-export async function tellImage(scene: Scene, name: string): Promise<Play> {
+export async function tellImage(scene: Scene, example: string, policy: readonly string[]): Promise<Play> {
   const { stage, story } = scene;
   story.chapter('The image: the policy becomes an enclave that can do nothing else');
-  const example = exampleFolder(name);
-  const play = await produce(scene, example);
+  const play = await produce(scene, example, policy);
   const built = await stage.must(['measure', join(stage.orchestratorFolder, 'images', play.id, 'image.eif')]);
   story.check(
     'what the coordinator runs and what Alice built herself have the same measurements',
@@ -43,16 +42,17 @@ function sameMeasurements({ measurements }: Play, built: Readonly<Record<string,
 }
 
 /** `accord run` by the coordinator, `accord build` by a party: the measurements are the party's. */
-export async function produce(scene: Scene, example: string): Promise<Play> {
+export async function produce(scene: Scene, example: string, files: readonly string[]): Promise<Play> {
   const { stage, story } = scene;
   story.doing('the coordinator builds and starts it (accord run)');
-  const policy = [policyOf(example), ...trustOf(scene)];
+  const policy = [...files, ...trustOf(scene)];
   const run = await stage.must(['run', ...policy, '--orchestrator', stage.orchestratorUrl]);
   story.doing('a party builds it too (accord build)');
   const folder = join(stage.folder, 'parties-own-build', fieldsOf(run).text('id'));
   const own = await stage.must(['build', ...policy, '--target', stage.target, '-o', folder]);
   return {
     example,
+    policy,
     id: fieldsOf(run).text('id'),
     policyDigest: fieldsOf(own).text('policyDigest'),
     measurements: measurementsOf(own),

@@ -6,6 +6,7 @@ import { toHex } from '../../enclave/encoding/hex.ts';
 import { packModel } from '../../enclave/functions/model-package.ts';
 import { call, callsLeft, contribute, fieldsOf, homeOf, inWords, inputOf } from './cast.ts';
 import type { Called, Person, Play, Scene } from './cast.ts';
+import { keepOldDisk } from './host-tricks.ts';
 
 export async function tellContribution(scene: Scene, play: Play): Promise<void> {
   const { stage, story } = scene;
@@ -28,7 +29,8 @@ async function modelDigest({ example }: Play): Promise<string> {
   return toHex(await sha256(packed));
 }
 
-export async function tellAlice(scene: Scene, play: Play): Promise<void> {
+/** Gives her first call, which can be asked for again as often as she likes. */
+export async function tellAlice(scene: Scene, play: Play): Promise<Called> {
   const { stage, story } = scene;
   story.chapter('Alice: verifies, calls three times, is refused the fourth');
   const report = await stage.must(['attest', '--home', homeOf(scene, 'alice', play)]);
@@ -38,28 +40,37 @@ export async function tellAlice(scene: Scene, play: Play): Promise<void> {
     report['valid'] === true && attested === play.measurements.PCR0,
     `module ${fieldsOf(report).text('moduleId')}, PCR0 ${attested.slice(0, 32)}…, local root`,
   );
-  const answers: Called[] = [];
-  for (const picture of ['alice-1', 'alice-2', 'alice-3']) answers.push(await answered(scene, 'alice', play, picture));
-  const [first] = answers;
-  const again = await call(scene, 'alice', play, 'alice-1', ['--retry', first?.callId ?? '']);
+  const first = await answered(scene, 'alice', play, 'alice-1');
+  await keepOldDisk(scene, play);
+  await answered(scene, 'alice', play, 'alice-2');
+  await answered(scene, 'alice', play, 'alice-3');
+  const again = await call(scene, 'alice', play, 'alice-1', ['--retry', first.callId]);
   story.check(
     'asking again for the first call gives the same answer, for free',
-    again.exitCode === 0 && again.answer === first?.answer && (await callsLeft(scene, 'alice', play)) === 0,
-    `accord call --retry ${first?.callId ?? ''}: ${inWords(again)}`,
+    again.exitCode === 0 && again.answer === first.answer && (await callsLeft(scene, 'alice', play)) === 0,
+    `accord call --retry ${first.callId}: ${inWords(again)}`,
   );
   await refusedOverQuota(scene, 'alice', play, 'alice-1', 'her fourth call');
+  return first;
 }
 
+/** Two copies of the enclave run: one call at each. */
 export async function tellBob(scene: Scene, play: Play): Promise<void> {
-  scene.story.chapter('Bob: two calls of his own');
-  await answered(scene, 'bob', play, 'bob-1');
-  await answered(scene, 'bob', play, 'bob-2');
-  await refusedOverQuota(scene, 'bob', play, 'bob-1', 'his third call');
+  scene.story.chapter('Bob: two calls of his own, one at each copy');
+  await answered(scene, 'bob', play, 'bob-1', ['--copy', '1']);
+  await answered(scene, 'bob', play, 'bob-2', ['--copy', '2']);
+  await refusedOverQuota(scene, 'bob', play, 'bob-1', 'his third call', ['--copy', '1']);
 }
 
-export async function answered(scene: Scene, person: Person, play: Play, picture: string): Promise<Called> {
+export async function answered(
+  scene: Scene,
+  person: Person,
+  play: Play,
+  picture: string,
+  options: readonly string[] = [],
+): Promise<Called> {
   scene.story.doing(`${person} calls classify (accord call)`);
-  const outcome = await call(scene, person, play, picture, ['--new']);
+  const outcome = await call(scene, person, play, picture, ['--new', ...options]);
   scene.story.check(`${inputOf(play, picture).split('/').at(-1)}: ${inWords(outcome)}`, outcome.exitCode === 0, '');
   return outcome;
 }
@@ -70,8 +81,9 @@ export async function refusedOverQuota(
   play: Play,
   picture: string,
   which: string,
+  options: readonly string[] = [],
 ): Promise<void> {
-  const outcome = await call(scene, person, play, picture, ['--new']);
+  const outcome = await call(scene, person, play, picture, ['--new', ...options]);
   const refused = outcome.exitCode === 10 && outcome.result['refused'] === 'quota-exceeded';
   scene.story.check(`${which} is refused`, refused, outcome.answer);
 }

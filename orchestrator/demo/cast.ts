@@ -5,6 +5,7 @@ import { jsonFields } from '../../parties/json-fields.ts';
 import type { Fields } from '../../parties/json-fields.ts';
 import { HOME_REGION, WELL_KNOWN, keyArn } from '../local/accounts.ts';
 import type { Measurements } from '../hosts/host.ts';
+import type { Observed } from './host-view.ts';
 import type { Outcome, Stage } from './stage.ts';
 import type { DemoCode, Story } from './story.ts';
 
@@ -14,12 +15,16 @@ export interface Scene {
   readonly stage: Stage;
   readonly story: Story;
   readonly io: Io;
+  /** What the host saw of enclaves that have ended since. */
+  readonly seen: Observed[];
 }
 
 /** One agreement of the story. */
 export interface Play {
   /** Folder with `policy.yaml`, `model.onnx`, `manifest.json` and `inputs/`. */
   readonly example: string;
+  /** The files that its policy is composed of, as options of a verb. */
+  readonly policy: readonly string[];
   /** Id of the collaboration at the orchestrator. */
   readonly id: string;
   readonly policyDigest: string;
@@ -31,7 +36,9 @@ export interface Play {
 export const exampleFolder = (name: string): string =>
   join(import.meta.dirname, '..', '..', 'policies', 'examples', name);
 
-export const policyOf = (example: string): string => join(example, 'policy.yaml');
+/** With the parts that are named, composed in. */
+export const policyOf = (example: string, ...parts: readonly string[]): readonly string[] =>
+  ['policy.yaml', ...parts].map((file) => join(example, file));
 export const inputOf = ({ example }: Play, name: string): string => join(example, 'inputs', `${name}.jpg`);
 
 export function keyOf(person: Person): string {
@@ -107,4 +114,31 @@ export function inWords({ result, exitCode, answer }: Called): string {
 export async function callsLeft(scene: Scene, person: Person, play: Play): Promise<number> {
   const status = await scene.stage.must(['quota', '--home', homeOf(scene, person, play)]);
   return fieldsOf(status).fields('functions').fields('classify').fields('calls').count('left');
+}
+
+/** As a person reads the anchors, with an own profile, and nobody between. */
+export async function readLeft(scene: Scene, person: Person, play: Play): Promise<{ left: number; shown: string }> {
+  const printed = await scene.stage.must(['quota', '--no-enclave', '--home', homeOf(scene, person, play)]);
+  const read = fieldsOf(printed).fields('read');
+  const own = read.list('calls').find((one) => one.text('party') === person);
+  if (own === undefined) throw new RangeError(`the anchors say nothing of ${person}'s calls`);
+  const anchors = read.list('anchors').map((one) => `${one.text('place')} holds ${one.count('tickets')} tickets`);
+  return {
+    left: own.count('left'),
+    shown: `${own.count('left')} of ${own.count('quota')} left; ${anchors.join(', ')}`,
+  };
+}
+
+/** Starts so many enclaves of it as are missing (accord run). */
+export async function start({ stage }: Scene, { policy }: Play, copies = 1): Promise<void> {
+  const place = ['--orchestrator', stage.orchestratorUrl, '--copies', String(copies)];
+  await stage.must(['run', ...policy, ...place]);
+}
+
+/** Alice and Bob connect: an enclave that was started anew opens its state only with both. */
+export async function connect(scene: Scene, play: Play, copy = 1): Promise<void> {
+  scene.story.doing('both parties connect (accord quota)');
+  const quota = (person: Person): Promise<unknown> =>
+    scene.stage.must(['quota', '--copy', String(copy), '--home', homeOf(scene, person, play)]);
+  await Promise.all([quota('alice'), quota('bob')]);
 }

@@ -1,13 +1,11 @@
 /** A chapter for real machines: the enclave is killed, says why, and the collaboration goes on. */
 import { readFile, readdir } from 'node:fs/promises';
-import { answered } from './calls.ts';
-import { contribute, fieldsOf, policyOf } from './cast.ts';
-import type { Play, Scene } from './cast.ts';
-import { trustOf } from './agreement.ts';
+import { call, connect, fieldsOf, inWords, start } from './cast.ts';
+import type { Called, Play, Scene } from './cast.ts';
 
 const END_MS = 15_000;
 
-export async function tellDeath(scene: Scene, play: Play): Promise<void> {
+export async function tellDeath(scene: Scene, play: Play, first: Called): Promise<void> {
   const { stage, story } = scene;
   story.chapter('The host kills the enclave: the reason is told, and the collaboration goes on');
   const before = await consoleOf(scene, play);
@@ -21,11 +19,15 @@ export async function tellDeath(scene: Scene, play: Play): Promise<void> {
   if (pid !== undefined) process.kill(pid, 'SIGKILL');
   const after = await ended(scene, play);
   story.check('killed with kill -9, it is reported as such', /SIGKILL/.test(after), after);
-  await stage.must(['run', policyOf(play.example), ...trustOf(scene), '--orchestrator', stage.orchestratorUrl]);
-  await contribute(scene, 'bob', play);
-  story.fact('Started again, it has the same PCR0, so no key policy changes. Bob contributes again, Alice calls:');
-  await answered(scene, 'alice', play, 'alice-1');
-  story.fact('Her spent calls were in its memory alone: this version keeps no anchors, and accord check says so.');
+  await start(scene, play);
+  await connect(scene, play);
+  story.fact('Started again, it has the same PCR0, so no key policy changes, and nobody contributes anything again.');
+  const again = await call(scene, 'alice', play, 'alice-1', ['--retry', first.callId]);
+  story.check(
+    'what it must remember it read back: Alice is given her first answer again',
+    again.exitCode === 0 && again.answer === first.answer,
+    inWords(again),
+  );
 }
 
 interface Console {

@@ -1,7 +1,7 @@
 /** A chapter for real machines: what is on a photograph, found inside. */
 import { join } from 'node:path';
 import { produce } from './agreement.ts';
-import { applyKeyPolicy, exampleFolder, fieldsOf, homeOf, makeHome } from './cast.ts';
+import { applyKeyPolicy, exampleFolder, fieldsOf, homeOf, makeHome, policyOf } from './cast.ts';
 import type { Scene } from './cast.ts';
 
 export interface Detection {
@@ -25,7 +25,8 @@ export function exampleDetection(): Detection {
 export async function tellDetection(scene: Scene, { picture, model, manifest }: Detection): Promise<void> {
   const { stage, story } = scene;
   story.chapter('Object detection: what is on a photograph, and where');
-  const play = await produce(scene, exampleFolder(EXAMPLE));
+  const example = exampleFolder(EXAMPLE);
+  const play = await produce(scene, example, policyOf(example));
   await Promise.all(
     (['alice', 'bob'] as const).map(async (person) => {
       await applyKeyPolicy(scene, person, play, ['--add']);

@@ -5,7 +5,7 @@ import type { Fields } from '../../parties/json-fields.ts';
 import { fieldsOf, inputOf } from './cast.ts';
 import type { Play, Scene } from './cast.ts';
 import { createScanner } from './plaintext-scan.ts';
-import type { Scanner, Secret } from './plaintext-scan.ts';
+import type { Found, Scanner, Secret } from './plaintext-scan.ts';
 
 /** What the relay wrote down of one enclave. */
 export interface Observed {
@@ -16,8 +16,8 @@ export interface Observed {
   readonly answerBytes: readonly number[];
 }
 
-/** Of the enclave that runs now: ask before it is stopped. */
-export async function observe({ stage }: Scene, { id }: Play): Promise<Observed> {
+/** Of the enclaves that run now. */
+async function observe({ stage }: Scene, { id }: Play): Promise<Observed> {
   const response = await fetch(new URL(`/v1/collaborations/${id}/observed`, stage.orchestratorUrl));
   const entries = fieldsOf(await response.json()).list('entries');
   const of = (kind: string): readonly Fields[] => entries.filter((entry) => entry.text('kind') === kind);
@@ -26,6 +26,11 @@ export async function observe({ stage }: Scene, { id }: Play): Promise<Observed>
     outbound: [...new Set(of('outbound').map((entry) => `${entry.text('host')}:${entry.count('port')}`))],
     answerBytes: of('session').flatMap(answerSize),
   };
+}
+
+/** Before an enclave ends: its notebook ends with it. */
+export async function note(scene: Scene, play: Play): Promise<void> {
+  scene.seen.push(await observe(scene, play));
 }
 
 /** A call is hello, authentication, request and input; what comes back last is its answer. */
@@ -42,8 +47,8 @@ export interface Played {
   readonly pictures: readonly string[];
 }
 
-export async function tellHost(scene: Scene, observed: readonly Observed[], played: readonly Played[]): Promise<void> {
-  const { stage, story } = scene;
+export async function tellHost(scene: Scene, played: readonly Played[]): Promise<void> {
+  const { stage, story, seen: observed } = scene;
   story.chapter('What the host saw');
   const sizes = observed.flatMap(({ answerBytes }) => answerBytes);
   const distinct = [...new Set(sizes)];
@@ -56,7 +61,7 @@ export async function tellHost(scene: Scene, observed: readonly Observed[], play
     sizes.length > 0 && distinct.length === 1,
     `${sizes.length} of ${distinct.join(', ')} bytes. Sizes are equal; times are not hidden in this version`,
   );
-  story.doing('looking for plaintext in everything that the host stored and logged');
+  story.doing('looking for plaintext in everything that the host stored and logged, and in the anchors');
   const secrets = (await Promise.all(played.map(secretsOf))).flat();
   const scanner = createScanner(secrets);
   demandSharp(scanner, secrets);
@@ -65,11 +70,21 @@ export async function tellHost(scene: Scene, observed: readonly Observed[], play
   story.check(
     'no picture, no weights and no label in what the host stored and logged',
     found.length === 0 && stored.files > 0,
-    found.length > 0
-      ? found.map(({ secret, form, where }) => `${secret} as ${form} in ${where}`).join('; ')
-      : `${scanner.needles} pieces of ${secrets.length} secrets looked for in ${stored.files} files and the log; the ` +
-          "same search finds each of them in its owner's own file",
+    shown(found) ??
+      `${scanner.needles} pieces of ${secrets.length} secrets looked for in ${stored.files} files and the log; the ` +
+        "same search finds each of them in its owner's own file",
   );
+  const anchors = await scanner.folder(join(stage.awsFolder, 's3'));
+  story.check(
+    "and none in the anchors: a bucket's owner sees that a call was made, by whom and of which function",
+    anchors.found.length === 0 && anchors.files > 0,
+    shown(anchors.found) ?? `${anchors.files} files of Alice's and Bob's buckets`,
+  );
+}
+
+function shown(found: readonly Found[]): string | undefined {
+  if (found.length === 0) return undefined;
+  return found.map(({ secret, form, where }) => `${secret} as ${form} in ${where}`).join('; ');
 }
 
 /** Images and their unpacked copies hold what was built before there was any secret; each party measured them. */

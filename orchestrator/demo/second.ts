@@ -11,15 +11,17 @@ import { produce, DENIED } from './agreement.ts';
 import { headerOf, imageAttempt } from './attacks.ts';
 import type { Attempt } from './attacks.ts';
 import { answered, refusedOverQuota } from './calls.ts';
-import { applyKeyPolicy, call, contribute, exampleFolder, fieldsOf, homeOf, inputOf, makeHome, measurementsOf, policyOf } from './cast.ts'; // prettier-ignore
+import { applyKeyPolicy, call, contribute, exampleFolder, fieldsOf, homeOf, inputOf, inWords, makeHome, measurementsOf, policyOf, start } from './cast.ts'; // prettier-ignore
 import type { Person, Play, Scene } from './cast.ts';
+import { note } from './host-view.ts';
 
 /** `weights` is Bob's encrypted file, from the first collaboration. */
 export async function tellCharlie(scene: Scene, first: Play, name: string, weights: string): Promise<Play> {
   const { story } = scene;
   story.chapter('Charlie: another agreement is another image, to which no key of Bob opens');
   const began = performance.now();
-  const play = await produce(scene, exampleFolder(name));
+  const example = exampleFolder(name);
+  const play = await produce(scene, example, policyOf(example));
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   story.check(
     'Alice and Charlie agree on a policy of their own; its image has other measurements',
@@ -59,7 +61,27 @@ export async function tellCharlie(scene: Scene, first: Play, name: string, weigh
   }
   await refusedOverQuota(scene, 'alice', play, 'alice-1', "Alice's third call here");
   await refusedOverQuota(scene, 'charlie', play, 'charlie-1', "Charlie's fifth");
+  await tellWithoutAnchors(scene, play);
   return play;
+}
+
+/** This agreement has no anchors: what the first one was proof against works here, as everybody could read beforehand. */
+async function tellWithoutAnchors(scene: Scene, play: Play): Promise<void> {
+  const { stage, story } = scene;
+  story.doing('the host restarts this enclave too');
+  const checked = fieldsOf(await stage.must(['check', ...play.policy]));
+  const warned = checked.list('weakenings').find((one) => one.text('code') === 'no-anchors');
+  await note(scene, play);
+  await stage.must(['stop', play.id, '--orchestrator', stage.orchestratorUrl]);
+  await start(scene, play);
+  await contribute(scene, 'charlie', play);
+  const again = await call(scene, 'alice', play, 'alice-1', ['--new']);
+  story.check(
+    'without anchors the trick works: the host restarts the enclave, and Alice has her calls again',
+    again.exitCode === 0,
+    `her third answer: ${inWords(again)}; Charlie had to contribute his model again, too`,
+  );
+  story.check('accord check had said so', warned !== undefined, warned?.text('text') ?? '');
 }
 
 /** The host swaps the stored file, and Charlie himself helps it: his session names Bob's ciphertext. */
@@ -98,7 +120,7 @@ export async function tellTampering(scene: Scene, play: Play, weights: string): 
   if (stage.target === 'nitro') await tellBrokenImage(scene, play, image);
   await changeOneByte(image, '"alice":3', '"alice":9', { mend: true });
   const measured = measurementsOf(await stage.must(['measure', image]));
-  await stage.must(['run', policyOf(play.example), '--trust', join(stage.awsFolder, 'trust.json'), '--orchestrator', stage.orchestratorUrl]); // prettier-ignore
+  await start(scene, play);
   story.check(
     'the host changed one digit of the policy inside the image, and it runs; its PCR0 is another',
     measured.PCR0 !== play.measurements.PCR0,
@@ -128,7 +150,7 @@ function errorOf(result: Readonly<Record<string, unknown>>): string {
 /** What every boot reads first: the checksum over the whole file. */
 async function tellBrokenImage({ stage, story }: Scene, play: Play, image: string): Promise<void> {
   await changeOneByte(image, '"alice":3', '"alice":9', { mend: false });
-  const started = await stage.run(['run', policyOf(play.example), '--trust', join(stage.awsFolder, 'trust.json'), '--orchestrator', stage.orchestratorUrl]); // prettier-ignore
+  const started = await stage.run(['run', ...play.policy, '--orchestrator', stage.orchestratorUrl]);
   story.check(
     'with one byte changed and nothing mended, the machine does not even boot',
     started.exitCode !== 0 && /checksum|CRC/i.test(started.stderr + JSON.stringify(started.result)),

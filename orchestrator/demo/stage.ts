@@ -34,6 +34,10 @@ export interface Stage {
   readonly orchestratorUrl: string;
   /** Everything that the orchestrator printed so far. */
   orchestratorLog(): string;
+  /** Ends the orchestrator, and with it its enclaves, as the host may at any time. */
+  stopOrchestrator(): Promise<void>;
+  /** On the same folder and address as before. */
+  startOrchestrator(): Promise<void>;
   /** Runs `accord VERB … --json` as a process of its own. Never throws for an exit code. */
   run(argv: readonly string[]): Promise<Outcome>;
   /** Runs a verb that must succeed; throws `demo/verb-failed` with what it said otherwise. */
@@ -183,14 +187,14 @@ export async function setStage(
     services.push(aws);
     const printed = isRecord(aws.announced['environment']) ? aws.announced['environment'] : {};
     const awsEnvironment = Object.fromEntries(Object.entries(printed).map(([name, value]) => [name, text(value)]));
-    const orchestrator = await startService(
-      bin,
-      ['up', '--port', '0', '--data', orchestratorFolder, '--local-aws', awsFolder, '--host', host],
-      clean,
-      folder,
-      signal,
-    );
+    let earlierLog = '';
+    const up = (port: string): Promise<Service> => {
+      const folders = ['--data', orchestratorFolder, '--local-aws', awsFolder];
+      return startService(bin, ['up', '--port', port, ...folders, '--host', host], clean, folder, signal);
+    };
+    let orchestrator = await up('0');
     services.push(orchestrator);
+    const orchestratorUrl = text(orchestrator.announced['url']);
     const withAws = { ...clean, ...awsEnvironment };
     const run = (argv: readonly string[]): Promise<Outcome> => runVerb(bin, argv, withAws, folder, signal);
     return {
@@ -199,8 +203,17 @@ export async function setStage(
       awsEnvironment,
       awsFolder,
       orchestratorFolder,
-      orchestratorUrl: text(orchestrator.announced['url']),
-      orchestratorLog: () => orchestrator.log(),
+      orchestratorUrl,
+      orchestratorLog: () => earlierLog + orchestrator.log(),
+      async stopOrchestrator() {
+        services.splice(services.indexOf(orchestrator), 1);
+        await stop(orchestrator.child);
+        earlierLog += orchestrator.log();
+      },
+      async startOrchestrator() {
+        orchestrator = await up(new URL(orchestratorUrl).port);
+        services.push(orchestrator);
+      },
       run,
       async must(argv) {
         const { exitCode, result, stderr } = await run(argv);

@@ -2,10 +2,13 @@
 import type { Io } from '../../parties/cli/verb.ts';
 import { tellImage, tellKeys, tellPolicy } from './agreement.ts';
 import { tellAlice, tellBob, tellContribution } from './calls.ts';
+import { tellAnchors } from './anchors.ts';
+import { exampleFolder, policyOf } from './cast.ts';
 import type { Scene } from './cast.ts';
 import { tellDetection } from './detection.ts';
 import type { Detection } from './detection.ts';
-import { observe, tellHost } from './host-view.ts';
+import { note, tellHost } from './host-view.ts';
+import { tellOldDisk, tellRestart } from './host-tricks.ts';
 import { tellDeath } from './death.ts';
 import { tellCharlie, tellTampering } from './second.ts';
 import { setStage } from './stage.ts';
@@ -28,23 +31,28 @@ export interface Telling {
 export async function tell({ bin, host, detection }: Telling, story: Story, io: Io): Promise<void> {
   story.opening('starting AWS in miniature and the orchestrator');
   const stage = await setStage(bin, host, io.env, io.signal);
-  const scene: Scene = { stage, story, io };
+  const scene: Scene = { stage, story, io, seen: [] };
+  const example = exampleFolder(WITH_BOB);
+  const policy = policyOf(example, 'anchors.yaml');
   try {
-    await tellPolicy(scene, WITH_BOB);
-    const first = await tellImage(scene, WITH_BOB);
+    await tellPolicy(scene, policy);
+    const first = await tellImage(scene, example, policy);
     const weights = await tellKeys(scene, first);
+    await tellAnchors(scene, first);
     await tellContribution(scene, first);
-    await tellAlice(scene, first);
+    const call = await tellAlice(scene, first);
+    await tellRestart(scene, first, call);
     await tellBob(scene, first);
+    await tellOldDisk(scene, first);
     const second = await tellCharlie(scene, first, WITH_CHARLIE, weights);
-    const observed = [await observe(scene, first), await observe(scene, second)];
+    for (const play of [first, second]) await note(scene, play);
     if (host === 'qemu') {
       await stage.must(['stop', second.id, '--orchestrator', stage.orchestratorUrl]);
-      await tellDeath(scene, first);
+      await tellDeath(scene, first, call);
       await tellDetection(scene, detection);
     }
     await tellTampering(scene, first, weights);
-    await tellHost(scene, observed, [
+    await tellHost(scene, [
       { play: first, pictures: ['alice-1', 'alice-2', 'alice-3', 'bob-1', 'bob-2'] },
       { play: second, pictures: ['alice-1', 'alice-2', 'charlie-1', 'charlie-2', 'charlie-3', 'charlie-4'] },
     ]);

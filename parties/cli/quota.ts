@@ -27,6 +27,7 @@ Costs no call.
 
 ${PARTY_HELP}
   --no-enclave     read the anchors alone
+  --copy N         ask the enclave of that number, where the host runs several (default: any)
   --allow-debug    ask an enclave in debug mode too, of which nothing proves what it is
   --json           the enclave's status as JSON, what the anchors say as its field "read"
 
@@ -38,6 +39,7 @@ const STATUS: QuotaCode = 'quota/status';
 const OPTIONS = {
   ...PARTY_OPTIONS,
   'no-enclave': { type: 'boolean', default: false },
+  copy: { type: 'string' },
   'allow-debug': { type: 'boolean', default: false },
 } as const;
 

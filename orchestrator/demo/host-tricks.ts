@@ -1,0 +1,90 @@
+/** What a host can do to a sentence in a policy, and cannot to an anchor: restart, run twice, go back to an old disk. */
+import { cp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { tellLocked } from './anchors.ts';
+import { refusedOverQuota } from './calls.ts';
+import { call, connect, fieldsOf, homeOf, inWords, readLeft, start } from './cast.ts';
+import type { Called, Play, Scene } from './cast.ts';
+import { note } from './host-view.ts';
+
+/** All that the orchestrator remembers; images and running enclaves are made again. */
+const DISK = ['database', 'blobs', 'records'] as const;
+
+const copyOf = ({ stage }: Scene, part: string): string => join(stage.folder, 'old-disk', part);
+
+/** After Alice's first call: the host stops everything, copies its disk, and goes on. */
+export async function keepOldDisk(scene: Scene, play: Play): Promise<void> {
+  const { stage, story } = scene;
+  story.doing('the host stops everything, copies its disk, and starts again');
+  await note(scene, play);
+  await stage.stopOrchestrator();
+  for (const part of DISK) {
+    await cp(join(stage.orchestratorFolder, part), copyOf(scene, part), { recursive: true });
+  }
+  await stage.startOrchestrator();
+  await start(scene, play);
+  await connect(scene, play);
+  const status = await stage.must(['quota', '--home', homeOf(scene, 'alice', play)]);
+  const { left, model } = counted(status);
+  story.check(
+    "the host restarts everything and copies its disk; Bob's model is in place again, contributed once",
+    left === 2 && model !== undefined,
+    `model ${model?.slice(0, 32)}…; Alice has ${left} calls left`,
+  );
+}
+
+function counted(status: Readonly<Record<string, unknown>>): {
+  readonly left: number;
+  readonly model: string | undefined;
+} {
+  const classify = fieldsOf(status).fields('functions').fields('classify');
+  return { left: classify.fields('calls').count('left'), model: classify.fields('model').optionalText('sha256') };
+}
+
+/** A restart, and a second copy beside the first: both run afterwards. */
+export async function tellRestart(scene: Scene, play: Play, first: Called): Promise<void> {
+  const { stage, story } = scene;
+  story.chapter('The host restarts the enclave, and starts a second copy beside it: still 0 left');
+  await tellLocked(scene);
+  story.doing('the host restarts the enclave (accord stop, accord run)');
+  await note(scene, play);
+  await stage.must(['stop', play.id, '--orchestrator', stage.orchestratorUrl]);
+  await start(scene, play);
+  await connect(scene, play);
+  await stillNoneLeft(scene, play, 'after a restart');
+
+  story.doing('the host starts a second copy of the image (accord run --copies 2)');
+  await start(scene, play, 2);
+  await connect(scene, play, 2);
+  await stillNoneLeft(scene, play, 'at the second copy', 2);
+  const again = await call(scene, 'alice', play, 'alice-1', ['--retry', first.callId, '--copy', '2']);
+  story.check(
+    'her first answer, had it been lost, is fetched again for free, also from the other copy',
+    again.exitCode === 0 && again.answer === first.answer,
+    `accord call --retry ${first.callId}: ${inWords(again)}`,
+  );
+}
+
+export async function tellOldDisk(scene: Scene, play: Play): Promise<void> {
+  const { stage, story } = scene;
+  story.chapter('The host restores an old disk, of when Alice had 2 calls left: still 0 left');
+  await note(scene, play);
+  story.doing('the host stops everything, and puts its old disk back');
+  await stage.stopOrchestrator();
+  for (const part of DISK) {
+    const path = join(stage.orchestratorFolder, part);
+    await rm(path, { recursive: true });
+    await cp(copyOf(scene, part), path, { recursive: true });
+  }
+  await stage.startOrchestrator();
+  await start(scene, play);
+  await connect(scene, play);
+  await stillNoneLeft(scene, play, 'with the old disk');
+  await refusedOverQuota(scene, 'bob', play, 'bob-1', "Bob's third call");
+}
+
+async function stillNoneLeft(scene: Scene, play: Play, when: string, copy = 1): Promise<void> {
+  const { left, shown } = await readLeft(scene, 'alice', play);
+  scene.story.check(`Alice reads the anchors herself, ${when}: 0 left`, left === 0, shown);
+  await refusedOverQuota(scene, 'alice', play, 'alice-1', `her fourth call ${when}`, ['--copy', String(copy)]);
+}
