@@ -2,7 +2,7 @@
 import { DeleteObjectCommand, ListObjectVersionsCommand } from '@aws-sdk/client-s3';
 import { createS3 } from '../../parties/kms/client.ts';
 import { HOME_REGION, WELL_KNOWN } from '../local/accounts.ts';
-import { connect, fieldsOf, homeOf } from './cast.ts';
+import { connect, homeOf } from './cast.ts';
 import type { Person, Play, Scene } from './cast.ts';
 
 const OWNERS = ['alice', 'bob'] as const;
@@ -37,8 +37,7 @@ export async function tellAnchors(scene: Scene, play: Play): Promise<void> {
   story.fact(
     'Each entry is locked until 90 days after the last day of service. The host has no right on either bucket.',
   );
-  await connect(scene, play);
-  const status = fieldsOf(await stage.must(['quota', '--home', homeOf(scene, 'alice', play)]));
+  const status = await connect(scene, play);
   story.check(
     'once both have connected, the enclave makes the key of its state, which opens with both of theirs and no other way',
     status.fields('state').text('state') === 'open',

@@ -135,10 +135,13 @@ export async function start({ stage }: Scene, { policy }: Play, copies = 1): Pro
   await stage.must(['run', ...policy, ...place]);
 }
 
-/** Alice and Bob connect: an enclave that was started anew opens its state only with both. */
-export async function connect(scene: Scene, play: Play, copy = 1): Promise<void> {
+/**
+ * Bob and Alice connect: an enclave that was started anew opens its state only with both. Gives what it then tells Alice.
+ */
+export async function connect(scene: Scene, play: Play, copy = 1): Promise<Fields> {
   scene.story.doing('both parties connect (accord quota)');
-  const quota = (person: Person): Promise<unknown> =>
+  const quota = (person: Person): Promise<Json> =>
     scene.stage.must(['quota', '--copy', String(copy), '--home', homeOf(scene, person, play)]);
-  await Promise.all([quota('alice'), quota('bob')]);
+  await quota('bob');
+  return fieldsOf(await quota('alice'));
 }

@@ -3,7 +3,7 @@ import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tellLocked } from './anchors.ts';
 import { refusedOverQuota } from './calls.ts';
-import { call, connect, fieldsOf, homeOf, inWords, readLeft, start } from './cast.ts';
+import { call, connect, inWords, readLeft, start } from './cast.ts';
 import type { Called, Play, Scene } from './cast.ts';
 import { note } from './host-view.ts';
 
@@ -23,22 +23,14 @@ export async function keepOldDisk(scene: Scene, play: Play): Promise<void> {
   }
   await stage.startOrchestrator();
   await start(scene, play);
-  await connect(scene, play);
-  const status = await stage.must(['quota', '--home', homeOf(scene, 'alice', play)]);
-  const { left, model } = counted(status);
+  const classify = (await connect(scene, play)).fields('functions').fields('classify');
+  const left = classify.fields('calls').count('left');
+  const model = classify.fields('model').optionalText('sha256');
   story.check(
     "the host restarts everything and copies its disk; Bob's model is in place again, contributed once",
     left === 2 && model !== undefined,
     `model ${model?.slice(0, 32)}…; Alice has ${left} calls left`,
   );
-}
-
-function counted(status: Readonly<Record<string, unknown>>): {
-  readonly left: number;
-  readonly model: string | undefined;
-} {
-  const classify = fieldsOf(status).fields('functions').fields('classify');
-  return { left: classify.fields('calls').count('left'), model: classify.fields('model').optionalText('sha256') };
 }
 
 /** A restart, and a second copy beside the first: both run afterwards. */
