@@ -15,7 +15,7 @@ export interface Outcome {
 }
 
 const TRIAL_WARNING =
-  'this key is for trials: any program with the credentials of the enclave role opens what is under it';
+  'this key is for trials: any program with the credentials of the enclave role opens what is under it, the credential of an anchor too: give a trial a bucket of its own';
 
 /** What the policy cannot close, in words. */
 export function warningsOf(

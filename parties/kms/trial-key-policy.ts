@@ -20,7 +20,9 @@ import type { KeyPolicy, KeyPolicyTerms } from './key-policy.ts';
 
 const { purpose: PURPOSE, principal: PRINCIPAL } = CONDITION_KEYS;
 const TEST_DATA: Purpose = 'test-model';
-const TO_OPEN: readonly Purpose[] = [TO_CALL, TEST_DATA];
+const TO_KEEP: Purpose = 'state';
+const TO_CONTRIBUTE: readonly Purpose[] = [TEST_DATA, 'anchor'];
+const TO_OPEN: readonly Purpose[] = [TO_CALL, ...TO_CONTRIBUTE, TO_KEEP];
 
 /** Throws `Failure<KeyPolicyCode>` for principals that cannot be meant. */
 export function trialKeyPolicy(terms: Omit<KeyPolicyTerms, 'pins'>): KeyPolicy {
@@ -33,16 +35,30 @@ export function trialKeyPolicy(terms: Omit<KeyPolicyTerms, 'pins'>): KeyPolicy {
       // Attack: a model that was encrypted in earnest is opened by an enclave whose host looks inside.
       deny('DenyOpeningAllButTestData', ['kms:Decrypt'], { StringNotEquals: { [PURPOSE]: TO_OPEN } }),
       // Attack, or slip: what is not marked as test data is encrypted under a key for trials.
-      deny('DenyDataKeysForAllButTestData', DATA_KEYS, { StringNotEquals: { [PURPOSE]: TEST_DATA } }),
-      deny('DenyDataKeysToOthers', DATA_KEYS, { ArnNotEquals: { [PRINCIPAL]: contributorArn } }),
+      deny('DenyDataKeysForAllButTestData', DATA_KEYS, {
+        StringNotEquals: { [PURPOSE]: [...TO_CONTRIBUTE, TO_KEEP] },
+      }),
+      deny('DenyDataKeysToOthers', DATA_KEYS, {
+        StringNotEquals: { [PURPOSE]: TO_KEEP },
+        ArnNotEquals: { [PRINCIPAL]: contributorArn },
+      }),
+      deny('DenyStateKeysToOthers', DATA_KEYS, {
+        StringEquals: { [PURPOSE]: TO_KEEP },
+        ArnNotEquals: { [PRINCIPAL]: enclaveRoleArn },
+      }),
       deny('DenyKeyPairsAndSecrets', ['kms:GenerateDataKeyPair*', 'kms:DeriveSharedSecret']),
       denyTheUnattestable(),
       deny('DenyEncryptForOtherPurposes', ['kms:Encrypt'], { StringNotEquals: { [PURPOSE]: TO_CALL } }),
       deny('DenyEncryptToOthers', ['kms:Encrypt'], { ArnNotEquals: { [PRINCIPAL]: callerArn } }),
       denyForeignContexts(),
       allow('AllowAnyEnclave', enclaveRoleArn, 'kms:Decrypt', { StringEquals: { [PURPOSE]: TO_OPEN } }),
+      allow('AllowAnyEnclaveToKeepState', enclaveRoleArn, 'kms:GenerateDataKey', {
+        StringEquals: { [PURPOSE]: TO_KEEP },
+      }),
       allow('AllowTheCaller', callerArn, 'kms:Encrypt', { StringEquals: { [PURPOSE]: TO_CALL } }),
-      allow('AllowTheContributor', contributorArn, 'kms:GenerateDataKey', { StringEquals: { [PURPOSE]: TEST_DATA } }),
+      allow('AllowTheContributor', contributorArn, 'kms:GenerateDataKey', {
+        StringEquals: { [PURPOSE]: TO_CONTRIBUTE },
+      }),
       allowAdministration(terms),
     ],
   };

@@ -243,7 +243,7 @@ describe('a key that cannot carry the policy', () => {
 describe('a key for trials', () => {
   const offline = ['--caller', ALICE_ARN, '--contributor', ALICE_ARN];
 
-  test('names no image, and opens to any enclave for test data and sessions alone', async () => {
+  test('names no image, and opens to any enclave for test data, sessions and what a trial remembers', async () => {
     const { code, out } = await keyPolicy(['--key', ALICE_KEY, '--trial', ...offline, '--json']);
     expect(code).toBe(0);
     const { policy, warnings } = JSON.parse(out);
@@ -251,7 +251,9 @@ describe('a key for trials', () => {
     expect(policy.Statement).toContainEqual(
       expect.objectContaining({
         Sid: 'DenyOpeningAllButTestData',
-        Condition: { StringNotEquals: { 'kms:EncryptionContext:accord:purpose': ['session', 'test-model'] } },
+        Condition: {
+          StringNotEquals: { 'kms:EncryptionContext:accord:purpose': ['session', 'test-model', 'anchor', 'state'] },
+        },
       }),
     );
     expect(warnings[0]).toContain('for trials');
