@@ -4,11 +4,13 @@
  *     npm run faults -- [--runs N] [--seed S] [--json]     N simulated runs (default 1,000), from seed S (default 1)
  *     npm run faults -- --replay S [--rule NAME]           the trace of one run; with a rule switched off
  *     npm run faults -- --weakened [--runs N] [--rule NAME]  each rule switched off: must be found out in N runs (5,000)
- *     npm run faults -- --real N [--seed S]                N runs of the real programs
+ *     npm run faults -- --real N [--seed S] [--anchors folder|s3]  N runs of the real programs (default: half and half)
  *
  * Exit codes: 0 as it should be, 1 a violation, or a weakening that nobody noticed; 2 usage.
  */
 import { parseArgs } from 'node:util';
+import { seekReal } from './real/seek.ts';
+import type { FoundViolation } from './seek.ts';
 import { findOut, seek } from './seek.ts';
 import { run } from './simulation/run.ts';
 import { WEAKENINGS } from './weakened.ts';
@@ -16,6 +18,8 @@ import { WEAKENINGS } from './weakened.ts';
 const { values } = parseArgs({
   options: {
     runs: { type: 'string' },
+    real: { type: 'string' },
+    anchors: { type: 'string' },
     seed: { type: 'string', default: '1' },
     replay: { type: 'string' },
     rule: { type: 'string' },
@@ -38,6 +42,9 @@ if (rules.length === 0) {
 }
 const seed = number(values.seed, 1);
 
+const tell = (violation: FoundViolation): void =>
+  say(values.json ? JSON.stringify(violation) : `seed ${violation.seed}: ${violation.code}: ${violation.text}`);
+
 if (values.replay !== undefined) {
   const weakening = values.rule === undefined ? undefined : rules[0];
   const { violations } = await run(number(values.replay, 1), { weakening, print: say });
@@ -52,10 +59,18 @@ if (values.replay !== undefined) {
     if (found.seed === undefined) unnoticed += 1;
   }
   process.exitCode = unnoticed === 0 ? 0 : 1;
+} else if (values.real !== undefined) {
+  const kinds = (['folder', 's3'] as const).filter((kind) => values.anchors === undefined || values.anchors === kind);
+  const total = await seekReal(number(values.real, 50), seed, kinds, tell, (line) => process.stderr.write(`${line}\n`));
+  if (values.json) say(JSON.stringify(total));
+  else
+    say(
+      `${total.runs} runs of the real programs: ${total.violating} with a violation; ${total.calls} questions, ` +
+        `${total.answers} answers; ${JSON.stringify(total.blows)}; ${total.seconds} s`,
+    );
+  process.exitCode = total.violating === 0 ? 0 : 1;
 } else {
-  const total = await seek(seed, number(values.runs, 1_000), (violation) =>
-    say(values.json ? JSON.stringify(violation) : `seed ${violation.seed}: ${violation.code}: ${violation.text}`),
-  );
+  const total = await seek(seed, number(values.runs, 1_000), tell);
   if (values.json) say(JSON.stringify(total));
   else
     say(

@@ -3,9 +3,11 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
-export const ROOT: string = join(import.meta.dirname, '..', '..');
+const HERE = join(import.meta.dirname, '..', '..');
+/** Of the checkout, also for what is compiled. */
+export const ROOT: string = basename(HERE) === 'dist' ? dirname(HERE) : HERE;
 const BIN = join(ROOT, 'dist', 'orchestrator', 'cli', 'bin.js');
 
 /** What is compiled must be what is written; `npm test` has seen to that already. */
