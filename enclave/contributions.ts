@@ -8,29 +8,14 @@ import type { ModelFunctionPolicy } from '../policies/model.ts';
 import type { OpenDataKey } from './contribution.ts';
 import { loadContribution } from './contribution.ts';
 import type { Gate } from './gate.ts';
+import type { Contributions, Contributor } from './contributor.ts';
 import { contributionRecord, decodeKept, encodeKept } from './kept-contribution.ts';
 import type { Report } from './life.ts';
-import type { Session } from './pipeline/authenticate.ts';
 import { Refused } from './pipeline/refused.ts';
 import type { Contribute } from './protocol/request.ts';
 import type { OpenedState } from './state/opening.ts';
 import type { Change } from './state/records.ts';
 import { createTurns } from './state/turns.ts';
-
-export interface Contributions {
-  /**
-   * Takes what the owner names. Resolves with the model's SHA-256 (hex) once it is written down and in place. Throws
-   * `Failure<ContributionCode | RecordsCode>`, `Refused`.
-   */
-  readonly take: (
-    session: Session,
-    request: Contribute,
-    policy: ModelFunctionPolicy,
-    signal: AbortSignal,
-  ) => Promise<string>;
-  /** Puts the newest model of each function (or of one) in place, where it is not. Throws nothing that the host could cause. */
-  readonly restore: (state: OpenedState, signal: AbortSignal, only?: string) => Promise<void>;
-}
 
 /** `gate` is asked for when it is needed: it holds what is made here. */
 export function createContributions(gate: () => Gate, report: Report): Contributions {
@@ -70,7 +55,7 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
 
   const takeOver = async (
     { records }: OpenedState,
-    session: Session,
+    session: Contributor,
     request: Contribute,
     policy: ModelFunctionPolicy,
     signal: AbortSignal,

@@ -8,7 +8,7 @@ import { Failure } from '../policies/failure.ts';
 import type { CanonicalPolicy, ModelFunctionKind, ModelFunctionPolicy, PolicyDigest } from '../policies/model.ts';
 import type { Issuer } from './attest/issue.ts';
 import type { GivenAnswers } from './claims/given.ts';
-import type { Contributions } from './contributions.ts';
+import type { Contributions } from './contributor.ts';
 import type { RandomSource } from './crypto/random.ts';
 import type { Timers } from './deadline.ts';
 import type { ModelPackage } from './functions/model-package.ts';
