@@ -17,7 +17,9 @@ import { differences, strangeThings, usageOf } from '../../../parties/anchors/us
 import type { PartyUsage } from '../../../parties/anchors/usage.ts';
 import { verb as anchorVerb } from '../../../parties/cli/anchor.ts';
 import { verb as quotaVerb } from '../../../parties/cli/quota.ts';
-import { renderDifferences } from '../../../parties/cli/quota-anchors.ts';
+import { compare, renderDifferences } from '../../../parties/cli/quota-anchors.ts';
+import { jsonFields } from '../../../parties/json-fields.ts';
+import type { Fields } from '../../../parties/json-fields.ts';
 import { openHome, writeHome } from '../../../parties/home.ts';
 import type { CanonicalPolicy, PolicyDigest } from '../../../policies/model.ts';
 import { realTimers } from '../../enclave/real-timers.ts';
@@ -201,5 +203,28 @@ describe('where the enclave says another number', () => {
   test('less left: only where every anchor was read', () => {
     expect(differences(usage, says(0, 1), true)).toHaveLength(1);
     expect(differences(usage, says(0, 1), false)).toEqual([]);
+  });
+
+  test('its status is read as it is written, with what it does not know now', () => {
+    const reading = {
+      anchors: [{ owner: 'alice', place: 's3://a', tickets: 3 }],
+      quorum: 1,
+      calls: usage,
+      reports: [],
+    };
+    const status = (alice: object | null, bob: object): Fields => {
+      const functions = { f: { uses: 'counter', model: null, calls: alice, callers: { bob } } };
+      return jsonFields({ party: 'alice', functions }, 'test', 'status');
+    };
+    const agrees = { quota: 2, used: 0, left: 2 };
+    expect(compare(reading, status({ quota: 3, used: 3, left: 0 }, agrees))).toEqual([]);
+    expect(compare(reading, status({ quota: 3, used: null, left: null }, agrees))).toEqual([]);
+    expect(compare(reading, status(null, agrees))).toEqual([]);
+    expect(compare(reading, status({ quota: 3, used: 0, left: 3 }, { ...agrees, used: 1, left: 1 }))).toMatchObject([
+      { party: 'alice', enclaveLeft: 3, anchorsLeft: 0 },
+      { party: 'bob', enclaveLeft: 1, anchorsLeft: 2 },
+    ]);
+    const part = { ...reading, anchors: [...reading.anchors, { owner: 'bob', place: 's3://b', unreadable: 'no' }] };
+    expect(compare(part, status({ quota: 3, used: 3, left: 0 }, { ...agrees, left: 1 }))).toEqual([]);
   });
 });
