@@ -4,10 +4,14 @@ import type { Anchor } from '../../../enclave/claims/anchor.ts';
 import { createMemoryAnchor } from '../../../enclave/claims/memory-anchor.ts';
 import type { TestGate } from '../harness.ts';
 import { KEY_ARNS, START, newRequestId } from '../harness.ts';
+import type { KmsGenerated } from '../../../enclave/kms/client.ts';
 import { anchorContext } from '../../../enclave/protocol/context.ts';
 import { canonicalPolicyText, toCanonicalPolicy } from '../../../policies/canonical.ts';
 import { policyDigest } from '../../../policies/digest.ts';
 import { Failure } from '../../../policies/failure.ts';
+import { parseAttestation } from '../../../parties/attestation/verify.ts';
+import { envelopedParts, writeEnvelopedData } from '../kms/enveloped-data.ts';
+import { makeRecipientKey } from '../kms/recipient-key.ts';
 import type { Peer } from '../peer.ts';
 import { realTimers } from '../real-timers.ts';
 import type { HostStorage } from '../scripted-host.ts';
@@ -304,6 +308,43 @@ describe('a party that is not there, or whose KMS is not', () => {
     await sessions(gate, 'alice', 'bob');
     await soon(() => codesOf(gate)).toEqual(['kms/other-key']);
     expect(statusOf(gate)).toMatchObject({ state: 'waiting', waitingFor: ['bob'] });
+  });
+});
+
+describe('a data key that KMS makes', () => {
+  const other = makeRecipientKey();
+  const WRONG: Readonly<
+    Record<string, readonly [(made: KmsGenerated, spki: Uint8Array) => Promise<KmsGenerated>, string]>
+  > = {
+    'under another key': [async (made) => ({ ...made, keyArn: KEY_ARNS.alice }), 'kms/other-key'],
+    'for another recipient': [
+      async (made) => ({
+        ...made,
+        envelope: writeEnvelopedData(await envelopedParts((await other).spki, new Uint8Array(32))),
+      }),
+      'kms/envelope-unopened',
+    ],
+    'of another length': [
+      async (made, spki) => ({ ...made, envelope: writeEnvelopedData(await envelopedParts(spki, new Uint8Array(16))) }),
+      'kms/envelope-unopened',
+    ],
+    'in an envelope that is none': [
+      async (made) => ({ ...made, envelope: made.envelope.subarray(1) }),
+      'kms/ber-malformed',
+    ],
+  };
+  test.each(Object.entries(WRONG))('%s is not taken, and nothing is made of the others', async (_, [tamper, code]) => {
+    const { start, kms, storage } = await within();
+    kms.scriptGenerate = async ({ keyArn, attestation }, reply) => {
+      const made = await reply();
+      const spki = parseAttestation(attestation).publicKey ?? new Uint8Array(0);
+      return keyArn === KEY_ARNS.bob ? tamper(made, spki) : made;
+    };
+    const gate = await start();
+    await sessions(gate, 'alice', 'bob');
+    await soon(() => codesOf(gate)).toEqual([code]);
+    await soon(() => statusOf(gate)).toMatchObject({ state: 'waiting', waitingFor: ['bob'] });
+    expect(storage.records.size).toBe(0);
   });
 });
 
