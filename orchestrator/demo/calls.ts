@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { sha256 } from '../../enclave/crypto/digest.ts';
 import { toHex } from '../../enclave/encoding/hex.ts';
 import { packModel } from '../../enclave/functions/model-package.ts';
-import { call, callsLeft, contribute, fieldsOf, homeOf, inWords, inputOf } from './cast.ts';
-import type { Called, Person, Play, Scene } from './cast.ts';
+import { call, callsLeft, contribute, fieldsOf, homeOf, inWords } from './cast.ts';
+import type { Called, Play, Scene } from './cast.ts';
 import { keepOldDisk } from './host-tricks.ts';
+import { answered, refusedOverQuota } from './outcomes.ts';
 
 export async function tellContribution(scene: Scene, play: Play): Promise<void> {
   const { stage, story } = scene;
@@ -60,30 +61,4 @@ export async function tellBob(scene: Scene, play: Play): Promise<void> {
   await answered(scene, 'bob', play, 'bob-1', ['--copy', '1']);
   await answered(scene, 'bob', play, 'bob-2', ['--copy', '2']);
   await refusedOverQuota(scene, 'bob', play, 'bob-1', 'his third call', ['--copy', '1']);
-}
-
-export async function answered(
-  scene: Scene,
-  person: Person,
-  play: Play,
-  picture: string,
-  options: readonly string[] = [],
-): Promise<Called> {
-  scene.story.doing(`${person} calls classify (accord call)`);
-  const outcome = await call(scene, person, play, picture, ['--new', ...options]);
-  scene.story.check(`${inputOf(play, picture).split('/').at(-1)}: ${inWords(outcome)}`, outcome.exitCode === 0, '');
-  return outcome;
-}
-
-export async function refusedOverQuota(
-  scene: Scene,
-  person: Person,
-  play: Play,
-  picture: string,
-  which: string,
-  options: readonly string[] = [],
-): Promise<void> {
-  const outcome = await call(scene, person, play, picture, ['--new', ...options]);
-  const refused = outcome.exitCode === 10 && outcome.result['refused'] === 'quota-exceeded';
-  scene.story.check(`${which} is refused`, refused, outcome.answer);
 }

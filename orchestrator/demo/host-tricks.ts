@@ -2,7 +2,7 @@
 import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tellLocked } from './anchors.ts';
-import { refusedOverQuota } from './calls.ts';
+import { refusedOverQuota } from './outcomes.ts';
 import { call, connect, inWords, readLeft, start } from './cast.ts';
 import type { Called, Play, Scene } from './cast.ts';
 import { note } from './host-view.ts';

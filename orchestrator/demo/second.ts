@@ -10,7 +10,7 @@ import type { Measurements } from '../hosts/host.ts';
 import { produce, DENIED } from './agreement.ts';
 import { headerOf, imageAttempt } from './attacks.ts';
 import type { Attempt } from './attacks.ts';
-import { answered, refusedOverQuota } from './calls.ts';
+import { answered, refusedOverQuota } from './outcomes.ts';
 import { applyKeyPolicy, call, contribute, exampleFolder, fieldsOf, homeOf, inputOf, inWords, makeHome, measurementsOf, policyOf, start } from './cast.ts'; // prettier-ignore
 import type { Person, Play, Scene } from './cast.ts';
 import { note } from './host-view.ts';

@@ -143,9 +143,16 @@ export function parsed(text: string): Json {
   return Object(value);
 }
 
-/** The coordinator's part: the enclave of the policy runs when this resolves. */
-export async function agree(seat: Seat, policyFile: string = join(EXAMPLE, 'policy.yaml')): Promise<Agreement> {
-  const ran = await must(seat, 'run', policyFile, ...trustOf(seat), '--orchestrator', seat.url);
+/** With the example's policy: buckets of Alice and Bob, and state that both of their keys open. */
+export const ANCHORS: string = join(EXAMPLE, 'anchors.yaml');
+
+/** The coordinator's part: the enclave of the policy runs when this resolves. `parts` are composed in. */
+export async function agree(
+  seat: Seat,
+  policyFile: string = join(EXAMPLE, 'policy.yaml'),
+  ...parts: readonly string[]
+): Promise<Agreement> {
+  const ran = await must(seat, 'run', policyFile, ...parts, ...trustOf(seat), '--orchestrator', seat.url);
   const id = String(ran['id']);
   const { PCR0, PCR1, PCR2 } = Object(ran['measurements']);
   const policyDigest = String(ran['policyDigest']);
@@ -174,6 +181,31 @@ export function makeHome(seat: Seat, { id, measurementsFile }: Agreement, person
   const where = ['--orchestrator', seat.url, '--collaboration', id, '--measurements', measurementsFile];
   const who = ['--party', person, '--key', keyOf(person), '--profile', person, ...at(seat, person)];
   return must(seat, 'init', ...who, ...where, '--repin');
+}
+
+/** Alice and Bob make their anchors, hand over the credentials, and connect. */
+export async function anchor(seat: Seat): Promise<void> {
+  for (const person of ['alice', 'bob'] as const) {
+    const other = person === 'alice' ? 'bob' : 'alice';
+    const reader = `arn:aws:iam::${WELL_KNOWN[other].account}:user/${other}`;
+    await must(seat, 'anchor', 'make', ...at(seat, person), '--reader', reader);
+    await must(seat, 'anchor', 'contribute', ...at(seat, person));
+  }
+  await connect(seat);
+}
+
+/** Bob and Alice ask an enclave how it is, which lends it what it needs to open its state. Gives what it tells Alice. */
+export async function connect(seat: Seat, copy = 1): Promise<Json> {
+  await must(seat, 'quota', ...at(seat, 'bob'), '--copy', String(copy));
+  return must(seat, 'quota', ...at(seat, 'alice'), '--copy', String(copy));
+}
+
+/** As a person reads the anchors, without enclave and host. */
+export async function readLeft(seat: Seat, person: Person): Promise<unknown> {
+  const { read } = await must(seat, 'quota', '--no-enclave', ...at(seat, person));
+  const calls: unknown = Object(read).calls;
+  const own: unknown = Array.isArray(calls) ? calls.find((one) => Object(one).party === person) : undefined;
+  return Object(own).left;
 }
 
 export function contribute(seat: Seat, functionName = 'classify', model: readonly string[] = MODEL): Promise<Json> {

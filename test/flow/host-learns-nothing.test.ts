@@ -1,6 +1,7 @@
 /**
- * A host that keeps everything: what the orchestrator stores, logs and shows, and every byte that it relays. Two parties
- * go through a whole collaboration; then everything that is only theirs is looked for in all of it.
+ * A host that keeps everything: what the orchestrator stores, logs and shows, and every byte that it relays, also to and
+ * from the parties' anchors. Two parties go through a whole collaboration, a restart in the middle of it; then everything
+ * that is only theirs is looked for in all of it, and all but what an anchor's owner may know in the anchors themselves.
  */
 import { mkdtemp, readFile, readdir, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -19,7 +20,7 @@ import type { LocalAws } from '../../orchestrator/local/aws.ts';
 import { startOrchestrator } from '../../orchestrator/main.ts';
 import type { Orchestrator } from '../../orchestrator/main.ts';
 import { pair } from '../orchestrator/relay/pair.ts';
-import { EXAMPLE, agree, callOf, callsLeft, contribute, homeOf, must, picture, takePart } from './collaboration.ts';
+import { ANCHORS, EXAMPLE, agree, anchor, callOf, callsLeft, connect, contribute, homeOf, must, picture, takePart } from './collaboration.ts'; // prettier-ignore
 import type { Agreement, Seat } from './collaboration.ts';
 import { CLEAN, compiled, startAccord } from './processes.ts';
 import type { Tap } from './tap.ts';
@@ -88,17 +89,25 @@ beforeAll(async () => {
     url: orchestrator.url,
     start: (...argv) => startAccord({ cwd: folder, env }, ...argv),
   };
-  agreement = await agree(seat);
+  const policyFile = join(EXAMPLE, 'policy.yaml');
+  agreement = await agree(seat, policyFile, ANCHORS);
   await takePart(seat, agreement, 'alice', 'bob');
+  await anchor(seat);
   await contribute(seat);
   const calls = [
     ['alice', 'alice-1'],
     ['alice', 'alice-2'],
     ['bob', 'bob-1'],
   ] as const;
-  for (const [person, name] of calls) answers.push(JSON.stringify(await must(seat, ...callOf(seat, person, name))));
+  for (const [person, name] of calls) {
+    answers.push(JSON.stringify(await must(seat, ...callOf(seat, person, name))));
+    if (name !== 'alice-1') continue;
+    await must(seat, 'stop', agreement.id, '--orchestrator', seat.url);
+    await agree(seat, policyFile, ANCHORS);
+    await connect(seat);
+  }
   expect(await callsLeft(seat, 'alice')).toBe(1);
-}, 240_000);
+}, 480_000);
 afterAll(async () => {
   await orchestrator?.close();
   await aws?.close();
@@ -170,6 +179,17 @@ async function allSecrets(): Promise<readonly Secret[]> {
   return [...(await pictures()), ...(await model()), ...output, ...(await keys()), ...(await requestIds())];
 }
 
+/** What is in the buckets, with the names of their objects. */
+async function anchorsHold(
+  secrets: readonly Secret[],
+): Promise<{ readonly found: readonly Found[]; readonly files: number }> {
+  const scanner = createScanner(secrets);
+  const folder = join(aws.dataDir, 's3');
+  const { found, files } = await scanner.folder(folder);
+  const names = Buffer.from((await readdir(folder, { recursive: true })).join('\n'));
+  return { found: [...found, ...scanner.bytes(names, 'the names of files')], files };
+}
+
 interface Everything {
   readonly stored: readonly Found[];
   readonly logged: readonly Found[];
@@ -235,6 +255,18 @@ describe('everything that the host stores, logs and relays', () => {
       expect(found.files).toBeGreaterThan(100);
     },
   );
+
+  it("sees the parties' anchors written, and nothing of a call in what is written there", async () => {
+    const { entries } = Object(await (await fetch(`${seat.url}/v1/collaborations/${agreement.id}/observed`)).json());
+    const hosts: readonly unknown[] = Array.isArray(entries) ? entries.map((entry) => Object(entry).host) : [];
+    expect(hosts).toContain('s3.eu-west-1.accord.test');
+    const { found, files } = await anchorsHold(await allSecrets());
+    expect(found).toEqual([]);
+    expect(files).toBeGreaterThanOrEqual(2 * 5); // three tickets, the keys and the contribution, in each of two buckets
+    // What their owners may know is there: the same search finds it.
+    const known = await anchorsHold([text('whose call', 'classify/alice')]);
+    expect(known.found.length).toBeGreaterThan(0);
+  });
 
   it('would have shown each of them: the search finds every secret in what its owner has', async () => {
     for (const secret of await allSecrets()) {
