@@ -1,7 +1,7 @@
 /** What `accord key-policy` says of the policy it wrote, or put. */
 import type { KeyMetadata } from '@aws-sdk/client-kms';
 import type { KeyPolicyChange } from '../kms/key-policy-read.ts';
-import { describeEnclaveRole, describeSuccessions, isOfAccount } from '../kms/key-policy-words.ts';
+import { describeForeignRoles, describeSuccessions } from '../kms/key-policy-words.ts';
 import type { KeyPolicy, KeyPolicyTerms, Pin } from '../kms/key-policy.ts';
 import type { Io } from './verb.ts';
 
@@ -28,7 +28,7 @@ export function warningsOf(
   return [
     ...(trial ? [TRIAL_WARNING] : []),
     ...describeSuccessions(terms.pins),
-    ...(isOfAccount(terms.enclaveRoleArn, account) ? [] : [describeEnclaveRole(terms)]),
+    ...describeForeignRoles(terms),
     `whoever may put this key's policy can open the key: everybody in account ${account} whom IAM allows kms:PutKeyPolicy`,
     ...(origin === undefined || origin === 'AWS_KMS'
       ? []
@@ -60,7 +60,8 @@ export function report({ terms, text, change, applied, warnings }: Outcome, io: 
     list('statements changed', change.statementsChanged);
   io.out(`${terms.keyArn}\n${changes === '' ? '  nothing changed: this policy was already in force\n' : changes}`);
   io.out(
-    `  caller ${terms.callerArn}\n  contributor ${terms.contributorArn}\n  enclave role ${terms.enclaveRoleArn}\n`,
+    `  caller ${terms.callerArn}\n  contributor ${terms.contributorArn}\n  enclave role ${terms.enclaveRoleArn}\n` +
+      (terms.hostRoleArn === undefined ? '' : `  host's role ${terms.hostRoleArn}\n`),
   );
   for (const warning of warnings) io.out(`  note: ${warning}\n`);
   io.err('Next: `accord init` makes the home of the party whose key this is, if there is none yet\n');

@@ -43,8 +43,8 @@ owner, not to the host, not to an administrator. Prints it; with --apply also pu
   --trial              a key for trials with enclaves in debug mode: it opens to any enclave, and serves for test data alone
   --caller ARN         user or role that opens sessions (default: whom the profile belongs to)
   --contributor ARN    user or role that contributes models and inputs (default: the same)
-  --enclave-role ARN   role with which the enclave calls KMS (default: arn:aws:iam::ACCOUNT:role/accord-enclave); may be the
-                       host's, of another account, which then can start the images without you
+  --enclave-role ARN   role with which the enclave calls KMS (default: arn:aws:iam::ACCOUNT:role/accord-enclave)
+  --host-role ARN      a role of the host's, beside it: the images can then open their state while you are away
   --profile NAME       AWS profile (default: the SDK's credential chain)
   --apply              put the policy; KMS's check that its owner is not locked out is never bypassed
   --json               the outcome as JSON
@@ -83,6 +83,7 @@ const OPTIONS = {
   caller: { type: 'string' },
   contributor: { type: 'string' },
   'enclave-role': { type: 'string' },
+  'host-role': { type: 'string' },
   profile: { type: 'string' },
   apply: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
@@ -100,6 +101,7 @@ interface Options {
   readonly caller: string | undefined;
   readonly contributor: string | undefined;
   readonly enclaveRole: string | undefined;
+  readonly hostRole: string | undefined;
   readonly profile: string | undefined;
   readonly apply: boolean;
   readonly json: boolean;
@@ -130,7 +132,7 @@ function readOptions(argv: readonly string[]): Options {
   if (!named && !rest.trial && !rest.lint) {
     throw usage('key-policy', '--measurements FILE is missing (or --pcr0 with --policy-digest)');
   }
-  const { caller, contributor, 'enclave-role': enclaveRole, ...others } = rest;
+  const { caller, contributor, 'enclave-role': enclaveRole, 'host-role': hostRole, ...others } = rest;
   const key = demand('key-policy', '--key ARN', rest.key);
   const { profile, add, succeed, lint: look, trial, apply, json } = others;
   return {
@@ -138,6 +140,7 @@ function readOptions(argv: readonly string[]): Options {
     pins,
     measurements,
     enclaveRole,
+    hostRole,
     caller,
     contributor,
     profile,
@@ -196,12 +199,13 @@ async function withAws(
 
 /** What is named here goes before what the policy in force has, and that before whom the profile belongs to. */
 function termsFor(
-  { key, add, caller, contributor, enclaveRole }: Options,
+  { key, add, caller, contributor, enclaveRole, hostRole }: Options,
   pins: readonly Pin[],
   kept?: KeyPolicyTerms,
   identity?: CallerIdentity,
 ): KeyPolicyTerms {
   const owner = identity?.principalArn;
+  const hostRoleArn = hostRole ?? kept?.hostRoleArn;
   return {
     keyArn: key,
     account: parseKmsKeyArn(key).account,
@@ -209,6 +213,7 @@ function termsFor(
     callerArn: demand('key-policy', '--caller', caller ?? kept?.callerArn ?? owner),
     contributorArn: demand('key-policy', '--contributor', contributor ?? kept?.contributorArn ?? owner),
     enclaveRoleArn: enclaveRole ?? kept?.enclaveRoleArn ?? defaultEnclaveRole(key),
+    ...(hostRoleArn === undefined ? {} : { hostRoleArn }),
   };
 }
 

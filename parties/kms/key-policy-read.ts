@@ -23,12 +23,21 @@ export function termsOf(text: string, keyArn: string): KeyPolicyTerms | undefine
     const succeeds = agreementOf(withSid(`${sid}ToSucceed`));
     return [succeeds === undefined ? { pcr0, policyDigest } : { pcr0, policyDigest, succeeds }];
   });
-  const principal = (sid: string): string => valueAt(withSid(sid), ['Principal', 'AWS']) ?? '';
+  const principals = (sid: string): readonly unknown[] => {
+    const named = at(at(withSid(sid), 'Principal'), 'AWS');
+    return Array.isArray(named) ? named : [named];
+  };
+  const principal = (sid: string, index = 0): string => {
+    const name = principals(sid)[index];
+    return typeof name === 'string' ? name : '';
+  };
+  const hostRoleArn = principal('AllowImage1', 1);
   const terms: KeyPolicyTerms = {
     keyArn,
     account: keyArn.split(':')[4] ?? '',
     pins,
     enclaveRoleArn: principal('AllowImage1'),
+    ...(hostRoleArn === '' ? {} : { hostRoleArn }),
     callerArn: principal('AllowTheCaller'),
     contributorArn: principal('AllowTheContributor'),
   };

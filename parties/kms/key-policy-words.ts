@@ -12,7 +12,7 @@ export function describeKeyPolicy(terms: KeyPolicyTerms): readonly string[] {
     ...describeSuccessions(pins),
     `${callerArn} opens sessions as the party.`,
     `${contributorArn} makes data keys for models, inputs and the credentials of anchors, and so knows them; nobody makes one for state outside of the images above.`,
-    describeEnclaveRole(terms),
+    ...describeRoles(terms),
     `Whoever may put this key's policy can open the key: everybody in account ${account} whom IAM allows kms:PutKeyPolicy.`,
   ];
 }
@@ -32,15 +32,27 @@ function describeSuccession({ pcr0, succeeds }: Pin, pins: readonly Pin[]): read
 }
 
 /** Whose credentials the enclave uses decides who can let it open without the party, and never what it is. */
-export function describeEnclaveRole({ enclaveRoleArn, account }: KeyPolicyTerms): string {
-  const other = enclaveRoleArn.split(':')[4] ?? '';
-  if (isOfAccount(enclaveRoleArn, account)) {
-    return `An enclave calls with ${enclaveRoleArn}, a role of this account: it opens when one of your sessions has brought its credentials.`;
-  }
-  return `An enclave calls with ${enclaveRoleArn}, a role of ANOTHER account (${other}): whoever may assume it there starts the images above and has them open this key without you, at any time. What they open stays inside the images; to withdraw, change this policy or disable the key.`;
+function describeRoles({ enclaveRoleArn, hostRoleArn, account }: KeyPolicyTerms): readonly string[] {
+  const own = isOfAccount(enclaveRoleArn, account);
+  return [
+    own
+      ? `An enclave calls with ${enclaveRoleArn}, a role of this account: it opens when one of your sessions has brought its credentials.`
+      : describeForeign(enclaveRoleArn),
+    ...(hostRoleArn === undefined ? [] : [describeForeign(hostRoleArn)]),
+  ];
 }
 
-export function isOfAccount(arn: string, account: string): boolean {
+/** The same, where one of them is not of the party's account: what it should hear before it says yes. */
+export function describeForeignRoles({ enclaveRoleArn, hostRoleArn, account }: KeyPolicyTerms): readonly string[] {
+  const foreign = isOfAccount(enclaveRoleArn, account) ? [] : [enclaveRoleArn];
+  return [...foreign, ...(hostRoleArn === undefined ? [] : [hostRoleArn])].map(describeForeign);
+}
+
+function describeForeign(arn: string): string {
+  return `An enclave may call with ${arn}, a role of ANOTHER account (${arn.split(':')[4]}): whoever may assume it there starts the images above and has them open this key without you, at any time. What they open stays inside the images; to withdraw, change this policy or disable the key.`;
+}
+
+function isOfAccount(arn: string, account: string): boolean {
   return arn.split(':')[4] === account;
 }
 

@@ -35,8 +35,10 @@ export interface KeyPolicyTerms {
   /** Twelve digits; must be the key's. */
   readonly account: string;
   readonly pins: readonly Pin[];
-  /** With whose credentials the enclave calls KMS: a role of the party's own account, or the host's in another. */
+  /** With whose credentials the enclave calls KMS in a session of the party. */
   readonly enclaveRoleArn: string;
+  /** A role of the host's, with which the enclave opens its state while the party is away. */
+  readonly hostRoleArn?: string;
   /** Who opens sessions: may encrypt their challenges. */
   readonly callerArn: string;
   /** Who contributes: may make data keys for inputs, models and the credentials of anchors. */
@@ -48,7 +50,7 @@ type Condition = Readonly<Record<string, Readonly<Record<string, string | readon
 export interface KeyPolicyStatement {
   readonly Sid: string;
   readonly Effect: 'Allow' | 'Deny';
-  readonly Principal: '*' | { readonly AWS: string };
+  readonly Principal: '*' | { readonly AWS: string | readonly string[] };
   readonly Action: string | readonly string[];
   readonly Resource: '*';
   readonly Condition?: Condition;
@@ -212,17 +214,19 @@ export function denyForeignContexts(): KeyPolicyStatement {
 }
 
 function permissions(terms: KeyPolicyTerms, pins: readonly Pin[]): readonly KeyPolicyStatement[] {
+  const { enclaveRoleArn, hostRoleArn } = terms;
+  const roles = hostRoleArn === undefined ? enclaveRoleArn : [enclaveRoleArn, hostRoleArn];
   return [
     ...pins.flatMap(({ pcr0, policyDigest, succeeds }, index) => {
       const image = { StringEqualsIgnoreCase: { [IMAGE]: pcr0 } };
-      const own = allow(`AllowImage${index + 1}`, terms.enclaveRoleArn, ['kms:Decrypt', 'kms:GenerateDataKey'], {
+      const own = allow(`AllowImage${index + 1}`, roles, ['kms:Decrypt', 'kms:GenerateDataKey'], {
         ...image,
         StringEquals: { [AGREEMENT]: policyDigest },
       });
       if (succeeds === undefined) return [own];
       return [
         own,
-        allow(`AllowImage${index + 1}ToSucceed`, terms.enclaveRoleArn, 'kms:Decrypt', {
+        allow(`AllowImage${index + 1}ToSucceed`, roles, 'kms:Decrypt', {
           ...image,
           StringEquals: { [AGREEMENT]: succeeds, [PURPOSE]: TO_KEEP },
         }),
@@ -247,7 +251,7 @@ export function deny(Sid: string, Action: readonly string[], condition?: Conditi
 
 export function allow(
   Sid: string,
-  principal: string,
+  principal: string | readonly string[],
   Action: string | readonly string[],
   condition?: Condition,
 ): KeyPolicyStatement {
@@ -324,26 +328,28 @@ function digest(text: string, what: string): string {
 }
 
 export function checkPrincipals(terms: Omit<KeyPolicyTerms, 'pins'>): void {
-  const { keyArn, account, enclaveRoleArn, callerArn, contributorArn } = terms;
+  const { keyArn, account, enclaveRoleArn, hostRoleArn, callerArn, contributorArn } = terms;
   const key = parseKmsKeyArn(keyArn);
   if (key.account !== account) {
     throw wrongPrincipal(`the key is in account ${key.account}, not in ${account}`, keyArn, 'use a key of your own');
   }
   for (const [name, arn, shape] of [
     ['the enclave role', enclaveRoleArn, /^arn:[a-z-]+:iam::\d{12}:role\/[\w+=,.@/-]+$/],
+    ["the host's role", hostRoleArn ?? enclaveRoleArn, /^arn:[a-z-]+:iam::\d{12}:role\/[\w+=,.@/-]+$/],
     ['the caller', callerArn, /^arn:[a-z-]+:iam::\d{12}:(user|role)\/[\w+=,.@/-]+$/],
     ['the contributor', contributorArn, /^arn:[a-z-]+:iam::\d{12}:(user|role)\/[\w+=,.@/-]+$/],
   ] as const) {
+    const isEnclaves = name === 'the enclave role' || name === "the host's role";
     if (!shape.test(arn)) {
-      const sort = name === 'the enclave role' ? 'role' : 'user or role';
+      const sort = isEnclaves ? 'role' : 'user or role';
       throw wrongPrincipal(
         `${name} is not the ARN of an IAM ${sort}`,
         arn,
         `write arn:aws:iam::ACCOUNT:role/NAME; a session (assumed-role) or the account's root is not accepted`,
       );
     }
-    // The enclave role may be the host's: attestation decides what its credentials are worth. Who speaks for the party may not.
-    if (name !== 'the enclave role' && arn.split(':')[4] !== account) {
+    // The enclave's may be the host's: attestation decides what its credentials are worth. Who speaks for the party may not.
+    if (!isEnclaves && arn.split(':')[4] !== account) {
       throw wrongPrincipal(
         `${name} is not in the key's account ${account}`,
         arn,
@@ -353,12 +359,13 @@ export function checkPrincipals(terms: Omit<KeyPolicyTerms, 'pins'>): void {
   }
   // The enclave's credentials travel through the host in a sealed session. Who got hold of them must still not be able to
   // open a session or to contribute as the party.
-  if (enclaveRoleArn === callerArn || enclaveRoleArn === contributorArn) {
+  const taken = [enclaveRoleArn, hostRoleArn].find((arn) => arn === callerArn || arn === contributorArn);
+  if (taken !== undefined) {
     throw new Failure<KeyPolicyCode>(
       'refused',
       'key-policy/roles',
       'the enclave role is also the caller or the contributor: whoever holds its credentials could act as the party',
-      { where: enclaveRoleArn, hint: 'give the enclave a role of its own (--enclave-role)' },
+      { where: taken, hint: 'give the enclave a role of its own (--enclave-role)' },
     );
   }
 }

@@ -91,11 +91,13 @@ describe('accord key-policy', () => {
 
   test('names a role of another account as such', async () => {
     const role = 'arn:aws:iam::999900001111:role/accord-host';
-    const { code, out } = await asAlice('--measurements', 'a1.json', '--enclave-role', role, '--apply');
+    const { code, out } = await asAlice('--measurements', 'a1.json', '--host-role', role, '--apply');
     expect(code).toBe(0);
     expect(out).toContain('a role of ANOTHER account (999900001111)');
     expect((await asAlice('--lint')).out).toContain('open this key without you');
-    await asAlice('--measurements', 'a1.json', '--enclave-role', ALICE_ENCLAVE_ROLE, '--apply');
+    const kept = await asAlice('--measurements', 'a2.json', '--add', '--json');
+    expect(JSON.parse(kept.out).hostRoleArn).toBe(role);
+    await asAlice('--measurements', 'a1.json', '--apply');
     expect((await asAlice('--lint')).out).not.toContain('ANOTHER');
   });
 

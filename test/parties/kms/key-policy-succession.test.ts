@@ -232,8 +232,11 @@ describe("the host's role as the enclave's", () => {
     expect(await outcome(open(host, CiphertextBlob, state(OLD), OLD.pcr0))).toMatchObject(DENIED);
   });
 
-  test('opens and makes state keys from the pinned image alone, where it is named', async () => {
-    await put({ enclaveRoleArn: HOST });
+  test.each([
+    ['beside the party’s', { hostRoleArn: HOST }],
+    ['in place of the party’s', { enclaveRoleArn: HOST }],
+  ])('opens and makes state keys from the pinned images alone, where it is named %s', async (_, terms) => {
+    await put(terms);
     try {
       const { CiphertextBlob } = await make(host, state(OLD), OLD.pcr0);
       expect((await open(host, CiphertextBlob, state(OLD), OLD.pcr0)).CiphertextForRecipient).toBeDefined();
@@ -241,6 +244,11 @@ describe("the host's role as the enclave's", () => {
       expect(await outcome(open(host, CiphertextBlob, state(OLD), hex('a3')))).toMatchObject(DENIED);
       expect(await outcome(make(host, state(OLD)))).toMatchObject(DENIED);
       expect(await outcome(make(host, anchor(OLD)))).toMatchObject(DENIED);
+      expect((await open(host, CiphertextBlob, state(OLD), NEXT.pcr0)).CiphertextForRecipient).toBeDefined();
+      const own = await outcome(open(enclave, CiphertextBlob, state(OLD), OLD.pcr0));
+      expect(own.name).toBe('hostRoleArn' in terms ? 'success' : 'AccessDeniedException');
+      const policy = keyPolicyText(keyPolicy({ ...TERMS, ...terms }));
+      expect(termsOf(policy, ALICE_KEY)).toEqual({ ...TERMS, ...terms });
     } finally {
       await put({});
     }
