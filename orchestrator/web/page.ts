@@ -74,7 +74,7 @@ async function observedOf({ id, state }: Details): Promise<string> {
   if (state !== 'running') return 'Nothing runs.';
   const { totals } = await read<{ totals: Readonly<Record<string, number>> }>(`/v1/collaborations/${id}/observed`);
   return (
-    `${totals['sessions']} sessions, ${totals['outboundConnections']} connections to KMS, ` +
+    `${totals['sessions']} sessions, ${totals['outboundConnections']} connections to KMS and S3, ` +
     `${totals['bytesToEnclave']} bytes in and ${totals['bytesFromEnclave']} bytes out, all ciphertext.`
   );
 }
