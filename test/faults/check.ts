@@ -13,14 +13,7 @@
 import type { Attempt, Contributed, History, Wanted } from './history.ts';
 
 export type ViolationCode =
-  | 'quota'
-  | 'wrong-answer'
-  | 'old-state'
-  | 'two-tickets'
-  | 'lost'
-  | 'stuck'
-  | 'withdrawn'
-  | 'fault';
+  'quota' | 'wrong-answer' | 'old-state' | 'two-tickets' | 'lost' | 'stuck' | 'withdrawn' | 'fault';
 
 export interface Violation {
   readonly code: ViolationCode;
@@ -83,8 +76,11 @@ export function check(history: History, terms: Terms): readonly Violation[] {
   }
   if (terms.demandAnswers) checkEnd(history, violated);
   for (const { party, at } of history.withdrawn) {
-    const late = history.attempts.find(({ startedAt, outcome }) => 'answer' in outcome && startedAt > at + terms.leaseMs);
-    if (late !== undefined) violated('withdrawn', `an answer at ${late.endedAt} ms; ${party} withdrew its key at ${at} ms`);
+    const late = history.attempts.find(
+      ({ startedAt, outcome }) => 'answer' in outcome && startedAt > at + terms.leaseMs,
+    );
+    if (late !== undefined)
+      violated('withdrawn', `an answer at ${late.endedAt} ms; ${party} withdrew its key at ${at} ms`);
   }
   return violations;
 }
@@ -138,14 +134,22 @@ function checkModelAnswer(one: Answered, of: FunctionUnderTest, history: History
 /** Counts of different requests differ; who asked after another was answered has a higher one; none is above all calls. */
 function checkCounts(answered: readonly Answered[], history: History, violated: Violated): void {
   const read = answered.map((one) => ({ ...one, count: countOf(one.answer), begun: firstAsked(history, one.wanted) }));
-  const requests = new Set(history.wanted.filter(({ function: name }) => name === answered[0]?.wanted.function).map(({ requestId }) => requestId)).size;
+  const requests = new Set(
+    history.wanted
+      .filter(({ function: name }) => name === answered[0]?.wanted.function)
+      .map(({ requestId }) => requestId),
+  ).size;
   for (const a of read) {
-    if (!(a.count >= 1 && a.count <= requests)) violated('wrong-answer', `${nameOf(a.wanted)} was answered ${a.answer}`);
+    if (!(a.count >= 1 && a.count <= requests))
+      violated('wrong-answer', `${nameOf(a.wanted)} was answered ${a.answer}`);
     for (const b of read) {
       if (a.wanted.requestId >= b.wanted.requestId && a.count === b.count && a !== b)
         violated('old-state', `${nameOf(a.wanted)} and ${nameOf(b.wanted)} both counted ${a.count}`);
       if (a.first.endedAt < b.begun && a.count >= b.count && a !== b)
-        violated('old-state', `${nameOf(b.wanted)} counted ${b.count}, after ${nameOf(a.wanted)} had counted ${a.count}`);
+        violated(
+          'old-state',
+          `${nameOf(b.wanted)} counted ${b.count}, after ${nameOf(a.wanted)} had counted ${a.count}`,
+        );
     }
   }
 }
@@ -226,6 +230,9 @@ function checkEnd(history: History, violated: Violated): void {
     const ended = own.some(({ outcome }) => isWorth(outcome) || ('refused' in outcome && FINAL.has(outcome.refused)));
     if (ended) continue;
     const last = own.at(-1)?.outcome;
-    violated('stuck', `${nameOf(wanted)} was asked ${own.length} times to the end: ${JSON.stringify(last ?? 'no answer')}`);
+    violated(
+      'stuck',
+      `${nameOf(wanted)} was asked ${own.length} times to the end: ${JSON.stringify(last ?? 'no answer')}`,
+    );
   }
 }

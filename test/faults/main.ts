@@ -54,7 +54,8 @@ if (values.replay !== undefined) {
   for (const weakening of rules) {
     const found = await findOut(weakening, seed, number(values.runs, 5_000));
     if (values.json) say(JSON.stringify({ rule: weakening.name, ...found }));
-    else if (found.seed === undefined) say(`${weakening.name}: NOT FOUND OUT in ${found.runs} runs (${weakening.text})`);
+    else if (found.seed === undefined)
+      say(`${weakening.name}: NOT FOUND OUT in ${found.runs} runs (${weakening.text})`);
     else say(`${weakening.name}: found out by seed ${found.seed}, run ${found.runs}: ${found.code}: ${found.text}`);
     if (found.seed === undefined) unnoticed += 1;
   }

@@ -22,11 +22,7 @@ export interface Total {
   readonly runsPerSecond: number;
 }
 
-export async function seek(
-  firstSeed: number,
-  runs: number,
-  tell: (violation: FoundViolation) => void,
-): Promise<Total> {
+export async function seek(firstSeed: number, runs: number, tell: (violation: FoundViolation) => void): Promise<Total> {
   const start = performance.now();
   const total = { violating: 0, calls: 0, answers: 0, kills: 0, events: 0 };
   for (let seed = firstSeed; seed < firstSeed + runs; seed += 1) {

@@ -4,7 +4,12 @@ import { run } from './simulation/run.ts';
 import { WEAKENINGS } from './weakened.ts';
 
 /** Need more runs than a test has time for; `npm run faults -- --weakened` has it. */
-const RARE: ReadonlySet<string> = new Set(['release-before-quorum', 'no-read-back', 'entries-without-key', 'lease-ignored']);
+const RARE: ReadonlySet<string> = new Set([
+  'release-before-quorum',
+  'no-read-back',
+  'entries-without-key',
+  'lease-ignored',
+]);
 
 describe('a simulated run', () => {
   test('is a function of its seed: the same trace, line by line', async () => {

@@ -144,8 +144,7 @@ export const WEAKENINGS: readonly Weakening[] = [
     name: 'quorum-of-one',
     text: 'one anchor is enough, however many there are',
     plan: withCopies,
-    policy: (policy) =>
-      policy.anchors === 'none' ? policy : { ...policy, anchors: { ...policy.anchors, quorum: 1 } },
+    policy: (policy) => (policy.anchors === 'none' ? policy : { ...policy, anchors: { ...policy.anchors, quorum: 1 } }),
   },
   {
     name: 'restore-without-version',

@@ -11,8 +11,20 @@ import type { PartyContext } from '../../../parties/cli/party.ts';
 import { partyContext } from '../../../parties/cli/party.ts';
 import type { Io } from '../../../parties/cli/verb.ts';
 import { createS3 } from '../../../parties/kms/client.ts';
+import type { Prng } from '../simulation/prng.ts';
 import type { Agreement, Person, Place } from '../../flow/collaboration.ts';
-import { agree, at, enclaveProcesses, homeOf, keyOf, must, openPlace, parsed, takePart, trustOf } from '../../flow/collaboration.ts';
+import {
+  agree,
+  at,
+  enclaveProcesses,
+  homeOf,
+  keyOf,
+  must,
+  openPlace,
+  parsed,
+  takePart,
+  trustOf,
+} from '../../flow/collaboration.ts';
 
 export const OWNERS = ['alice', 'bob'] as const;
 export const QUOTAS = { alice: 2, bob: 1 } as const;
@@ -32,8 +44,8 @@ export interface RealPlace {
   show(owner: Person): Promise<void>;
   /** Oldest object of every key, for each anchor. */
   entries(): Promise<readonly ReadonlyMap<string, Uint8Array>[]>;
-  /** Hides what stands there as its owner may: a delete marker, and an object of its own over it. Buckets only. */
-  meddle(owner: Person, key: string): Promise<void>;
+  /** Hides a ticket as its owner may: a delete marker, and an object of its own over it. Buckets only. */
+  meddle(owner: Person, random: Prng): Promise<void>;
   /** The host's records as they are now, to be put back. Only while the orchestrator is down. */
   keepRecords(): Promise<void>;
   rollRecordsBack(): Promise<void>;
@@ -41,6 +53,9 @@ export interface RealPlace {
   healRecords(): Promise<void>;
   close(): Promise<void>;
 }
+
+/** As the policy's default. */
+const PREFIX = 'accord/';
 
 export const counterOf = (run: number): string => `c${run}`;
 
@@ -83,8 +98,6 @@ async function furnish(place: Place, kind: AnchorKind, runs: number): Promise<Re
   const old = join(place.folder, 'old-records');
   const everything = join(place.folder, 'all-records');
   const s3Of = (owner: Person): S3Client => createS3({ profile: owner, region: 'eu-west-1', env });
-  const prefix = 'accord/';
-
   return {
     kind,
     place,
@@ -119,13 +132,19 @@ async function furnish(place: Place, kind: AnchorKind, runs: number): Promise<Re
     },
     entries: () =>
       Promise.all(
-        OWNERS.map((owner) => (kind === 'folder' ? folderEntries(folderOf(owner)) : bucketEntries(s3Of(owner), bucketOf(owner)))),
+        OWNERS.map((owner) =>
+          kind === 'folder' ? folderEntries(folderOf(owner)) : bucketEntries(s3Of(owner), bucketOf(owner)),
+        ),
       ),
-    async meddle(owner, key) {
+    async meddle(owner, random) {
       if (kind === 'folder') return;
-      const where = { Bucket: bucketOf(owner), Key: `${prefix}${key}` };
-      await s3Of(owner).send(new DeleteObjectCommand(where));
-      await s3Of(owner).send(new PutObjectCommand({ ...where, Body: 'mine' })).catch(() => {}); // the bucket's policy may forbid it
+      const s3 = s3Of(owner);
+      const { Versions = [] } = await list(s3, bucketOf(owner), { Prefix: `${PREFIX}tickets/` });
+      if (Versions.length === 0) return;
+      const where = { Bucket: bucketOf(owner), Key: random.pick(Versions).Key ?? '' };
+      await s3.send(new DeleteObjectCommand(where));
+      // The bucket's policy may forbid it, to its owner too.
+      await s3.send(new PutObjectCommand({ ...where, Body: 'mine' })).catch(() => {});
     },
     keepRecords: () => cp(records, old, { recursive: true, force: true }),
     async rollRecordsBack() {
@@ -169,9 +188,17 @@ async function bucketEntries(s3: S3Client, Bucket: string): Promise<ReadonlyMap<
   return entries;
 }
 
-const list = (s3: S3Client, Bucket: string, from: object) => s3.send(new ListObjectVersionsCommand({ Bucket, ...from }));
+const list = (s3: S3Client, Bucket: string, from: object) =>
+  s3.send(new ListObjectVersionsCommand({ Bucket, ...from }));
 
-function markers({ NextKeyMarker, NextVersionIdMarker }: { NextKeyMarker?: string | undefined; NextVersionIdMarker?: string | undefined }) { // prettier-ignore
+function markers({
+  NextKeyMarker,
+  NextVersionIdMarker,
+}: {
+  NextKeyMarker?: string | undefined;
+  NextVersionIdMarker?: string | undefined;
+}) {
+  // prettier-ignore
   return {
     ...(NextKeyMarker === undefined ? {} : { KeyMarker: NextKeyMarker }),
     ...(NextVersionIdMarker === undefined ? {} : { VersionIdMarker: NextVersionIdMarker }),

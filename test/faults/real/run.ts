@@ -36,15 +36,18 @@ export async function realRun(real: RealPlace, runs: readonly number[], seed: nu
     Array.from({ length: COPIES }, (_, copy) => attend(real, party, copy + 1, over.signal)),
   );
   const asking = runs.flatMap((run) =>
-    OWNERS.flatMap((party) =>
+    OWNERS.flatMap(
+      (party) =>
       Array.from({ length: QUOTAS[party] + 1 }, () => pursue(real, history, party, counterOf(run), random.fork(party), over.signal)), // prettier-ignore
     ),
   );
-  const blows = await storm(real, random.fork('storm'), runs);
+  const blows = await storm(real, random.fork('storm'));
   await Promise.race([Promise.all(asking), sleep(CALM_MS, undefined, { signal: over.signal })]);
   over.abort();
   await Promise.allSettled([...attending, ...asking]);
-  const functions = Object.fromEntries(runs.map((run) => [counterOf(run), { kind: 'counter', calls: QUOTAS } as const]));
+  const functions = Object.fromEntries(
+    runs.map((run) => [counterOf(run), { kind: 'counter', calls: QUOTAS } as const]),
+  );
   const violations = check(history, {
     functions,
     quorum: OWNERS.length,
@@ -59,7 +62,7 @@ export async function realRun(real: RealPlace, runs: readonly number[], seed: nu
 }
 
 /** Kills and cuts for a while; everything runs again when this resolves. */
-async function storm(real: RealPlace, random: Prng, runs: readonly number[]): Promise<readonly string[]> {
+async function storm(real: RealPlace, random: Prng): Promise<readonly string[]> {
   const { place } = real;
   const told: string[] = [];
   const kill = async (): Promise<void> => {
@@ -74,7 +77,14 @@ async function storm(real: RealPlace, random: Prng, runs: readonly number[]): Pr
     await real.launch();
   };
   const blows: readonly (readonly [string, number, () => Promise<void>])[] = [
-    ['an enclave is killed', 8, async () => kill().then(() => sleep(50 * random.next())).then(() => real.launch())],
+    [
+      'an enclave is killed',
+      8,
+      async () =>
+        kill()
+          .then(() => sleep(50 * random.next()))
+          .then(() => real.launch()),
+    ],
     [
       'an enclave stands still',
       3,
@@ -97,14 +107,15 @@ async function storm(real: RealPlace, random: Prng, runs: readonly number[]): Pr
         await real.show(owner);
       },
     ],
-    ['owners put markers over entries', 2, async () => {
-      for (const run of runs) await real.meddle(random.pick(OWNERS), `tickets/${counterOf(run)}`).catch(() => {});
-    }],
+    ['an owner hides a ticket', 3, () => real.meddle(random.pick(OWNERS), random).catch(() => {})],
     ['the orchestrator is killed', 2, () => restart(() => real.keepRecords().catch(() => {}))],
     [
       "the host's records are rolled back",
       1,
-      () => restart(() => real.rollRecordsBack()).then(() => sleep(300)).then(() => restart(() => real.healRecords())),
+      () =>
+        restart(() => real.rollRecordsBack())
+          .then(() => sleep(300))
+          .then(() => restart(() => real.healRecords())),
     ],
   ];
   const bag = blows.flatMap((blow) => Array.from({ length: blow[1] }, () => blow));
@@ -159,10 +170,16 @@ async function pursue(
   over: AbortSignal,
 ): Promise<void> {
   const requestId = new Uint8Array(randomBytes(32));
-  const wanted: Wanted = { party, function: name, requestId: Buffer.from(requestId).toString('hex'), input: '', persistent: true };
+  const wanted: Wanted = {
+    party,
+    function: name,
+    requestId: Buffer.from(requestId).toString('hex'),
+    input: '',
+    persistent: true,
+  };
   history.wanted.push(wanted);
   // Once more after the answer: it must be the same.
-  for (let answered = 0; answered < 2 && !over.aborted; ) {
+  for (let answered = 0; answered < 2 && !over.aborted;) {
     const copy = random.between(1, COPIES);
     const startedAt = performance.now();
     const outcome = await ask(real, party, copy, name, requestId);

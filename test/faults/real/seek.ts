@@ -44,7 +44,9 @@ export async function seekReal(
           if (result.violations.length > 0) total.violating += 1;
           for (const violation of result.violations) tell({ seed, ...violation });
           for (const blow of result.blows) blows[blow] = (blows[blow] ?? 0) + 1;
-          progress(`${done} of ${runs} (${kind}): ${result.answers} answers to ${result.attempts} questions in ${result.ms} ms; ${result.blows.join(', ')}`);
+          progress(
+            `${done} of ${runs} (${kind}): ${result.answers} answers to ${result.attempts} questions in ${result.ms} ms; ${result.blows.join(', ')}`,
+          );
         }
       } finally {
         await real.close();

@@ -22,7 +22,9 @@ export function agreementOf(plan: Plan): Promise<Agreed> {
 }
 
 export const keyArnOf = (party: string): string =>
-  `arn:aws:kms:eu-west-1:111122223333:key/${Buffer.from(party.padEnd(16, '-')).toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')}`;
+  `arn:aws:kms:eu-west-1:111122223333:key/${Buffer.from(party.padEnd(16, '-'))
+    .toString('hex')
+    .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')}`;
 
 export const bucketOf = (party: string): string => `anchor-of-${party}`;
 

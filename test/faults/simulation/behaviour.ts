@@ -34,7 +34,8 @@ export function behave(world: PartyWorld, plan: Plan, fleet: Fleet): Behaviour {
     pending += 1;
     work.then(
       () => (pending -= 1),
-      (error: unknown) => world.history.faults.push(`a party: ${error instanceof Error ? (error.stack ?? '') : String(error)}`),
+      (error: unknown) =>
+        world.history.faults.push(`a party: ${error instanceof Error ? (error.stack ?? '') : String(error)}`),
     );
   };
   for (const party of plan.parties) {
@@ -71,7 +72,7 @@ async function attend(world: PartyWorld, party: Name, fleet: Fleet): Promise<voi
   const { simulation, random } = world;
   const sessions = new Map<string, PartySession>();
   for (let round = 1; ; round += 1) {
-    for (const { name } of [...fleet.running]) {
+    for (const { name } of fleet.running.slice()) {
       const session = sessions.get(name);
       // A line that nobody says is cut is found out by asking.
       if (session?.alive === true && (round % 10 !== 0 || (await session.ask({ t: 'status' })) !== undefined)) continue;
@@ -95,10 +96,18 @@ async function contribute(world: PartyWorld, plan: Plan, party: Name, fleet: Fle
       const session = await openPartySession(world, { name: party, keyArn: keyArnOf(party) });
       if (session !== undefined) {
         const startedAt = simulation.now();
-        const request = { t: 'contribute', function: MODEL, envelopeSha256: sha256, bytes: blob.length, testData: false } as const;
+        const request = {
+          t: 'contribute',
+          function: MODEL,
+          envelopeSha256: sha256,
+          bytes: blob.length,
+          testData: false,
+        } as const;
         const reply = await session.ask(request);
         const done = reply?.t === 'contributed';
-        simulation.trace(() => `${party} contributes model ${number}: ${reply === undefined ? 'no answer' : JSON.stringify(reply)}`);
+        simulation.trace(
+          () => `${party} contributes model ${number}: ${reply === undefined ? 'no answer' : JSON.stringify(reply)}`,
+        );
         history.contributed.push({
           function: MODEL,
           model,

@@ -96,7 +96,8 @@ export function createBucket(owner: string, random: Prng): Bucket {
       if (lies) return;
       for (const fork of forks.values())
         for (const [key, versions] of fork)
-          for (const version of versions) if (truth.get(key)?.some(({ id }) => id === version.id) !== true) add(truth, key, version);
+          for (const version of versions)
+            if (truth.get(key)?.some(({ id }) => id === version.id) !== true) add(truth, key, version);
       forks.clear();
     },
     entries: () =>

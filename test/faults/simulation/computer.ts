@@ -13,7 +13,15 @@ const MANIFEST: ModelManifest = {
   apiVersion: 'accord/v1',
   name: 'simulated',
   labels: LABELS,
-  input: { tensor: 'x', dtype: 'float32', layout: 'NCHW', width: 8, height: 8, colour: 'RGB', resize: { mode: 'stretch' } },
+  input: {
+    tensor: 'x',
+    dtype: 'float32',
+    layout: 'NCHW',
+    width: 8,
+    height: 8,
+    colour: 'RGB',
+    resize: { mode: 'stretch' },
+  },
   output: { kind: 'classification', tensor: 'y', activation: 'softmax' },
 };
 

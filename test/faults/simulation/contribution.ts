@@ -30,7 +30,11 @@ export function sealAnchorCredential(owner: Owner): Promise<Sealed> {
   return sealed(owner, anchorContext(owner), new TextEncoder().encode(JSON.stringify(credential)));
 }
 
-async function sealed({ kms, random, party }: Owner, context: EncryptionContext, plaintext: Uint8Array): Promise<Sealed> {
+async function sealed(
+  { kms, random, party }: Owner,
+  context: EncryptionContext,
+  plaintext: Uint8Array,
+): Promise<Sealed> {
   const keyArn = keyArnOf(party);
   const dataKey = random.bytes(32);
   const header = {

@@ -46,7 +46,7 @@ const copyOf = ({ records, keys }: State): State => ({ records: new Map(records)
 export function createDisks(forked: boolean, cheats: Cheats, random: Prng): Disks {
   const all: State = { records: new Map(), keys: undefined };
   const everyKeys: Uint8Array[] = [];
-  const disks = new Map<string, { readonly disk: Disk; show: State }>();
+  const disks = new Map<string, Disk>();
   let healed = false;
   const shared: State = { records: new Map(), keys: undefined };
 
@@ -61,54 +61,54 @@ export function createDisks(forked: boolean, cheats: Cheats, random: Prng): Disk
     return flipped;
   };
 
-  const make = (): { readonly disk: Disk; show: State } => {
+  const make = (): Disk => {
     const snapshots: State[] = [];
-    const made = { disk: undefined as unknown as Disk, show: forked ? copyOf(all) : shared };
+    const show = forked ? copyOf(all) : shared;
     const disk: Disk = {
       cheats: healed ? HONEST : cheats,
       put(sha256, bytes, as) {
         if (as === 'record') {
           all.records.set(toHex(sha256), bytes);
-          made.show.records.set(toHex(sha256), bytes);
+          show.records.set(toHex(sha256), bytes);
         } else {
           everyKeys.push(bytes);
           all.keys = bytes;
-          made.show.keys = bytes;
+          show.keys = bytes;
         }
       },
       record(sha256) {
-        const found = (healed ? all : made.show).records.get(toHex(sha256));
+        const found = (healed ? all : show).records.get(toHex(sha256));
         return found === undefined ? undefined : changed(found, disk.cheats);
       },
       keys() {
-        const newest = healed ? all.keys : made.show.keys;
+        const newest = healed ? all.keys : show.keys;
         if (newest === undefined) return undefined;
         return random.chance(disk.cheats.swapped) ? random.pick(everyKeys) : changed(newest, disk.cheats);
       },
-      snapshot: () => void snapshots.push(copyOf(made.show)),
+      snapshot: () => void snapshots.push(copyOf(show)),
       rollBack() {
         const back = snapshots.length === 0 ? undefined : random.pick(snapshots);
         if (back === undefined) return;
-        made.show.keys = back.keys;
-        made.show.records.clear();
-        for (const [name, bytes] of back.records) made.show.records.set(name, bytes);
+        show.keys = back.keys;
+        show.records.clear();
+        for (const [name, bytes] of back.records) show.records.set(name, bytes);
       },
       lose() {
-        for (const name of [...made.show.records.keys()]) if (random.chance(0.5)) made.show.records.delete(name);
+        for (const name of show.records.keys()) if (random.chance(0.5)) show.records.delete(name);
       },
     };
-    return Object.assign(made, { disk });
+    return disk;
   };
 
   return {
     of(host) {
       const found = disks.get(host) ?? make();
       disks.set(host, found);
-      return found.disk;
+      return found;
     },
     heal() {
       healed = true;
-      for (const { disk } of disks.values()) disk.cheats = HONEST;
+      for (const disk of disks.values()) disk.cheats = HONEST;
     },
   };
 }

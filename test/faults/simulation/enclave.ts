@@ -100,7 +100,9 @@ async function serve(gate: Gate, connection: number, line: LineEnd): Promise<voi
       const frame = await receive(reader, never);
       if (frame === undefined) return;
       const next = () => within(gate.timers, FRAME_MS, 'the rest of an input', (limit) => receive(reader, limit));
-      const reply = await within(gate.timers, REQUEST_MS, 'a request', (limit) => answer(gate, opened, frame, next, limit));
+      const reply = await within(gate.timers, REQUEST_MS, 'a request', (limit) =>
+        answer(gate, opened, frame, next, limit),
+      );
       if (reply === undefined) return;
       line.send(reply.body);
     }

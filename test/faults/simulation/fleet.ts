@@ -70,7 +70,9 @@ export interface FleetParts {
 
 export function createFleet({ simulation, random, plan, agreed, history, weakening }: FleetParts): Fleet {
   const kms = createSimulatedKms(random.fork('kms'));
-  const buckets = plan.parties.slice(0, plan.anchors).map((owner) => createBucket(owner, random.fork(`bucket ${owner}`)));
+  const buckets = plan.parties
+    .slice(0, plan.anchors)
+    .map((owner) => createBucket(owner, random.fork(`bucket ${owner}`)));
   const disks = createDisks(plan.forkedDisks, plan.storm.cheats, random.fork('disks'));
   const contributions = new Map<string, Uint8Array>();
   const running: Slot[] = [];
@@ -169,7 +171,9 @@ export function createFleet({ simulation, random, plan, agreed, history, weakeni
         ...(weakening?.policy === undefined ? {} : { policy: weakening.policy }),
         ended: (error: Failure) => leave(`${error.code}: ${error.message}`),
         fault: (error) => {
-          history.faults.push(`${process.name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+          history.faults.push(
+            `${process.name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+          );
           leave('a fault');
         },
       });
@@ -232,4 +236,3 @@ export function createFleet({ simulation, random, plan, agreed, history, weakeni
   for (const bucket of buckets) bucket.conflicts = weather.conflicts;
   return fleet;
 }
-

@@ -114,7 +114,11 @@ export function createSimulatedHost(
       if (question === undefined && heard.length >= 4) {
         const end = 4 + heard.readUInt32BE(0);
         if (heard.length < end) return;
-        const decoded = decodeCbor(new Uint8Array(heard.subarray(4, end)), { maxBytes: 65_536, maxDepth: 3, maxItems: 64 });
+        const decoded = decodeCbor(new Uint8Array(heard.subarray(4, end)), {
+          maxBytes: 65_536,
+          maxDepth: 3,
+          maxItems: 64,
+        });
         if (!(decoded instanceof Map)) throw new Error('a question that is no map');
         question = decoded;
         heard = heard.subarray(end);
@@ -124,7 +128,9 @@ export function createSimulatedHost(
       if (question === undefined || heard.length < body || done) return;
       done = true;
       const [asked, whole] = [question, new Uint8Array(heard.subarray(0, body))];
-      simulation.trace(() => `${enclave.name} asks its host ${String(asked.get('t'))}${cut ? ' (cut)' : silent ? ' (silent)' : ''}`);
+      simulation.trace(
+        () => `${enclave.name} asks its host ${String(asked.get('t'))}${cut ? ' (cut)' : silent ? ' (silent)' : ''}`,
+      );
       simulation.after(latency(), () => {
         if (cut || host.down) {
           stream.destroy();

@@ -41,7 +41,10 @@ export function createSimulatedKms(random: Prng): SimulatedKms {
       throw refused('InvalidCiphertextException');
     }
   };
-  const envelope = (to: { readonly secret: Uint8Array; readonly id: Uint8Array }, plaintext: Uint8Array): Uint8Array => {
+  const envelope = (
+    to: { readonly secret: Uint8Array; readonly id: Uint8Array },
+    plaintext: Uint8Array,
+  ): Uint8Array => {
     const contentKey = random.bytes(32);
     const iv = random.bytes(16);
     const cipher = createCipheriv('aes-256-cbc', contentKey, iv);
@@ -74,7 +77,12 @@ export function createSimulatedKms(random: Prng): SimulatedKms {
       return new Uint8Array(Buffer.concat([iv, cipher.getAuthTag(), sealed]));
     },
     port(from, link, recipient) {
-      const ask = <T>(what: string, { keyArn, context }: KmsGenerate, signal: AbortSignal, answer: () => T): Promise<T> => {
+      const ask = <T>(
+        what: string,
+        { keyArn, context }: KmsGenerate,
+        signal: AbortSignal,
+        answer: () => T,
+      ): Promise<T> => {
         const effect = (): T => {
           if (kms.withdrawn.has(keyArn) && !kms.lenient) throw refused('AccessDeniedException');
           return answer();
@@ -93,7 +101,11 @@ export function createSimulatedKms(random: Prng): SimulatedKms {
           ask('for a data key', request, signal, () => {
             const dataKey = random.bytes(32);
             const { keyArn, context } = request;
-            return { keyArn, ciphertext: kms.encrypt(keyArn, dataKey, context), envelope: envelope(recipient, dataKey) };
+            return {
+              keyArn,
+              ciphertext: kms.encrypt(keyArn, dataKey, context),
+              envelope: envelope(recipient, dataKey),
+            };
           }),
       };
     },

@@ -50,7 +50,8 @@ export function createLine(simulation: Simulation, random: Prng, faults: () => L
     inbox.wake = undefined;
     woken?.();
   };
-  const latency = (): number => (0.5 + 5 * random.next()) * (random.chance(faults().slow) ? 10 ** (3 * random.next()) : 1);
+  const latency = (): number =>
+    (0.5 + 5 * random.next()) * (random.chance(faults().slow) ? 10 ** (3 * random.next()) : 1);
   const deliver = (inbox: Inbox, arrive: () => void): void => {
     inbox.lastAt = Math.max(inbox.lastAt, simulation.now() + latency());
     simulation.after(inbox.lastAt - simulation.now(), () => {

@@ -69,7 +69,10 @@ export async function openPartySession(
   line.send(await channel.seal(encodeRequest({ t: 'authenticate', keyArn, sessionId, ciphertext, credentials })));
   const first = await hear(world, line, channel, AUTHENTICATE_MS);
   if (first?.t !== 'authenticated') {
-    world.simulation.trace(() => `${name} has no session with ${route.enclave}: ${first === undefined ? 'no answer' : JSON.stringify(first)}`);
+    world.simulation.trace(
+      () =>
+        `${name} has no session with ${route.enclave}: ${first === undefined ? 'no answer' : JSON.stringify(first)}`,
+    );
     line.close();
     return undefined;
   }
@@ -129,14 +132,14 @@ export async function attempt(
 ): Promise<Outcome> {
   const { simulation, history } = world;
   const startedAt = simulation.now();
-  const reply = await session.ask(
-    { t: 'call', function: wanted.function, requestId, inputBytes: input.length },
-    input,
-  );
+  const reply = await session.ask({ t: 'call', function: wanted.function, requestId, inputBytes: input.length }, input);
   const outcome = outcomeOf(reply);
   const { enclave } = session;
   history.attempts.push({ wanted, startedAt, endedAt: simulation.now(), outcome, enclave });
-  simulation.trace(() => `${wanted.party} of ${enclave}, ${wanted.function} ${wanted.requestId.slice(0, 8)}: ${JSON.stringify(outcome)}`);
+  simulation.trace(
+    () =>
+      `${wanted.party} of ${enclave}, ${wanted.function} ${wanted.requestId.slice(0, 8)}: ${JSON.stringify(outcome)}`,
+  );
   return outcome;
 }
 

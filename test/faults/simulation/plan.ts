@@ -119,14 +119,18 @@ export function makePlan(random: Prng): Plan {
   }
   const spared = 2 * quorum - anchors - 1;
   const evil = random.chance(0.15) && spared > 0;
-  const any = (often: number, mean: number): number => (random.chance(often) ? mean * (0.3 + 1.4 * random.next()) : Infinity);
+  const any = (often: number, mean: number): number =>
+    random.chance(often) ? mean * (0.3 + 1.4 * random.next()) : Infinity;
   return {
     parties,
     calls,
     quotas,
     anchors,
     quorum,
-    seal: parties.length > 1 && random.chance(0.4) ? { threshold: random.between(Math.min(2, parties.length), parties.length) } : 'layered',
+    seal:
+      parties.length > 1 && random.chance(0.4)
+        ? { threshold: random.between(Math.min(2, parties.length), parties.length) }
+        : 'layered',
     modelOwner: withModel ? random.pick(parties) : undefined,
     models: withModel && random.chance(0.15) ? 2 : 1,
     copies: random.chance(0.45) ? 2 : random.chance(0.85) ? 1 : 3,
@@ -178,7 +182,13 @@ function makeWeather(random: Prng): Weather {
     conflicts: some(0.3, 0.4),
     kms: random.chance(0.3) ? fates(0.3) : NO_FAULTS,
     line: random.chance(0.6)
-      ? { dropped: some(0.3, 0.05), repeated: some(0.3, 0.05), slow: some(0.4, 0.2), cut: some(0.6, 0.1), told: random.next() }
+      ? {
+          dropped: some(0.3, 0.05),
+          repeated: some(0.3, 0.05),
+          slow: some(0.4, 0.2),
+          cut: some(0.6, 0.1),
+          told: random.next(),
+        }
       : GOOD_LINE,
     host: random.chance(0.3)
       ? {

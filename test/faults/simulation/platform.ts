@@ -34,7 +34,9 @@ const openssl = (hash: string): string => {
   return found;
 };
 const buffer = (source: BufferSource): Buffer =>
-  source instanceof ArrayBuffer ? Buffer.from(source) : Buffer.from(source.buffer, source.byteOffset, source.byteLength);
+  source instanceof ArrayBuffer
+    ? Buffer.from(source)
+    : Buffer.from(source.buffer, source.byteOffset, source.byteLength);
 const exact = (bytes: Buffer): ArrayBuffer => new Uint8Array(bytes).buffer;
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- keys of this platform are not OpenSSL's
 const simulated = (key: CryptoKey): SimulatedKey => key as unknown as SimulatedKey;
@@ -47,7 +49,8 @@ interface Gcm {
 const gcm = (algorithm: Named): Gcm => algorithm as unknown as Gcm;
 
 function encrypt(algorithm: Named, key: SimulatedKey, data: BufferSource): ArrayBuffer {
-  if (nameOf(algorithm) !== 'AES-GCM') throw new Error(`the simulated platform does not encrypt by ${nameOf(algorithm)}`);
+  if (nameOf(algorithm) !== 'AES-GCM')
+    throw new Error(`the simulated platform does not encrypt by ${nameOf(algorithm)}`);
   const { iv, additionalData } = gcm(algorithm);
   const cipher = createCipheriv('aes-256-gcm', key.raw, buffer(iv));
   if (additionalData !== undefined) cipher.setAAD(buffer(additionalData));
@@ -100,7 +103,13 @@ async function soon<T>(work: () => T): Promise<T> {
 
 const subtle = {
   digest: (algorithm: Named, data: BufferSource) =>
-    soon(() => exact(createHash(openssl(nameOf(algorithm))).update(buffer(data)).digest())),
+    soon(() =>
+      exact(
+        createHash(openssl(nameOf(algorithm)))
+          .update(buffer(data))
+          .digest(),
+      ),
+    ),
   importKey: (format: string, raw: BufferSource, algorithm: Named) =>
     soon(() => {
       if (format !== 'raw') throw new Error(`the simulated platform imports no ${format}`);
@@ -112,8 +121,10 @@ const subtle = {
       const { raw, algorithm: own } = simulated(key);
       return exact(createHmac(openssl(own.hash.name), raw).update(buffer(data)).digest());
     }),
-  encrypt: (algorithm: Named, key: CryptoKey, data: BufferSource) => soon(() => encrypt(algorithm, simulated(key), data)),
-  decrypt: (algorithm: Named, key: CryptoKey, data: BufferSource) => soon(() => decrypt(algorithm, simulated(key), data)),
+  encrypt: (algorithm: Named, key: CryptoKey, data: BufferSource) =>
+    soon(() => encrypt(algorithm, simulated(key), data)),
+  decrypt: (algorithm: Named, key: CryptoKey, data: BufferSource) =>
+    soon(() => decrypt(algorithm, simulated(key), data)),
 };
 
 /** HMAC-SHA-256 as if it had no key: for a world in which anybody can make an entry. */

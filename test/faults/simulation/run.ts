@@ -56,7 +56,12 @@ export async function run(seed: number, { weakening, print }: RunOptions = {}): 
       if (weakening?.lenientKms === true) fleet.kms.lenient = true;
       const owners = random.fork('owners');
       for (const party of plan.parties.slice(0, plan.anchors)) {
-        const { blob } = await sealAnchorCredential({ kms: fleet.kms, random: owners, party, policyDigest: agreed.digest });
+        const { blob } = await sealAnchorCredential({
+          kms: fleet.kms,
+          random: owners,
+          party,
+          policyDigest: agreed.digest,
+        });
         fleet.contributions.set(`anchor.${party}`, blob);
       }
       const world = {
@@ -65,7 +70,7 @@ export async function run(seed: number, { weakening, print }: RunOptions = {}): 
         history,
         kms: fleet.kms,
         policyDigest: agreed.digest,
-        connect: fleet.connect,
+        connect: (to?: string) => fleet.connect(to),
       };
       const storm = strike(simulation, random.fork('storm'), plan, fleet, history, weakening?.keylessEntries === true);
       fleet.start();
@@ -84,9 +89,7 @@ export async function run(seed: number, { weakening, print }: RunOptions = {}): 
         functions: Object.fromEntries(
           Object.entries(plan.quotas).map(([name, calls]) => [
             name,
-            name === COUNTER
-              ? { kind: 'counter', calls }
-              : { kind: 'model', calls, expected: expectedAnswer },
+            name === COUNTER ? { kind: 'counter', calls } : { kind: 'model', calls, expected: expectedAnswer },
           ]),
         ),
         quorum: plan.quorum,
