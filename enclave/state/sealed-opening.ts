@@ -16,6 +16,7 @@ import { Failure } from '../../policies/failure.ts';
 import type { PolicyDigest } from '../../policies/model.ts';
 import type { Anchors } from '../claims/anchor.ts';
 import { entryKey } from '../claims/entry.ts';
+import type { Found } from '../claims/survey.ts';
 import { within } from '../deadline.ts';
 import type { Timers } from '../deadline.ts';
 import type { RandomSource } from '../crypto/random.ts';
@@ -145,12 +146,15 @@ export function openSealed(parts: SealedOpeningParts): Opening {
     }
   };
 
+  let known: Found | undefined;
   const decide = (): void => errands.run('state', attempt, inheritance === undefined ? {} : { limitMs: SUCCESSION_MS });
 
   async function attempt(signal: AbortSignal): Promise<void> {
     if (opened !== undefined || !doors.suffice()) return;
     const options = { timers, signal };
-    const shown = await shownKeySet(doors.anchors, policyDigest, options);
+    const shown = known ?? (await shownKeySet(doors.anchors, policyDigest, options));
+    // What a quorum holds stays: it need not be read again when the last key comes.
+    known = shown !== undefined && shown.count >= doors.anchors.quorum ? shown : undefined;
     if (shown === undefined) return make(signal);
     const digest = shown.entry.first;
     const wanted = keys.wanted;
@@ -168,6 +172,9 @@ export function openSealed(parts: SealedOpeningParts): Opening {
       ]);
       if (!(await hasInherited(stateKey, digest, signal))) return await beginAll();
       await finish('restored', stateKey, wanted.set, digest);
+    } catch (error) {
+      known = undefined;
+      throw error;
     } finally {
       stateKey.fill(0);
     }

@@ -307,7 +307,7 @@ describe('a party that is not there, or whose KMS is not', () => {
     const gate = await start();
     await sessions(gate, 'alice', 'bob');
     await soon(() => codesOf(gate)).toEqual(['kms/other-key']);
-    expect(statusOf(gate)).toMatchObject({ state: 'waiting', waitingFor: ['bob'] });
+    await soon(() => statusOf(gate)).toMatchObject({ state: 'waiting', waitingFor: ['bob'] });
   });
 });
 
