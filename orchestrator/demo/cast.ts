@@ -5,11 +5,19 @@ import { jsonFields } from '../../parties/json-fields.ts';
 import type { Fields } from '../../parties/json-fields.ts';
 import { HOME_REGION, WELL_KNOWN, keyArn } from '../local/accounts.ts';
 import type { Measurements } from '../hosts/host.ts';
-import type { Observed } from './host-view.ts';
 import type { Outcome, Stage } from './stage.ts';
 import type { DemoCode, Story } from './story.ts';
 
 export type Person = 'alice' | 'bob' | 'charlie';
+
+/** What the relay wrote down of an agreement's enclaves, while they ran. */
+export interface Observed {
+  readonly sessions: number;
+  /** `host:port`, each once. */
+  readonly outbound: readonly string[];
+  /** Sizes of the sealed answers to calls, successes and refusals alike. */
+  readonly answerBytes: readonly number[];
+}
 
 export interface Scene {
   readonly stage: Stage;

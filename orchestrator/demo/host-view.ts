@@ -3,18 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Fields } from '../../parties/json-fields.ts';
 import { fieldsOf, inputOf } from './cast.ts';
-import type { Play, Scene } from './cast.ts';
+import type { Observed, Play, Scene } from './cast.ts';
 import { createScanner } from './plaintext-scan.ts';
 import type { Found, Scanner, Secret } from './plaintext-scan.ts';
-
-/** What the relay wrote down of one enclave. */
-export interface Observed {
-  readonly sessions: number;
-  /** `host:port`, each once. */
-  readonly outbound: readonly string[];
-  /** Sizes of the sealed answers to calls, successes and refusals alike. */
-  readonly answerBytes: readonly number[];
-}
 
 /** Of the enclaves that run now. */
 async function observe({ stage }: Scene, { id }: Play): Promise<Observed> {
