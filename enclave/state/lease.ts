@@ -46,8 +46,11 @@ export interface LeaseParts {
 }
 
 export interface Lease {
-  /** The set has just been opened, with the keys of these parties and credentials from there. */
-  begin(set: KeySet, parties: ReadonlyMap<string, Loan['from']>, now: number): void;
+  /**
+   * The set has just been opened, with the keys of these parties and credentials from there. `asked`: when each party's
+   * KMS was asked for its key, which may be long ago where others came late.
+   */
+  begin(set: KeySet, parties: ReadonlyMap<string, Loan['from']>, asked: ReadonlyMap<string, number>, now: number): void;
   /** A session of this party is there. */
   arrived(party: string): void;
   /** Finds out what has lapsed by now, and renews what can be renewed. */
@@ -134,10 +137,10 @@ export function createLease(parts: LeaseParts): Lease {
   };
 
   return {
-    begin(of, parties, time) {
+    begin(of, parties, asked, time) {
       set = of;
       for (const [party, from] of parties) {
-        renewed.set(party, time);
+        renewed.set(party, asked.get(party) ?? -Infinity);
         if (from === 'host') roleServed.add(party);
       }
       judge(time);

@@ -90,6 +90,8 @@ export function openSealed(parts: SealedOpeningParts): Opening {
     failed: ({ code, where }) => report({ accord: 'unopened', code, ...(where === undefined ? {} : { where }) }),
   });
   const keys = createDataKeys(kms, policyDigest);
+  /** When the KMS of each party was asked for its data key. */
+  const asked = new Map<string, number>();
   const { openAnchor } = parts;
   const doors = createAnchorDoors({ anchors: policy.anchors, policyDigest, keyArns, host, decrypt: kms.decrypt, openAnchor }); // prettier-ignore
   const inheritance = isSuccessor(policy) ? createInheritance({ ...parts, policy, anchors: doors.anchors }) : undefined;
@@ -118,7 +120,9 @@ export function openSealed(parts: SealedOpeningParts): Opening {
     if (keys.has(party)) return;
     const obtain = async (signal: AbortSignal): Promise<void> => {
       await hint();
+      const [had, time] = [keys.has(party), await now()];
       await keys.obtain(party, loan, signal);
+      if (!had && keys.has(party)) asked.set(party, time);
       decide();
     };
     errands.run(`key of ${party}`, (signal) => asLent(loan, obtain(signal)), terms);
@@ -223,7 +227,7 @@ export function openSealed(parts: SealedOpeningParts): Opening {
   ): Promise<void> {
     const [state, time] = [await parts.use(stateKey, doors.anchors, digest), await now()];
     if (ended.signal.aborted) return;
-    lease.begin(set, keys.lentBy(), time);
+    lease.begin(set, keys.lentBy(), asked, time);
     keys.erase();
     opened = state;
     report({ accord: 'opened', state: how });
