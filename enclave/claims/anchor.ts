@@ -26,6 +26,11 @@ export interface Anchor {
   claim(name: string, k: number, entry: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
   /** The bytes of entry `k`; undefined where nobody wrote it. */
   holder(name: string, k: number, signal: AbortSignal): Promise<Uint8Array | undefined>;
+  /**
+   * The same store for the entries of a predecessor, whose last day (YYYY-MM-DD) is another one: their locks end with it.
+   * Absent where entries have no locks.
+   */
+  endingOn?(until: string): Anchor;
   /** What was found on the way and is not as it should be: delete markers, second versions. Bounded. */
   readonly reports: readonly string[];
 }

@@ -46,6 +46,19 @@ export function createLateAnchor(owner: string, kind: AnchorKind): LateAnchor {
     check: (signal) => watched((anchor) => anchor.check(signal)),
     claim: (name, k, entry, signal) => watched((anchor) => anchor.claim(name, k, entry, signal)),
     holder: (name, k, signal) => watched((anchor) => anchor.holder(name, k, signal)),
+    endingOn: (until) => {
+      const of = (anchor: Anchor): Anchor => anchor.endingOn?.(until) ?? anchor;
+      return {
+        owner,
+        kind,
+        get reports() {
+          return there?.reports ?? [];
+        },
+        check: (signal) => watched((anchor) => anchor.check(signal)),
+        claim: (name, k, entry, signal) => watched((anchor) => of(anchor).claim(name, k, entry, signal)),
+        holder: (name, k, signal) => watched((anchor) => of(anchor).holder(name, k, signal)),
+      };
+    },
     isThere: () => there !== undefined,
     isRefused: () => refused,
     provide(anchor) {

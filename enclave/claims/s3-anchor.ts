@@ -18,6 +18,7 @@ import type { Anchor, AnchorCode } from './anchor.ts';
 import type { S3, S3Created, S3Object } from './s3.ts';
 import { anchorFailure } from './s3-words.ts';
 import { isS3Failure } from './s3-failure.ts';
+import { retainUntil as endOfLock } from './retention.ts';
 
 export interface S3AnchorSettings {
   readonly owner: string;
@@ -38,8 +39,11 @@ const PAUSES_MS = [0, 100, 400] as const;
 const REPORTS = 64;
 
 export function createS3Anchor(settings: S3AnchorSettings): Anchor {
+  return anchorOf(settings, []);
+}
+
+function anchorOf(settings: S3AnchorSettings, reports: string[]): Anchor {
   const { owner, s3, place, prefix, timers, retainUntil } = settings;
-  const reports: string[] = [];
   const keyOf = (name: string, k: number): string => `${prefix}${name}/${k}`;
   const report = (text: string): void => {
     if (reports.length < REPORTS && !reports.includes(text)) reports.push(text);
@@ -128,6 +132,7 @@ export function createS3Anchor(settings: S3AnchorSettings): Anchor {
     owner,
     kind: 's3',
     reports,
+    endingOn: (until) => anchorOf({ ...settings, retainUntil: endOfLock(until) }, reports),
     check: (signal) =>
       guarded(async () => {
         const { versioning, objectLock } = await persist((limit) => s3.bucket(limit), never, signal);

@@ -74,7 +74,10 @@ export async function readOldKeys(
 function shared(old: SealedPolicy, policy: SealedPolicy, anchors: Anchors): Anchors {
   const stores = old.anchors.stores.map((store) => {
     const i = policy.anchors.stores.findIndex((other) => isSame(store, other));
-    return anchors.stores[i] ?? createLateAnchor(store.owner, 'folder' in store ? 'folder' : 's3');
+    const found = anchors.stores[i];
+    if (found === undefined) return createLateAnchor(store.owner, 'folder' in store ? 'folder' : 's3');
+    // What the old image wrote is locked for its time, and what is written in its names has to be for as long.
+    return found.endingOn?.(old.until) ?? found;
   });
   const gone = stores.filter((_, i) => !policy.anchors.stores.some((other) => isSame(old.anchors.stores[i], other)));
   if (stores.length - gone.length < old.anchors.quorum) {
