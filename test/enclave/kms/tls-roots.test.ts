@@ -16,7 +16,11 @@ async function trusting(...roots: readonly string[]): Promise<LocalTrust> {
   return {
     attestationRoot: '00'.repeat(32),
     tlsRoots: await Promise.all(roots.map(async (pem) => toHex(await sha256(derOf(pem))))),
-    endpoints: { kms: 'https://kms.{region}.accord.test:8443', sts: 'https://sts.{region}.accord.test', s3: 'https://s3.{region}.accord.test:8443' },
+    endpoints: {
+      kms: 'https://kms.{region}.accord.test:8443',
+      sts: 'https://sts.{region}.accord.test',
+      s3: 'https://s3.{region}.accord.test:8443',
+    },
   };
 }
 

@@ -33,7 +33,11 @@ export const HOME_POLICY: Policy = {
   trust: {
     attestationRoot: 'ab'.repeat(32),
     tlsRoots: ['cd'.repeat(32)],
-    endpoints: { kms: 'https://kms.{region}.accord.test', sts: 'https://sts.{region}.accord.test', s3: 'https://s3.{region}.accord.test' },
+    endpoints: {
+      kms: 'https://kms.{region}.accord.test',
+      sts: 'https://sts.{region}.accord.test',
+      s3: 'https://s3.{region}.accord.test',
+    },
   },
 };
 
