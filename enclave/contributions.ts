@@ -9,12 +9,13 @@ import type { OpenDataKey } from './contribution.ts';
 import { loadContribution } from './contribution.ts';
 import type { Gate } from './gate.ts';
 import type { Contributions, Contributor } from './contributor.ts';
-import { contributionRecord, decodeKept, encodeKept } from './kept-contribution.ts';
+import { decodeKept, encodeKept } from './kept-contribution.ts';
 import type { Report } from './life.ts';
 import { Refused } from './pipeline/refused.ts';
 import type { Contribute } from './protocol/request.ts';
 import type { OpenedState } from './state/opening.ts';
 import type { Change } from './state/records.ts';
+import { contributionRecord } from './state/records.ts';
 import { createTurns } from './state/turns.ts';
 
 /** `gate` is asked for when it is needed: it holds what is made here. */

@@ -1,4 +1,4 @@
-/** Time limits on what an outsider can delay. Timers are an argument, so that a simulation can own them. */
+/** Time limits on what an outsider can delay, and waits between two attempts. Timers are an argument, so that a simulation can own them. */
 import { setMaxListeners } from 'node:events';
 import { Failure } from '../policies/failure.ts';
 
@@ -49,4 +49,18 @@ export async function within<Result>(
   } finally {
     limit.cancel();
   }
+}
+
+/** Resolves after so many milliseconds, or when `signal` is aborted. */
+export function pause(timers: Timers, milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const done = (): void => {
+      stop();
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const stop = timers(milliseconds, done);
+    signal.addEventListener('abort', done, { once: true });
+  });
 }

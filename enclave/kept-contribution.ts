@@ -23,10 +23,6 @@ export interface KeptContribution {
 
 const MAX_BYTES = 512;
 
-export function contributionRecord(functionName: string): string {
-  return `contribution.${functionName}`;
-}
-
 export function encodeKept(kept: KeptContribution): Uint8Array {
   const { envelopeSha256, bytes, dataKey, modelSha256, testData } = kept;
   const entries = { v: 1, envelopeSha256, bytes, dataKey, modelSha256: fromHex(modelSha256), testData };

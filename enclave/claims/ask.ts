@@ -5,7 +5,7 @@
  */
 import { Failure } from '../../policies/failure.ts';
 import type { Timers } from '../deadline.ts';
-import { within } from '../deadline.ts';
+import { pause, within } from '../deadline.ts';
 import type { AnchorCode } from './anchor.ts';
 
 export interface Patience {
@@ -48,20 +48,6 @@ export async function ask<T>(waiting: Waiting, work: (signal: AbortSignal) => Pr
     }
     await pause(timers, patience.pauseMs * 2 ** attempt, signal);
   }
-}
-
-/** Resolves after so many milliseconds, or when `signal` is aborted. */
-export function pause(timers: Timers, milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const done = (): void => {
-      stop();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const stop = timers(milliseconds, done);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }
 
 const CODES = {

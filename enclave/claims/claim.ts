@@ -11,6 +11,7 @@
  * it meets on the way. To get that far, a place that another began to take and did not finish is finished for him, with
  * his bytes. With q = n one other entry says it all, and nothing is ever finished for others.
  */
+import { Failure } from '../../policies/failure.ts';
 import type { Anchors } from './anchor.ts';
 import { brief } from './ask.ts';
 import type { Entry, EntryKey, Place } from './entry.ts';
@@ -33,6 +34,8 @@ export interface Unsettled {
   /** Whose anchor, and what is the matter with it. */
   readonly detail: string;
 }
+
+export type ClaimCode = 'claim/unavailable' | 'claim/tampered';
 
 export type Settled = { readonly outcome: 'held' } | Unheld | Unsettled;
 
@@ -100,6 +103,13 @@ async function contend(looked: Survey, anchors: Anchors, bytes: Uint8Array): Pro
     await claimFree(looked, anchors, champion, () => looked.standing(bytes) === 'lost');
   const settled = await settle(looked, anchors, bytes);
   return settled.outcome === 'held' ? { outcome: 'first', settle: () => Promise.resolve(settled) } : settled;
+}
+
+/** For whoever cannot go on without an outcome. */
+export function claimFailure({ code, detail }: Pick<Unsettled, 'code' | 'detail'>): Failure<ClaimCode> {
+  return code === 'unavailable'
+    ? new Failure('environment', 'claim/unavailable', `too few anchors can be reached: ${detail}`)
+    : new Failure('refused', 'claim/tampered', `anchors were tampered with: ${detail}`);
 }
 
 /** Claims wherever nothing is known to stand; resolves when `enough` or when all have answered. */

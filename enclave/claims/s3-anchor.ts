@@ -12,7 +12,7 @@
  */
 import { Failure } from '../../policies/failure.ts';
 import type { Timers } from '../deadline.ts';
-import { within } from '../deadline.ts';
+import { pause, within } from '../deadline.ts';
 import { constantTimeEqual } from '../crypto/digest.ts';
 import type { Anchor, AnchorCode } from './anchor.ts';
 import type { S3, S3Created, S3Object } from './s3.ts';
@@ -61,15 +61,15 @@ function anchorOf(settings: S3AnchorSettings, reports: string[]): Anchor {
     signal: AbortSignal,
   ): Promise<Result> {
     for (let attempt = 0; ; attempt += 1) {
-      const pause = PAUSES_MS[attempt];
-      const isLast = pause === undefined;
+      const next = PAUSES_MS[attempt];
+      const isLast = next === undefined;
       try {
         const result = await within(timers, REQUEST_MS, 'S3', work, signal);
         if (isLast || !again(result)) return result;
       } catch (error) {
         if (isLast || signal.aborted || !isS3Failure(error, 's3/unavailable')) throw error;
       }
-      await rest(timers, pause, signal);
+      if (next > 0) await pause(timers, next, signal);
     }
   }
   const never = (): boolean => false;
@@ -165,17 +165,3 @@ function anchorOf(settings: S3AnchorSettings, reports: string[]): Anchor {
 
 const ASK_OWNER = 'somebody wrote into the bucket who should not; its owner finds out with `accord anchor lint`';
 const MAKE = 'Object Lock is set when a bucket is made: make one with `accord anchor make`';
-
-/** Waits, or ends with the signal. */
-function rest(timers: Timers, milliseconds: number, signal: AbortSignal): Promise<void> {
-  if (milliseconds === 0) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      stop();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const stop = timers(milliseconds, done);
-    signal.addEventListener('abort', done, { once: true });
-  });
-}

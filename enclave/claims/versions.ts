@@ -3,17 +3,21 @@
  * any quorum shows. Versions are entries 0, 1, 2, … under one name; the next is claimed only when the one before is held,
  * so they have no gaps.
  */
-import { Failure } from '../../policies/failure.ts';
+import type { Failure } from '../../policies/failure.ts';
+import type { PolicyDigest } from '../../policies/model.ts';
+import { pause } from '../deadline.ts';
 import type { Anchors } from './anchor.ts';
-import { pause } from './ask.ts';
-import type { ClaimOptions } from './claim.ts';
-import { eachUntil, hold } from './claim.ts';
-import type { Entry, EntryKey, Place } from './entry.ts';
 import { PATIENCE } from './ask.ts';
+import type { ClaimCode, ClaimOptions } from './claim.ts';
+import { claimFailure, eachUntil, hold } from './claim.ts';
+import type { Entry, EntryKey, Place } from './entry.ts';
 import type { Found, Survey } from './survey.ts';
 import { survey } from './survey.ts';
 
-export type ClaimCode = 'claim/unavailable' | 'claim/tampered';
+/** Where the versions of a record are claimed. */
+export function versionsName(policyDigest: PolicyDigest, record: string): string {
+  return `versions/${policyDigest}/${record}`;
+}
 
 export interface Holders {
   /** Anchors that answered: at least a quorum. */
@@ -134,22 +138,15 @@ async function complete(
   for (const { entry } of entries) {
     const settled = await hold(anchors, key, place, entry, options);
     if (settled.outcome === 'held') return entry;
-    if (settled.outcome === 'failed')
-      throw failure(settled.code === 'unavailable' ? 'claim/unavailable' : 'claim/tampered', settled.detail);
+    if (settled.outcome === 'failed') throw claimFailure(settled);
   }
   const after = await holderOf(anchors, key, place, options);
   if (after.held !== undefined) return after.held;
   if (after.absent === 0 && after.answered === anchors.stores.length && after.foreign === 0) return undefined;
-  throw failure('claim/unavailable', `${place.name}/${place.k} is half claimed`);
+  throw claimFailure({ code: 'unavailable', detail: `${place.name}/${place.k} is half claimed` });
 }
 
 function unanswered(looked: Survey): Failure<ClaimCode> {
   const tampered = looked.views.some((view) => view.at === 'failed' && view.code === 'anchor/tampered');
-  return failure(tampered ? 'claim/tampered' : 'claim/unavailable', looked.troubles());
-}
-
-function failure(code: ClaimCode, detail: string): Failure<ClaimCode> {
-  return code === 'claim/unavailable'
-    ? new Failure('environment', code, `too few anchors can be reached: ${detail}`)
-    : new Failure('refused', code, `anchors were tampered with: ${detail}`);
+  return claimFailure({ code: tampered ? 'anchor-tampered' : 'unavailable', detail: looked.troubles() });
 }

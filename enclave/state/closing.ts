@@ -12,16 +12,17 @@
 import type { PolicyDigest } from '../../policies/model.ts';
 import type { Anchors } from '../claims/anchor.ts';
 import type { ClaimOptions } from '../claims/claim.ts';
-import { hold } from '../claims/claim.ts';
+import { claimFailure, hold } from '../claims/claim.ts';
 import type { Entry, EntryKey, Place } from '../claims/entry.ts';
 import { entryOf } from '../claims/entry.ts';
 import { ticketsName } from '../claims/tickets.ts';
-import { holderOf, newestVersion } from '../claims/versions.ts';
+import { holderOf, newestVersion, versionsName } from '../claims/versions.ts';
 import { constantTimeEqual, sha256 } from '../crypto/digest.ts';
 import { fromHex } from '../encoding/hex.ts';
-import { recordPlaces } from './records.ts';
+import { KEYS } from './key-claim.ts';
+import { contributionRecord, functionRecord } from './records.ts';
 import type { SealedPolicy } from './sealed-policy.ts';
-import { claimFailure, stateFailure } from './state-failure.ts';
+import { stateFailure } from './state-failure.ts';
 
 /** What is to be closed: anchors, key and policy of the predecessor, and who closes it. */
 export interface ToClose {
@@ -52,7 +53,6 @@ export interface ClosedState {
   readonly records: readonly LastVersion[];
 }
 
-const KEYS = 'keys';
 /** Claims under way at once. */
 const PARALLEL = 16;
 
@@ -63,12 +63,12 @@ export async function closingEntry(successor: PolicyDigest): Promise<Entry> {
 
 /** Where closing begins, and where a copy of the old image looks whether it has. */
 export function closingPlace(policyDigest: PolicyDigest): Place {
-  return { name: recordPlaces({ policyDigest }, KEYS), k: 1 };
+  return { name: versionsName(policyDigest, KEYS), k: 1 };
 }
 
 /** Names of the records that a policy's functions may have. */
 export function recordNames({ functions }: SealedPolicy): readonly string[] {
-  return Object.keys(functions).flatMap((name) => [`contribution.${name}`, `function.${name}`]);
+  return Object.keys(functions).flatMap((name) => [contributionRecord(name), functionRecord(name)]);
 }
 
 /**
@@ -135,7 +135,7 @@ async function closeRecord(
   options: ClaimOptions,
 ): Promise<LastVersion | undefined> {
   const { anchors, key } = old;
-  const name = recordPlaces(old, recordName);
+  const name = versionsName(old.policyDigest, recordName);
   for (;;) {
     const { newest, next } = await newestVersion(anchors, key, name, options);
     const isClosed = newest?.entry.kind === 'closed';
@@ -152,7 +152,7 @@ async function lastBefore(
   closedAt: number,
   options: ClaimOptions,
 ): Promise<LastVersion | undefined> {
-  const name = recordPlaces(old, recordName);
+  const name = versionsName(old.policyDigest, recordName);
   for (let k = closedAt - 1; k >= 0; k -= 1) {
     const { held } = await holderOf(old.anchors, old.key, { name, k }, options);
     if (held?.kind === 'version') return { name: recordName, version: k, sha256: held.first };

@@ -6,7 +6,7 @@
 import type { PolicyDigest } from '../../policies/model.ts';
 import type { Anchors } from '../claims/anchor.ts';
 import type { ClaimOptions } from '../claims/claim.ts';
-import { hold } from '../claims/claim.ts';
+import { claimFailure, hold } from '../claims/claim.ts';
 import { entryKey } from '../claims/entry.ts';
 import type { Found } from '../claims/survey.ts';
 import { holderOf } from '../claims/versions.ts';
@@ -24,7 +24,7 @@ import type { Loan } from './loans.ts';
 import type { Predecessor, SucceedingPolicy } from './predecessor.ts';
 import { readOldKeys, readPredecessor } from './predecessor.ts';
 import { hostRecordStore } from './record-store.ts';
-import { claimFailure, stateFailure } from './state-failure.ts';
+import { stateFailure } from './state-failure.ts';
 import type { Successor } from './succession.ts';
 import { donePlace, hasTakenOver, sayDone, takeOver } from './succession.ts';
 

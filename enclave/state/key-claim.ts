@@ -5,15 +5,18 @@
 import type { PolicyDigest } from '../../policies/model.ts';
 import type { Anchors } from '../claims/anchor.ts';
 import type { ClaimOptions } from '../claims/claim.ts';
-import { hold } from '../claims/claim.ts';
+import { claimFailure, hold } from '../claims/claim.ts';
 import type { Place } from '../claims/entry.ts';
 import { entryKey, entryOf, readEntry } from '../claims/entry.ts';
 import type { Found } from '../claims/survey.ts';
-import { holderOf } from '../claims/versions.ts';
-import { claimFailure, stateFailure } from './state-failure.ts';
+import { holderOf, versionsName } from '../claims/versions.ts';
+import { stateFailure } from './state-failure.ts';
+
+/** The record of the wrapped keys: its version 0 names them, its version 1 says that a successor closed the state. */
+export const KEYS = 'keys';
 
 export function keySetPlace(policyDigest: PolicyDigest): Place {
-  return { name: `versions/${policyDigest}/keys`, k: 0 };
+  return { name: versionsName(policyDigest, KEYS), k: 0 };
 }
 
 /**

@@ -15,18 +15,13 @@ import { sha256 } from '../crypto/digest.ts';
 import type { RandomSource } from '../crypto/random.ts';
 import { concat } from '../encoding/bytes.ts';
 import { encodeCbor } from '../encoding/cbor.ts';
+import type { DataKey } from '../kms/attested.ts';
 import type { KeySet, KeySetTerms } from './key-set.ts';
 import { KEY_SET, partiesNeeded } from './key-set.ts';
 import { join, split } from './shares.ts';
 import { stateFailure } from './state-failure.ts';
 
 export const STATE_KEY_BYTES = 32;
-
-/** A party's data key: as KMS encrypted it, and in the clear (32 bytes), which its owner erases. */
-export interface DataKey {
-  readonly ciphertext: Uint8Array;
-  readonly plaintext: Uint8Array;
-}
 
 /** Wraps a state key of 32 bytes under the data keys of all parties. The caller erases what is secret. */
 export async function makeKeySet(

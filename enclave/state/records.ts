@@ -9,12 +9,12 @@
  * number is taken. It then loads what took it, and works from there. Memory is a cache of this and no more.
  */
 import type { Anchors } from '../claims/anchor.ts';
-import type { ClaimOptions } from '../claims/claim.ts';
-import { hold } from '../claims/claim.ts';
+import type { ClaimCode, ClaimOptions } from '../claims/claim.ts';
+import { claimFailure, hold } from '../claims/claim.ts';
 import type { EntryKey, Place } from '../claims/entry.ts';
 import { entryKey, entryOf } from '../claims/entry.ts';
-import type { ClaimCode, Newest } from '../claims/versions.ts';
-import { newestVersion } from '../claims/versions.ts';
+import type { Newest } from '../claims/versions.ts';
+import { newestVersion, versionsName } from '../claims/versions.ts';
 import type { RandomSource } from '../crypto/random.ts';
 import type { HostCode } from '../vsock/host.ts';
 import type { RecordSetting } from './record-header.ts';
@@ -22,7 +22,7 @@ import type { RecordStore } from './record-store.ts';
 import { sealRecord } from './record.ts';
 import { openRecord } from './restore.ts';
 import type { StateCode } from './state-failure.ts';
-import { claimFailure, stateFailure } from './state-failure.ts';
+import { stateFailure } from './state-failure.ts';
 import { createTurns } from './turns.ts';
 
 export type RecordsCode = StateCode | ClaimCode | HostCode;
@@ -96,11 +96,11 @@ export async function createRecords(options: RecordsOptions): Promise<Records> {
     return { version, bytes: await openRecord(setting, { name, version }, entry.first, stateKey, sealed) };
   };
 
-  /** Undefined where another copy took the number. */
+  /** False where another copy took the number. */
   const write = async (name: string, { next }: Known, bytes: Uint8Array, signal: AbortSignal): Promise<boolean> => {
     const sealed = await sealRecord(setting, { name, version: next }, stateKey, bytes, random);
     await store.put(sealed, signal);
-    const place: Place = { name: recordPlaces(setting, name), k: next };
+    const place: Place = { name: versionsName(setting.policyDigest, name), k: next };
     const settled = await hold(anchors, key, place, entryOf('version', sealed.sha256), { ...options, signal });
     if (settled.outcome === 'failed') throw claimFailure(settled);
     if (settled.outcome === 'lost') return false;
@@ -128,9 +128,14 @@ export async function createRecords(options: RecordsOptions): Promise<Records> {
   };
 }
 
-/** The name under which a record's versions are claimed. */
-export function recordPlaces({ policyDigest }: Pick<RecordSetting, 'policyDigest'>, name: string): string {
-  return `versions/${policyDigest}/${name}`;
+/** What is kept of a function's contribution. */
+export function contributionRecord(functionName: string): string {
+  return `contribution.${functionName}`;
+}
+
+/** The state that a function's calls change. */
+export function functionRecord(functionName: string): string {
+  return `function.${functionName}`;
 }
 
 function newestOf(
@@ -140,6 +145,6 @@ function newestOf(
   from: number | undefined,
   signal: AbortSignal,
 ): Promise<Newest> {
-  const places = recordPlaces(options.setting, name);
+  const places = versionsName(options.setting.policyDigest, name);
   return newestVersion(options.anchors, key, places, { ...options, signal, ...(from === undefined ? {} : { from }) });
 }

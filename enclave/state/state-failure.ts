@@ -1,7 +1,5 @@
 /** What can be wrong with what the host hands back. Each tampering has its own code; each of them is a reason to stop. */
 import { Failure } from '../../policies/failure.ts';
-import type { Unsettled } from '../claims/claim.ts';
-import type { ClaimCode } from '../claims/versions.ts';
 
 export type StateCode =
   | 'state/keys-missing' // version 0 of the keys is claimed, and the host has no set of that digest
@@ -20,7 +18,6 @@ export type StateCode =
   | 'state/record-reordered'
   | 'state/record-truncated'
   | 'state/record-changed' // a bit was flipped
-  | 'state/record-claim-foreign' // the claim of a version was not written by whoever has the state key
   | 'state/record-too-large'
   | 'state/contended' // other copies were faster again and again
   | 'state/closed' // a successor has taken over
@@ -44,11 +41,4 @@ export function stateFailure(code: StateCode, message: string, where?: string): 
   const hint = HINTS[code] ?? 'the host has to hand back what the enclave gave it last; look into its storage';
   const kind = code === 'state/contended' ? 'environment' : 'refused';
   return new Failure(kind, code, message, { hint, ...(where === undefined ? {} : { where }) });
-}
-
-/** A claim that came to no outcome. */
-export function claimFailure({ code, detail }: Pick<Unsettled, 'code' | 'detail'>): Failure<ClaimCode> {
-  return code === 'unavailable'
-    ? new Failure('environment', 'claim/unavailable', `too few anchors can be reached: ${detail}`)
-    : new Failure('refused', 'claim/tampered', `anchors were tampered with: ${detail}`);
 }

@@ -10,17 +10,17 @@
  *     5  versions/<own digest>/predecessor/0 is claimed: it is done
  *
  * Every claim is the same bytes at the same place, whichever copy makes it: so all of it may be begun again after a crash,
- * and by two at once. Nothing is served before 5. Contributions are not carried
- * over: each was encrypted by its owner for one policy, and is contributed anew.
+ * and by two at once. Nothing is served before 5. Contributions are not
+ * carried over: each was encrypted by its owner for one policy, and is contributed anew.
  */
 import type { PolicyDigest } from '../../policies/model.ts';
 import type { Anchors } from '../claims/anchor.ts';
 import type { ClaimOptions } from '../claims/claim.ts';
-import { hold } from '../claims/claim.ts';
+import { claimFailure, hold } from '../claims/claim.ts';
 import type { Entry, EntryKey, Place } from '../claims/entry.ts';
 import { entryKey, entryOf } from '../claims/entry.ts';
 import { ticketsName } from '../claims/tickets.ts';
-import { holderOf } from '../claims/versions.ts';
+import { holderOf, versionsName } from '../claims/versions.ts';
 import { sha256 } from '../crypto/digest.ts';
 import { hkdfExpand, hmacSha256 } from '../crypto/kdf.ts';
 import { fromHex } from '../encoding/hex.ts';
@@ -30,9 +30,9 @@ import type { Predecessor, SucceedingPolicy } from './predecessor.ts';
 import type { RecordSetting } from './record-header.ts';
 import type { RecordStore } from './record-store.ts';
 import { sealRecord } from './record.ts';
-import { recordPlaces } from './records.ts';
+import { functionRecord } from './records.ts';
 import { openRecord } from './restore.ts';
-import { claimFailure, stateFailure } from './state-failure.ts';
+import { stateFailure } from './state-failure.ts';
 
 /** Who takes over: its own state is open, and not served yet. */
 export interface Successor {
@@ -60,7 +60,7 @@ const PARALLEL = 16;
 
 /** Where it is written that a succession is done. */
 export function donePlace(policyDigest: PolicyDigest): Place {
-  return { name: recordPlaces({ policyDigest }, 'predecessor'), k: 0 };
+  return { name: versionsName(policyDigest, 'predecessor'), k: 0 };
 }
 
 /** Whether this policy has taken over from its predecessor already. Throws `claim/…`. */
@@ -109,7 +109,7 @@ async function carryRecords(
   const key = await entryKey(own.stateKey);
   const saltKey = await hkdfExpand(own.stateKey, 'accord/v1/records/carried', 32);
   for (const [name, { uses }] of Object.entries(own.policy.functions)) {
-    const last = records.find((record) => record.name === `function.${name}`);
+    const last = records.find((record) => record.name === functionRecord(name));
     if (last === undefined || old.policy.functions[name]?.uses !== uses) continue;
     const content = await contentOf(old, last, options);
     const place = { name: last.name, version: 0 };
@@ -118,7 +118,7 @@ async function carryRecords(
     const sealed = await sealRecord(settingOf(own), place, own.stateKey, content, () => salt);
     content.fill(0);
     await options.store.put(sealed, options.signal);
-    const at = { name: recordPlaces(own, last.name), k: 0 };
+    const at = { name: versionsName(own.policyDigest, last.name), k: 0 };
     await claimAt(own.anchors, key, at, entryOf('version', sealed.sha256), options);
   }
 }

@@ -15,6 +15,7 @@ import type { CborValue } from '../../encoding/cbor.ts';
 import { decodeCbor, encodeCbor, mapReader } from '../../encoding/cbor.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import type { Records } from '../../state/records.ts';
+import { functionRecord } from '../../state/records.ts';
 import type { StateCode } from '../../state/state-failure.ts';
 
 export interface CounterAnswer {
@@ -38,7 +39,7 @@ export async function countCall(
 ): Promise<CounterAnswer> {
   const mine = tag.slice(0, TAG_BYTES);
   const count = await records.update(
-    `function.${name}`,
+    functionRecord(name),
     async (current) => {
       const tags = current === undefined ? new Uint8Array(0) : decodeState(current);
       const counted = countOf(tags, mine);

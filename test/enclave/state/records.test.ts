@@ -2,8 +2,9 @@ import * as fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { hold } from '../../../enclave/claims/claim.ts';
 import { entryKey, entryOf } from '../../../enclave/claims/entry.ts';
+import { versionsName } from '../../../enclave/claims/versions.ts';
 import type { Records } from '../../../enclave/state/records.ts';
-import { createRecords, recordPlaces } from '../../../enclave/state/records.ts';
+import { createRecords } from '../../../enclave/state/records.ts';
 import { sealRecord } from '../../../enclave/state/record.ts';
 import { createMemoryRecords } from '../../../enclave/state/memory-records.ts';
 import type { Place } from './copies.ts';
@@ -266,7 +267,7 @@ describe('anchors', () => {
 
   test('with an entry of somebody else in the way: tampered with', async () => {
     const other = await entryKey(random(32));
-    const name = recordPlaces(place.setting, NAME);
+    const name = versionsName(place.setting.policyDigest, NAME);
     await hold(place.options.anchors, other, { name, k: 0 }, entryOf('version', random(32)), {
       ...place.options,
       signal,
@@ -278,7 +279,7 @@ describe('anchors', () => {
     const records = await copy();
     await append(records, 'a');
     const key = await entryKey(place.options.stateKey);
-    const name = recordPlaces(place.setting, NAME);
+    const name = versionsName(place.setting.policyDigest, NAME);
     await hold(place.options.anchors, key, { name, k: 1 }, entryOf('closed', random(32)), { ...place.options, signal });
     await expect(append(records, 'b')).rejects.toMatchObject({ code: 'state/closed' });
     await expect(read(await copy())).rejects.toMatchObject({ code: 'state/closed' });
