@@ -81,6 +81,8 @@ function contributionRefusal(error: unknown): unknown {
   if (code === 'claim/unavailable' || code === 'state/contended') return new Refused('unavailable', message);
   if (code === 'claim/tampered') return new Refused('anchor-tampered', message);
   if (code.startsWith('state/')) return new Refused('state-refused', code);
+  // Not in the host's words: a refusal is sealed, and its reader takes it for the enclave's.
+  if (code === 'host/not-stored') return new Refused('unavailable', 'the host did not keep the record of it');
   if (code.startsWith('jail/')) return new Refused('model-refused', 'the computing process could not be started');
   // What the host stored is not what the party named: absent, another, changed, cut, or made for something else.
   return new Refused('contribution-mismatch', message);

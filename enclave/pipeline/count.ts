@@ -23,7 +23,8 @@ export async function count(
 function recordsRefusal(error: unknown): unknown {
   if (!(error instanceof Failure)) return error;
   const { code, message }: { readonly code: string; readonly message: string } = error;
-  return new Refused(refusedBy(code), message);
+  // Nothing in the host's words: a refusal is sealed, and its reader takes it for the enclave's.
+  return new Refused(refusedBy(code), /^(claim|state)\//.test(code) ? message : 'the host did not keep the state');
 }
 
 /** What the host or the anchors did not do now, they may do later; what they handed back wrong is another matter. */

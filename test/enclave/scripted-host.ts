@@ -29,6 +29,8 @@ export interface ScriptedHost extends HostStorage {
   credentials: HostCredentials | undefined;
   /** The bytes announced and sent for a contribution, where they are not the blob's own. */
   serveBlob: ((connection: Socket, blob: Uint8Array | undefined) => void) | undefined;
+  /** Why it keeps no more records, in its own words; undefined where it does. */
+  keepsNothing: string | undefined;
 }
 
 export function createHostStorage(): HostStorage {
@@ -53,6 +55,7 @@ export function createScriptedHost(
     },
     credentials: undefined,
     serveBlob: undefined,
+    keepsNothing: undefined,
   };
 }
 
@@ -126,8 +129,9 @@ async function answerBlob(host: ScriptedHost, socket: Socket, question: MapReade
     }
     const whole = new Uint8Array(Buffer.concat(parts));
     const isNamed = createHash('sha256').update(whole).digest('hex') === name;
-    if (isNamed) keep(whole, name);
-    await say(socket, isNamed ? { t: 'stored' } : { t: 'refused', reason: 'another SHA-256' });
+    const reason = isNamed ? host.keepsNothing : 'another SHA-256';
+    if (reason === undefined) keep(whole, name);
+    await say(socket, reason === undefined ? { t: 'stored' } : { t: 'refused', reason });
   };
   const t = question.oneOf('t', QUESTIONS);
   switch (t) {
