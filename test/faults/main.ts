@@ -71,7 +71,9 @@ if (values.replay !== undefined) {
     );
   process.exitCode = total.violating === 0 ? 0 : 1;
 } else {
-  const total = await seek(seed, number(values.runs, 1_000), tell);
+  const total = await seek(seed, number(values.runs, 1_000), tell, (done) => {
+    process.stderr.write(`${done} runs\n`);
+  });
   if (values.json) say(JSON.stringify(total));
   else
     say(

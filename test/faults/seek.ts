@@ -22,7 +22,14 @@ export interface Total {
   readonly runsPerSecond: number;
 }
 
-export async function seek(firstSeed: number, runs: number, tell: (violation: FoundViolation) => void): Promise<Total> {
+const TELL_EVERY = 500;
+
+export async function seek(
+  firstSeed: number,
+  runs: number,
+  tell: (violation: FoundViolation) => void,
+  progress: (done: number) => void,
+): Promise<Total> {
   const start = performance.now();
   const total = { violating: 0, calls: 0, answers: 0, kills: 0, events: 0 };
   for (let seed = firstSeed; seed < firstSeed + runs; seed += 1) {
@@ -33,6 +40,8 @@ export async function seek(firstSeed: number, runs: number, tell: (violation: Fo
     total.events += result.events;
     if (result.violations.length > 0) total.violating += 1;
     for (const violation of result.violations) tell({ seed, ...violation });
+    const done = seed - firstSeed + 1;
+    if (done % TELL_EVERY === 0) progress(done);
   }
   const seconds = (performance.now() - start) / 1000;
   const rounded = (value: number): number => Math.round(10 * value) / 10;

@@ -17,6 +17,21 @@ const withMarkers = (plan: Plan): Plan => ({
   blows: { ...plan.blows, marker: plan.stormMs / 40, kill: plan.stormMs / 4 },
 });
 
+/** Outages that last longer than the enclave's patience with one anchor, and calls all the while. */
+const withOutages = (plan: Plan): Plan => ({
+  ...withCopies(plan),
+  stormMs: OUTAGES_MS,
+  storm: { ...plan.storm, anchors: { ...plan.storm.anchors, lostAfter: 0.2 } },
+  calls: Object.fromEntries(
+    Object.entries(plan.calls).map(([party, calls]) => [
+      party,
+      calls.map((call, i) => ({ ...call, after: (OUTAGES_MS * i) / calls.length })),
+    ]),
+  ),
+  blows: { ...plan.blows, partition: 6_000, anchor: 15_000, kill: 30_000, start: 2_000 },
+});
+const OUTAGES_MS = 120_000;
+
 function withState(change: (state: OpenedState) => OpenedState): (gate: Gate) => Gate {
   return (gate) => {
     const { opening } = gate;
@@ -137,7 +152,7 @@ export const WEAKENINGS: readonly Weakening[] = [
   {
     name: 'release-before-quorum',
     text: 'answers leave once one anchor holds the ticket',
-    plan: withCopies,
+    plan: withOutages,
     gate: withState((state) => ({ ...state, tickets: releasingAtOnce(state.tickets) })),
   },
   {
@@ -160,6 +175,7 @@ export const WEAKENINGS: readonly Weakening[] = [
   {
     name: 'no-read-back',
     text: 'after an ambiguous outcome the next ticket is taken',
+    plan: withOutages,
     gate: withState((state) => ({ ...state, tickets: takingTheNext(state.tickets) })),
   },
   {
