@@ -4,22 +4,9 @@
  *     tickets/<policy digest>/<function>/<party>
  *
  * claimed in order. A ticket is a licence to learn one answer: the same request with the same input in the same context
- * finds its own ticket again and costs nothing. Tags are HMACs under keys that never leave the enclave:
- *
- *     place    = uint16(length of name) || name
- *     request  = HMAC(K_request, place || request id)
- *     context  = HMAC(K_input, place || request id || SHA-256(input))[0..16] ||
- *                HMAC(K_reads, place || request id || digest of what else is read)[0..16]
- *     draw     = HMAC(K_draw, request)
- *     K_x      = HKDF-Expand(state key, "accord/v1/tickets/x", 32)
- *
- * The name is in every tag, so that two functions' or two parties' entries have nothing in common. The context has two
- * halves, so that "another input" and "another model" can be told apart without storing either; it is bound to the
- * request, so that two calls on one picture do not look alike.
+ * finds its own ticket again, by its tag (tag.ts), and costs nothing.
  */
 import type { PolicyDigest } from '../../policies/model.ts';
-import { concat } from '../encoding/bytes.ts';
-import { hkdfExpand, hmacSha256 } from '../crypto/kdf.ts';
 import type { Timers } from '../deadline.ts';
 import type { RefusalCode } from '../protocol/refusal.ts';
 import type { Anchors } from './anchor.ts';
@@ -29,24 +16,19 @@ import type { Claimed, ClaimOptions, Settled } from './claim.ts';
 import { claim } from './claim.ts';
 import type { Entry } from './entry.ts';
 import { entryKey } from './entry.ts';
-import { kinship } from './kinship.ts';
 import type { Scanned } from './scan.ts';
 import { passTaken } from './scan.ts';
 import { createShelf } from './shelf.ts';
 import type { Shelf } from './shelf.ts';
+import type { TaggedCall } from './tag.ts';
+import { createTagger, kinship } from './tag.ts';
 import { holderOf } from './versions.ts';
 
-export interface TicketRequest {
+export interface TicketRequest extends TaggedCall {
   readonly function: string;
   readonly party: string;
   /** Calls that the policy gives this party. */
   readonly quota: number;
-  /** 32 random bytes that party and enclave alone know. */
-  readonly requestId: Uint8Array;
-  /** SHA-256 of the input as it arrived. */
-  readonly inputDigest: Uint8Array;
-  /** Digest of everything else the function reads: the model. */
-  readonly readsDigest: Uint8Array;
 }
 
 export interface Granted {
@@ -116,7 +98,7 @@ export function ticketsName(
 export async function createTicketBook(options: TicketBookOptions): Promise<TicketBook> {
   const { anchors, policyDigest, timers, patience } = options;
   const key = await entryKey(options.stateKey);
-  const keys = await ticketKeys(options.stateKey);
+  const tagger = await createTagger(options.stateKey);
   const shelves = new Map<string, Shelf>();
   const reports: string[] = [];
   const report = (text: string): void => {
@@ -143,10 +125,10 @@ export async function createTicketBook(options: TicketBookOptions): Promise<Tick
     },
     async take(request, signal = never) {
       const under = scanned(request);
-      const tag = await tagOf(keys, under.name, request);
+      const tag = await tagger.tag(under.name, request);
       const started = await begin(under, tag, request.quota, claiming(signal));
       if (started.outcome === 'refused') return started;
-      const draw = await hmacSha256(keys.draw, tag.first);
+      const draw = await tagger.draw(tag);
       const settled = finish(under, tag, request.quota, claiming(signal), started);
       return { outcome: 'granted', k: started.k, tag: tag.first.slice(), draw, settled };
     },
@@ -245,34 +227,4 @@ async function halfClaimed(
     k = await passTaken(under, k + 1, quota, undefined, options);
   }
   return more;
-}
-
-interface TicketKeys {
-  readonly request: Uint8Array;
-  readonly input: Uint8Array;
-  readonly reads: Uint8Array;
-  readonly draw: Uint8Array;
-}
-
-async function ticketKeys(stateKey: Uint8Array): Promise<TicketKeys> {
-  const key = (purpose: string): Promise<Uint8Array> => hkdfExpand(stateKey, `accord/v1/tickets/${purpose}`, 32);
-  return {
-    request: await key('request'),
-    input: await key('input'),
-    reads: await key('reads'),
-    draw: await key('draw'),
-  };
-}
-
-async function tagOf(keys: TicketKeys, name: string, request: TicketRequest): Promise<Entry> {
-  const text = new TextEncoder().encode(name);
-  const length = Uint8Array.of(text.length >> 8, text.length & 0xff);
-  const bound = concat(length, text, request.requestId);
-  const input = await hmacSha256(keys.input, concat(bound, request.inputDigest));
-  const reads = await hmacSha256(keys.reads, concat(bound, request.readsDigest));
-  return {
-    kind: 'ticket',
-    first: await hmacSha256(keys.request, bound),
-    second: concat(input.subarray(0, 16), reads.subarray(0, 16)),
-  };
 }

@@ -22,7 +22,7 @@ import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseAnchorCredential } from '../../../enclave/claims/anchor-credential.ts';
 import type { AnchorCredential } from '../../../enclave/claims/anchor-credential.ts';
-import { openS3Anchor } from '../../../enclave/claims/open-s3-anchor.ts';
+import { openS3Anchor } from '../../../enclave/claims/open-anchor.ts';
 import { sha256 } from '../../../enclave/crypto/digest.ts';
 import { toHex } from '../../../enclave/encoding/hex.ts';
 import { anchorContext } from '../../../enclave/protocol/context.ts';
@@ -224,7 +224,7 @@ describe('accord anchor contribute', () => {
       timers: realTimers,
       store: { owner: 'alice', s3: { bucket: BUCKET, prefix: 'accord/', region: REGION } },
       account: ALICE,
-      credentials: credential,
+      credential,
       until: '2027-06-30',
     });
     await held.check(live());

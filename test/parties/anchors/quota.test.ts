@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Anchor } from '../../../enclave/claims/anchor.ts';
 import { createFolderAnchor } from '../../../enclave/claims/folder-anchor.ts';
-import { openS3Anchor } from '../../../enclave/claims/open-s3-anchor.ts';
+import { openS3Anchor } from '../../../enclave/claims/open-anchor.ts';
 import { createTicketBook } from '../../../enclave/claims/tickets.ts';
 import type { TicketBook } from '../../../enclave/claims/tickets.ts';
 import { readAnchor } from '../../../parties/anchors/read.ts';
@@ -55,7 +55,7 @@ async function anchorOf(owner: 'alice' | 'bob'): Promise<Anchor> {
     timers: realTimers,
     store: { owner, s3: { bucket, prefix: 'accord/', region: REGION } },
     account: { alice: ALICE, bob: BOB }[owner],
-    credentials: { accessKeyId: key?.AccessKeyId ?? '', secretAccessKey: key?.SecretAccessKey ?? '' },
+    credential: { accessKeyId: key?.AccessKeyId ?? '', secretAccessKey: key?.SecretAccessKey ?? '' },
     until: '2027-06-30',
   });
 }
