@@ -42,7 +42,7 @@ export async function tellAlice(scene: Scene, play: Play): Promise<Called> {
     `module ${fieldsOf(report).text('moduleId')}, PCR0 ${attested.slice(0, 32)}…, local root`,
   );
   const first = await answered(scene, 'alice', play, 'alice-1');
-  await keepOldDisk(scene, play);
+  await keepOldDisk(scene);
   await answered(scene, 'alice', play, 'alice-2');
   await answered(scene, 'alice', play, 'alice-3');
   const again = await call(scene, 'alice', play, 'alice-1', ['--retry', first.callId]);
