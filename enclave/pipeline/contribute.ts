@@ -85,5 +85,6 @@ function contributionRefusal(error: unknown): unknown {
   if (code === 'host/not-stored') return new Refused('unavailable', 'the host did not keep the record of it');
   if (code.startsWith('jail/')) return new Refused('model-refused', 'the computing process could not be started');
   // What the host stored is not what the party named: absent, another, changed, cut, or made for something else.
-  return new Refused('contribution-mismatch', message);
+  const detail = code.startsWith('contribution/') ? message : `what the host has is not to be read (${code})`;
+  return new Refused('contribution-mismatch', detail);
 }

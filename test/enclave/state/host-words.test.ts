@@ -1,5 +1,8 @@
 /** What the host says of itself is told to nobody in the enclave's name: a refusal is sealed, and parties believe it. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { CborValue } from '../../../enclave/encoding/cbor.ts';
+import { encodeCbor } from '../../../enclave/encoding/cbor.ts';
+import { writeFrame } from '../../../enclave/protocol/frame.ts';
 import type { TestGate } from '../harness.ts';
 import { newRequestId } from '../harness.ts';
 import { encryptModel } from '../contribution.ts';
@@ -37,5 +40,16 @@ test('where it keeps no record of a contribution, which is then no other one tha
   gate.storage.blobs.set(request.function, blob);
   const refused = await bob.ask(request);
   expect(refused).toMatchObject({ t: 'refused', refused: 'unavailable' });
+  expect(JSON.stringify(refused)).not.toContain('risk');
+});
+
+test('where it answers with what nobody asked for', async () => {
+  const [, bob] = [await gate.peer('alice'), await gate.peer('bob')];
+  const { blob, request } = await encryptModel(gate, testModel('one'));
+  gate.storage.blobs.set(request.function, blob);
+  gate.host.serveBlob = (socket) =>
+    void writeFrame(socket, encodeCbor(new Map<string, CborValue>([['t', 'blob'], ['bytes', 1], [WORDS, 1]]))); // prettier-ignore
+  const refused = await bob.ask(request);
+  expect(refused).toMatchObject({ t: 'refused', refused: 'contribution-mismatch' });
   expect(JSON.stringify(refused)).not.toContain('risk');
 });
