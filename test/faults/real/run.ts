@@ -42,9 +42,10 @@ export async function realRun(real: RealPlace, runs: readonly number[], seed: nu
     ),
   );
   const blows = await storm(real, random.fork('storm'));
+  const keeping = keepUp(real, over.signal);
   await Promise.race([Promise.all(asking), sleep(CALM_MS, undefined, { signal: over.signal })]);
   over.abort();
-  await Promise.allSettled([...attending, ...asking]);
+  await Promise.allSettled([...attending, ...asking, keeping]);
   const functions = Object.fromEntries(
     runs.map((run) => [counterOf(run), { kind: 'counter', calls: QUOTAS } as const]),
   );
@@ -59,6 +60,14 @@ export async function realRun(real: RealPlace, runs: readonly number[], seed: nu
   });
   const answers = history.attempts.filter(({ outcome }) => 'answer' in outcome).length;
   return { violations, answers, attempts: history.attempts.length, blows, ms: Math.round(performance.now() - start) };
+}
+
+/** The orchestrator may not have noticed yet that an enclave is gone when it is asked to start what is missing. */
+async function keepUp(real: RealPlace, over: AbortSignal): Promise<void> {
+  while (!over.aborted) {
+    await real.launch().catch(() => {});
+    await sleep(1_000);
+  }
 }
 
 /** Kills and cuts for a while; everything runs again when this resolves. */
