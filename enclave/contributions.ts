@@ -18,11 +18,19 @@ import type { Change } from './state/records.ts';
 import { contributionRecord } from './state/records.ts';
 import { createTurns } from './state/turns.ts';
 
+/** A model stays in place for so long without its being known that there is no newer one. */
+const UNKNOWN_MS = 900_000;
+
 /** `gate` is asked for when it is needed: it holds what is made here. */
 export function createContributions(gate: () => Gate, report: Report): Contributions {
   const turns = createTurns();
   /** Function -> SHA-256 of the record that its model came with, as text. */
   const inPlace = new Map<string, string>();
+  /** Function -> when its model was last known to be the newest, by the NSM. */
+  const knownAt = new Map<string, number>();
+  const now = (): Promise<number> => gate().issuer.clock.now();
+
+  const age = async (name: string): Promise<number> => (await now()) - (knownAt.get(name) ?? -Infinity);
 
   const put = async (
     name: string,
@@ -31,7 +39,9 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
     signal: AbortSignal,
   ): Promise<void> => {
     const { keyring, debug, models } = gate();
+    const time = await now();
     const record = await state.records.read(contributionRecord(name), signal);
+    knownAt.set(name, time);
     if (record === undefined) return;
     const kept = decodeKept(record.bytes);
     record.bytes.fill(0);
@@ -40,6 +50,8 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
       const id = String(envelopeSha256);
       if (inPlace.get(name) === id || testData !== debug) return;
       inPlace.delete(name);
+      // It is old, however long the newer one takes. Who calls meanwhile waits for that.
+      models.withhold(name, 'contribution/not-loaded');
       const party = policy.model.from;
       const keyArn = [...keyring].find(([, owner]) => owner === party)?.[0] ?? '';
       const named = { function: name, party, keyArn, envelopeSha256, bytes, testData };
@@ -81,6 +93,7 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
     }
     models.replace(request.function, model);
     inPlace.set(request.function, String(envelopeSha256));
+    knownAt.set(request.function, await now());
     return model.sha256;
   };
 
@@ -101,7 +114,7 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
           if (!(error instanceof Failure) && !(error instanceof Refused)) throw error;
           const code = error instanceof Failure ? error.code : error.refusal.refused;
           // Another copy's store may be out of reach for a moment: what is in place stays until it is known to be old.
-          if (code.startsWith('claim/') && inPlace.has(name)) continue;
+          if (code.startsWith('claim/') && inPlace.has(name) && (await age(name)) < UNKNOWN_MS) continue;
           inPlace.delete(name);
           gate().models.withhold(name, code);
           report({ accord: 'unopened', code, where: contributionRecord(name) });
