@@ -10,14 +10,15 @@
  * CBOR, deterministic, at most 512 KiB. `dataKey` is KMS's ciphertext of the party's data key. No key ARN is in it but
  * what KMS itself writes into its ciphertext.
  */
+import { Failure } from '../../policies/failure.ts';
 import type { PolicyDigest } from '../../policies/model.ts';
 import { constantTimeEqual, sha256 } from '../crypto/digest.ts';
 import type { CborValue } from '../encoding/cbor.ts';
 import { decodeCbor, encodeCbor, mapReader } from '../encoding/cbor.ts';
 import { fromHex, toHex } from '../encoding/hex.ts';
 import { LIMITS } from '../protocol/limits.ts';
-import { Failure } from '../../policies/failure.ts';
 import type { StoredBytes } from '../vsock/host.ts';
+import type { SealedPolicy } from './sealed-policy.ts';
 import type { StateCode } from './state-failure.ts';
 import { stateFailure } from './state-failure.ts';
 
@@ -44,6 +45,11 @@ export const KEY_SET = { idBytes: 16, parties: 64 } as const;
 const DATA_KEY_BYTES = 6_144;
 const WRAPPED_BYTES = 32 + 28 * (KEY_SET.parties + 1);
 const PARTY_BYTES = 63;
+
+export function keySetTerms(of: { readonly policy: SealedPolicy; readonly policyDigest: PolicyDigest }): KeySetTerms {
+  const { collaboration, state } = of.policy;
+  return { collaboration, policyDigest: of.policyDigest, seal: state.seal, order: state.order };
+}
 
 /** Parties whose data keys open the set: all, or so many of them. */
 export function partiesNeeded({ seal, order }: Pick<KeySetTerms, 'seal' | 'order'>): number {

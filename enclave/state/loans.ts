@@ -2,6 +2,7 @@
  * Whose credentials the enclave may use, and for how long. A session's are for its own party's key and end with the
  * session; the host's role, where it has one, is tried for every party that has no session.
  */
+import { Failure } from '../../policies/failure.ts';
 import type { EnclaveCredentials } from '../protocol/request.ts';
 import type { HostCredentials } from '../vsock/host.ts';
 
@@ -50,4 +51,17 @@ export function createLoans(keyArns: ReadonlyMap<string, string>, unending: Abor
       return { from: 'host', keyArn, credentials, signal: unending };
     },
   };
+}
+
+/**
+ * The host's role may be permitted nothing, which is as it should be where parties bring credentials of their own: that
+ * it is refused tells nobody anything.
+ */
+export async function asLent({ from }: Loan, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    const { code }: { readonly code: string } = error instanceof Failure ? error : { code: '' };
+    if (from !== 'host' || code !== 'kms/refused') throw error;
+  }
 }

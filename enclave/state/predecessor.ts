@@ -10,8 +10,8 @@ import type { AnchorStore, PolicyDigest, Succession } from '../../policies/model
 import type { Anchors } from '../claims/anchor.ts';
 import { createLateAnchor } from '../claims/late-anchor.ts';
 import type { Host } from '../vsock/host.ts';
-import type { KeySet, KeySetTerms } from './key-set.ts';
-import { readKeySet } from './key-set.ts';
+import type { KeySet } from './key-set.ts';
+import { keySetTerms, readKeySet } from './key-set.ts';
 import type { SealedPolicy } from './sealed-policy.ts';
 import { isSealed } from './sealed-policy.ts';
 import { stateFailure } from './state-failure.ts';
@@ -29,11 +29,6 @@ export interface Predecessor {
 
 export function isSuccessor(policy: SealedPolicy): policy is SucceedingPolicy {
   return policy.succeeds !== undefined;
-}
-
-export function keySetTerms({ policy, policyDigest }: Pick<Predecessor, 'policy' | 'policyDigest'>): KeySetTerms {
-  const { collaboration, state } = policy;
-  return { collaboration, policyDigest, seal: state.seal, order: state.order };
 }
 
 /** Throws `state/predecessor-missing`, `state/predecessor-unreachable`. `anchors`: those of `policy`, in its order. */

@@ -12,7 +12,7 @@
  *
  * Whatever fails is told with its code and tried again when a session arrives or a call asks for the state.
  */
-import { Failure } from '../../policies/failure.ts';
+import type { Failure } from '../../policies/failure.ts';
 import type { PolicyDigest } from '../../policies/model.ts';
 import type { Anchors } from '../claims/anchor.ts';
 import { entryKey } from '../claims/entry.ts';
@@ -20,29 +20,27 @@ import type { Found } from '../claims/survey.ts';
 import { within } from '../deadline.ts';
 import type { Timers } from '../deadline.ts';
 import type { RandomSource } from '../crypto/random.ts';
-import { constantTimeEqual, sha256 } from '../crypto/digest.ts';
+import { constantTimeEqual } from '../crypto/digest.ts';
 import type { AttestedKms } from '../kms/attested.ts';
 import type { Report } from '../life.ts';
-import { Refused } from '../pipeline/refused.ts';
 import type { Host } from '../vsock/host.ts';
 import type { OpenAnchor } from './anchor-doors.ts';
 import { createAnchorDoors } from './anchor-doors.ts';
 import { demandNotClosed } from './closing.ts';
-import type { WantedSet } from './data-keys.ts';
 import { createDataKeys } from './data-keys.ts';
 import { createErrands } from './errands.ts';
+import { namedSet, offeredSet } from './host-keys.ts';
 import { createInheritance } from './inheritance.ts';
 import { claimKeySet, confirmKeySet, shownKeySet } from './key-claim.ts';
-import type { KeySet, KeySetTerms } from './key-set.ts';
-import { partiesNeeded, readKeySet, storedKeySet } from './key-set.ts';
+import type { KeySet } from './key-set.ts';
+import { keySetTerms, partiesNeeded, storedKeySet } from './key-set.ts';
 import { STATE_KEY_BYTES, makeKeySet, openKeySet } from './layers.ts';
 import { createLease } from './lease.ts';
-import type { Loan } from './loans.ts';
-import { createLoans } from './loans.ts';
+import { asLent, createLoans } from './loans.ts';
 import type { OpenedState, Opening, OpeningStatus } from './opening.ts';
+import { reasonOf, refusalOf } from './opening.ts';
 import { isSuccessor } from './predecessor.ts';
 import type { SealedPolicy } from './sealed-policy.ts';
-import { stateFailure } from './state-failure.ts';
 
 /** What the state key is good for. Copies what it needs of `stateKey`, which is erased afterwards. */
 export type UseState = (stateKey: Uint8Array, anchors: Anchors, keySetDigest: Uint8Array) => Promise<OpenedState>;
@@ -79,8 +77,8 @@ const SUCCESSION_MS = 3_600_000;
 
 export function openSealed(parts: SealedOpeningParts): Opening {
   const { policy, policyDigest, kms, host, timers, report, now } = parts;
-  const { seal, order } = policy.state;
-  const terms: KeySetTerms = { collaboration: policy.collaboration, policyDigest, seal, order };
+  const { order } = policy.state;
+  const terms = keySetTerms(parts);
   const keyArns = new Map([...parts.keyring].map(([arn, party]) => [party, arn]));
   const ended = new AbortController();
   const loans = createLoans(keyArns, ended.signal);
@@ -134,20 +132,10 @@ export function openSealed(parts: SealedOpeningParts): Opening {
     if (keys.wanted !== undefined) return Promise.resolve();
     asking ??= (async () => {
       // Not by the one who asks first: others wait for the same answer.
-      const bytes = await host.keys(ended.signal);
-      const set = bytes === undefined ? undefined : await hinted(bytes);
-      if (keys.wanted === undefined) keys.want(set ?? 'fresh');
+      const offered = await offeredSet(host, terms, ended.signal);
+      if (keys.wanted === undefined) keys.want(offered);
     })().finally(() => (asking = undefined));
     return asking;
-  };
-  const hinted = async (bytes: Uint8Array): Promise<WantedSet | undefined> => {
-    try {
-      return { set: await readKeySet(bytes, terms), digest: await sha256(bytes) };
-    } catch (error) {
-      // It may be that nothing was claimed yet, and this is of no meaning. If something was, it is told then.
-      if (error instanceof Failure) return undefined;
-      throw error;
-    }
   };
 
   let known: Found | undefined;
@@ -163,7 +151,7 @@ export function openSealed(parts: SealedOpeningParts): Opening {
     const digest = shown.entry.first;
     const wanted = keys.wanted;
     if (wanted === undefined || wanted === 'fresh' || !constantTimeEqual(wanted.digest, digest)) {
-      keys.want({ set: await namedSet(digest, wanted, signal), digest });
+      keys.want({ set: await namedSet(host, terms, digest, wanted, signal), digest });
       return beginAll();
     }
     if (keys.all().size < partiesNeeded(terms)) return beginAll();
@@ -182,17 +170,6 @@ export function openSealed(parts: SealedOpeningParts): Opening {
     } finally {
       stateKey.fill(0);
     }
-  }
-
-  /** The set that the anchors name, from the host, by its digest. */
-  async function namedSet(digest: Uint8Array, wanted: WantedSet | undefined, signal: AbortSignal): Promise<KeySet> {
-    const named = await host.record(digest, signal);
-    if (named !== undefined) return readKeySet(named, terms, digest);
-    const offered = await host.keys(signal);
-    if (offered !== undefined) return readKeySet(offered, terms, digest);
-    if (wanted !== undefined && wanted !== 'fresh')
-      throw stateFailure('state/keys-substituted', 'the wrapped keys are not the ones that the anchors name');
-    throw stateFailure('state/keys-missing', 'the host does not have the wrapped keys that the anchors name');
   }
 
   /** At first. Nothing is claimed before the host has the set, and nothing is sealed with it before it is claimed. */
@@ -263,14 +240,6 @@ export function openSealed(parts: SealedOpeningParts): Opening {
     return { state: refused ? 'refused' : 'waiting', waitingFor: waitingFor(), ...(reason === undefined ? {} : { reason }) }; // prettier-ignore
   }
 
-  function refusal(): Refused {
-    const { state, waitingFor: parties, reason } = status();
-    const waits = parties.length === 0 ? undefined : `it waits for a session of ${parties.join(', ')}`;
-    if (state === 'lapsed') return new Refused('lease-lapsed', waits);
-    if (state === 'refused') return new Refused('state-refused', reason);
-    return new Refused('not-open', [waits, reason].filter((part) => part !== undefined).join('; ') || undefined);
-  }
-
   const usable = (): OpenedState | undefined => (lease.isCurrent() ? opened : undefined);
   const isReady = (): boolean => usable() !== undefined && !errands.isUnderWay('restore');
 
@@ -282,7 +251,7 @@ export function openSealed(parts: SealedOpeningParts): Opening {
     if (opened === undefined && waitingFor().length > 0) beginWithRole();
     while (!isReady() && errands.isUnderWay() && !signal.aborted) await errands.change(signal);
     const state = usable();
-    if (state === undefined) throw refusal();
+    if (state === undefined) throw refusalOf(status());
     return state;
   }
 
@@ -321,25 +290,4 @@ export function openSealed(parts: SealedOpeningParts): Opening {
       inheritance?.erase();
     },
   };
-}
-
-/**
- * The host's role may be permitted nothing, which is as it should be where parties bring credentials of their own: that
- * it is refused tells nobody anything.
- */
-async function asLent({ from }: Loan, work: Promise<void>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    const { code }: { readonly code: string } = error instanceof Failure ? error : { code: '' };
-    if (from !== 'host' || code !== 'kms/refused') throw error;
-  }
-}
-
-/** One of the state itself says most; of the others the newest. */
-function reasonOf(failures: ReadonlyMap<string, Failure>): string | undefined {
-  const all = [...failures.values()];
-  const found = all.find(({ code }) => code.startsWith('state/')) ?? all.at(-1);
-  if (found === undefined) return undefined;
-  return found.where === undefined ? found.code : `${found.code} (${found.where})`;
 }
