@@ -28,8 +28,21 @@ const withOutages = (plan: Plan): Plan => ({
       calls.map((call, i) => ({ ...call, after: (OUTAGES_MS * i) / calls.length })),
     ]),
   ),
-  blows: { ...plan.blows, partition: 6_000, anchor: 15_000, kill: 30_000, start: 2_000 },
+  blows: { ...NO_BLOWS, partition: 6_000, anchor: 15_000, kill: 30_000, start: 2_000 },
 });
+const NO_BLOWS: Plan['blows'] = {
+  kill: Infinity,
+  start: Infinity,
+  orchestrator: Infinity,
+  anchor: Infinity,
+  partition: Infinity,
+  rollback: Infinity,
+  loss: Infinity,
+  snapshot: Infinity,
+  marker: Infinity,
+  foreign: Infinity,
+  lie: Infinity,
+};
 const OUTAGES_MS = 120_000;
 
 function withState(change: (state: OpenedState) => OpenedState): (gate: Gate) => Gate {
