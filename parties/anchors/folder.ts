@@ -1,10 +1,5 @@
-/** A folder as an anchor, for local trials: made for its owner alone. */
+/** A folder as an anchor, for local trials. */
 import { stat } from 'node:fs/promises';
-import { makePrivateFolder } from '../private-files.ts';
-
-export async function makeFolder(folder: string): Promise<void> {
-  await makePrivateFolder(folder);
-}
 
 /** What is wrong with it, in words. */
 export async function checkFolder(folder: string): Promise<string | undefined> {

@@ -19,6 +19,8 @@ import type { AnchorStore, PolicyDigest } from '../../policies/model.ts';
 import type { AwsSettings } from '../kms/client.ts';
 import { awsFailure, createS3 } from '../kms/client.ts';
 
+export type ReadAnchorCode = 'anchor/unreadable';
+
 /** `<function>/<party>/<k>` */
 export type TicketPlace = string;
 
@@ -113,10 +115,11 @@ async function listKeys(
     });
     for (const { Key } of [...(reply.Versions ?? []), ...(reply.DeleteMarkers ?? [])])
       if (Key !== undefined) keys.add(Key.slice(under.length));
-    if (reply.IsTruncated !== true) break;
+    if (reply.IsTruncated !== true) return [...keys];
     after = { KeyMarker: reply.NextKeyMarker, VersionIdMarker: reply.NextVersionIdMarker };
   }
-  return [...keys];
+  // A part of the tickets would be counted as all of them.
+  throw new Failure<ReadAnchorCode>('refused', 'anchor/unreadable', `more stands under ${under} than is read`);
 }
 
 function openFolder(
@@ -127,13 +130,15 @@ function openFolder(
   return {
     anchor: createFolderAnchor({ owner, folder, files, random }),
     async list() {
+      const unreadable = (cause: unknown): Failure<ReadAnchorCode> =>
+        new Failure('environment', 'anchor/unreadable', `the folder ${folder} cannot be read here`, { cause });
       await files.access(folder).catch((cause: unknown) => {
-        throw new Failure('environment', 'anchor/unreadable', `the folder ${folder} cannot be read here`, { cause });
+        throw unreadable(cause);
       });
       const root = join(folder, ...name.split('/'));
       const found = await files.readdir(root, { recursive: true, withFileTypes: true }).catch((cause: unknown) => {
         if (errorCode(cause) === 'ENOENT') return [];
-        throw new Failure('environment', 'anchor/unreadable', `the folder ${folder} cannot be read here`, { cause });
+        throw unreadable(cause);
       });
       return found
         .filter((entry) => !entry.isDirectory())

@@ -5,7 +5,7 @@ import type { AnchorClients } from '../anchors/clients.ts';
 import { anchorClients } from '../anchors/clients.ts';
 import type { AnchorAwsCode } from '../anchors/clients.ts';
 import { contributeCredential } from '../anchors/contribute.ts';
-import { checkFolder, makeFolder } from '../anchors/folder.ts';
+import { checkFolder } from '../anchors/folder.ts';
 import type { Finding } from '../anchors/lint.ts';
 import { lintAnchor } from '../anchors/lint.ts';
 import { planAnchor } from '../anchors/make.ts';
@@ -15,6 +15,7 @@ import type { AwsSettings } from '../kms/client.ts';
 import { callerIdentity, createKms, createSts } from '../kms/client.ts';
 import { kmsDataKeys } from '../kms/data-keys.ts';
 import { printableLines } from '../printable.ts';
+import { makePrivateFolder } from '../private-files.ts';
 import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments, usage } from './arguments.ts';
 import { partyContext, systemRandom } from './party.ts';
 import { readPolicy } from './policy-files.ts';
@@ -229,7 +230,7 @@ async function contribute(options: Options, io: Io): Promise<number> {
 }
 
 async function ofFolder(folder: string, { action, json, dryRun }: Options, io: Io): Promise<number> {
-  if (action === 'make' && !dryRun) await makeFolder(folder);
+  if (action === 'make' && !dryRun) await makePrivateFolder(folder);
   const fault = action === 'lint' ? await checkFolder(folder) : undefined;
   const text = {
     make: dryRun ? `would make the folder ${folder}` : folder,

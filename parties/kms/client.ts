@@ -1,6 +1,7 @@
 /**
- * The party's own KMS and STS, and the S3 and IAM of its anchor: the SDK's clients with the credentials of a profile (else the SDK's usual chain), and with
- * what the `aws` command line reads from the environment and the SDK does not: a CA bundle.
+ * The party's own KMS and STS, and the S3 and IAM of its anchor: the SDK's clients with the credentials of a profile (else
+ * the SDK's usual chain), and with what the `aws` command line reads from the environment and the SDK does not: a CA
+ * bundle.
  */
 import { IAMClient } from '@aws-sdk/client-iam';
 import { KMSClient, KMSServiceException } from '@aws-sdk/client-kms';
