@@ -56,7 +56,7 @@ export async function admit(
   if (found === undefined) throw new Refused('unknown-function');
   const quota = callsOf(found, session.party);
   if (quota === 0) throw new Refused('not-permitted');
-  await demandOpen(gate);
+  await demandUnexpired(gate);
   if (slot === undefined) throw new Refused('busy');
   const state = await gate.opening.demand(signal);
   const { tickets, records } = state;
@@ -102,7 +102,7 @@ export function callsOf(found: FunctionPolicy, party: string): number {
 }
 
 /** Refuses once the collaboration's last day has passed, by the NSM's clock. */
-export async function demandOpen(gate: Gate): Promise<void> {
+export async function demandUnexpired(gate: Gate): Promise<void> {
   if ((await gate.issuer.clock.now()) >= endOfDay(gate.policy.until)) throw new Refused('expired');
 }
 

@@ -9,7 +9,7 @@ import { MODEL_CODES } from '../functions/model-refusal.ts';
 import type { PaddedAnswer } from '../protocol/answer.ts';
 import { padPlain } from '../protocol/answer.ts';
 import type { Contribute } from '../protocol/request.ts';
-import { demandOpen, functionOf } from './admit.ts';
+import { demandUnexpired, functionOf } from './admit.ts';
 import type { Authenticated } from './authenticate.ts';
 import { authenticate, kmsRefusal } from './authenticate.ts';
 import type { OpenedRequest } from './open.ts';
@@ -43,7 +43,7 @@ async function take(gate: Gate, { session, request }: Authenticated<Contribute>,
   if (found.model.from !== session.party)
     throw new Refused('not-permitted', `the model is ${found.model.from}'s to give`);
   demandMark(gate, request);
-  await demandOpen(gate);
+  await demandUnexpired(gate);
   try {
     return await gate.contributions.take(session, request, found, signal);
   } catch (error) {

@@ -7,7 +7,7 @@ import type { Gate } from '../gate.ts';
 import type { PaddedAnswer } from '../protocol/answer.ts';
 import type { Call } from '../protocol/request.ts';
 import type { RefusalCode } from '../protocol/refusal.ts';
-import { demandOpen } from './admit.ts';
+import { demandUnexpired } from './admit.ts';
 import type { Admitted, Provisions } from './admit.ts';
 import type { Authenticated } from './authenticate.ts';
 import type { Confirmed } from './confirm.ts';
@@ -33,7 +33,7 @@ export async function recall(
 ): Promise<PaddedAnswer | undefined> {
   const found = gate.given.find(requestOf(session.party, call, input));
   if (found === undefined) return undefined;
-  await demandOpen(gate);
+  await demandUnexpired(gate);
   if (slot === undefined) throw new Refused('busy');
   // Nothing is spent, but where the state may not be used any more, nothing is said either.
   await gate.opening.demand(signal);
