@@ -20,6 +20,7 @@ import { openDataKey } from './data-keys.ts';
 import { confirmKeySet, keySetPlace } from './key-claim.ts';
 import type { KeySet } from './key-set.ts';
 import { openKeySet } from './layers.ts';
+import { LEASE_MS } from './lease.ts';
 import type { Loan } from './loans.ts';
 import type { Predecessor, SucceedingPolicy } from './predecessor.ts';
 import { readOldKeys, readPredecessor } from './predecessor.ts';
@@ -49,6 +50,8 @@ export interface InheritanceParts {
   readonly host: Pick<Host, 'policy' | 'record' | 'putRecord'>;
   readonly kms: AttestedKms;
   readonly timers: Timers;
+  /** By the NSM. Milliseconds since 1970. */
+  readonly now: () => Promise<number>;
 }
 
 /** What the predecessor left: wrapped keys and the claim that names them, or a claim that it was closed unopened. */
@@ -61,6 +64,8 @@ interface Left {
 export function createInheritance(parts: InheritanceParts): Inheritance {
   const { policy, policyDigest, anchors, host, kms, timers } = parts;
   const dataKeys = new Map<string, Uint8Array>();
+  /** When the KMS of each party was asked for its old data key. */
+  const asked = new Map<string, number>();
   const store = hostRecordStore(host);
   let left: Left | undefined;
   let settled = false;
@@ -89,6 +94,16 @@ export function createInheritance(parts: InheritanceParts): Inheritance {
   const missing = (): readonly string[] =>
     settled || left?.keys === undefined ? [] : left.keys.set.order.filter((party) => !dataKeys.has(party));
 
+  /** A party may have thought better of it since: what is done here cannot be undone. */
+  const dropOld = async (): Promise<void> => {
+    const time = await parts.now();
+    for (const [party, key] of dataKeys) {
+      if (time - (asked.get(party) ?? -Infinity) < LEASE_MS) continue;
+      key.fill(0);
+      dataKeys.delete(party);
+    }
+  };
+
   const erase = (): void => {
     for (const key of dataKeys.values()) key.fill(0);
     dataKeys.clear();
@@ -102,10 +117,14 @@ export function createInheritance(parts: InheritanceParts): Inheritance {
       const { old, keys } = await look(signal);
       if (keys === undefined || !keys.set.order.includes(party)) return false;
       const context = stateContext({ policyDigest: old.policyDigest, party });
+      const time = await parts.now();
       const { plaintext } = await openDataKey(kms, keys.set, party, { keyArn, context, credentials }, signal);
       // Another session's answer may have come first.
       if (settled || dataKeys.has(party)) plaintext.fill(0);
-      else dataKeys.set(party, plaintext);
+      else {
+        dataKeys.set(party, plaintext);
+        asked.set(party, time);
+      }
       return !settled;
     },
 
@@ -118,6 +137,7 @@ export function createInheritance(parts: InheritanceParts): Inheritance {
       if (keys === undefined) {
         if (!(await closeUnopened(own, old, closed, options))) return 'waiting';
       } else {
+        await dropOld();
         if (missing().length > 0) return 'waiting';
         const stateKey = await openKeySet(keys.set, dataKeys);
         try {

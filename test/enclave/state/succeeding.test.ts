@@ -144,6 +144,24 @@ describe('waits or refuses', () => {
     expect([await count(alice), await count(bob)]).toEqual([2, 3]);
   });
 
+  test('where one that had agreed thought better of it before the others came', async () => {
+    const gate = await startNext();
+    const first = await gate.peer('alice');
+    await expect.poll(() => statusOf(gate).waitingFor).toEqual(['bob']);
+    first.close();
+    const bob = await gate.peer('bob');
+    const ofBob = (context: Readonly<Record<string, string>>): boolean =>
+      context['accord:policy'] === oldDigest && context['accord:purpose'] === 'state' && context['accord:party'] === 'bob'; // prettier-ignore
+    await expect.poll(() => old.kms.requests.filter(({ context }) => ofBob(context)).length).toBeGreaterThan(0);
+    await expect.poll(() => statusOf(gate).waitingFor).toEqual(['alice']);
+    bob.close();
+    old.kms.script = (request, reply) => (ofBob(request.context) ? Promise.reject(kmsRefused()) : reply());
+    gate.advance(86_400_000);
+    const alice = await gate.peer('alice');
+    expect(await count(alice)).toBe('not-open');
+    expect(statusOf(gate).waitingFor).toEqual(['bob']);
+  });
+
   test('while a party has not agreed: its key opens the old state to the old image alone', async () => {
     old.kms.script = (request, reply) =>
       request.context['accord:policy'] === oldDigest && request.context['accord:party'] === 'bob'

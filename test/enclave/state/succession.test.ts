@@ -337,7 +337,7 @@ describe('the way to it', () => {
     const { policy, policyDigest: digest } = own;
     return {
       asked,
-      inheritance: createInheritance({ policy, policyDigest: digest, anchors, host, kms, timers: realTimers }),
+      inheritance: createInheritance({ policy, policyDigest: digest, anchors, host, kms, timers: realTimers, now: () => Promise.resolve(0) }), // prettier-ignore
     };
   };
 
