@@ -8,8 +8,11 @@ import type { Entry } from './entry.ts';
 export interface Shelf {
   /** Below it, every ticket is decided: held, or lost to all but the entries that were seen there. */
   next(): number;
-  /** Where a request was seen last: before that, its tickets were lost to it. */
-  placeOf(entry: Entry): number | undefined;
+  /**
+   * Where a request goes on that cannot have the ticket `k`, or begins (-1): where it was seen last, since all before
+   * that were lost to it; else at the first ticket that is not decided.
+   */
+  after(k: number, entry: Entry): number;
   isDecided(k: number): boolean;
   /** An entry that some anchor shows at `k`. */
   saw(k: number, entry: Entry): void;
@@ -29,7 +32,10 @@ export function createShelf(): Shelf {
   };
   return {
     next: () => next,
-    placeOf: ({ first }) => places.get(toHex(first)),
+    after(k, { first }) {
+      const own = places.get(toHex(first));
+      return own !== undefined && own > k ? own : Math.max(k + 1, next);
+    },
     isDecided: (k) => decided.has(k),
     saw,
     decide(k, seen) {

@@ -154,7 +154,7 @@ async function begin(
   tag: Entry,
   quota: number,
   options: ClaimOptions,
-  from: number = under.shelf.placeOf(tag) ?? under.shelf.next(),
+  from: number = under.shelf.after(-1, tag),
 ): Promise<Started | TicketRefused> {
   const { anchors, key, name, shelf } = under;
   for (let k = from; k < quota;) {
@@ -165,7 +165,7 @@ async function begin(
     }
     const refused = refusalOf(under, tag, k, claimed);
     if (refused !== undefined) return refused;
-    k = await passTaken(under, Math.max(k + 1, shelf.next()), quota, tag, options);
+    k = await passTaken(under, shelf.after(k, tag), quota, tag, options);
   }
   return shelf.count(quota).closed > 0
     ? { outcome: 'refused', code: 'quota-exceeded', detail: CLOSED }
@@ -189,7 +189,7 @@ async function finish(
     }
     const refused = refusalOf(under, tag, started.k, settled);
     if (refused !== undefined) return refused;
-    const next = await begin(under, tag, quota, options, Math.max(started.k + 1, under.shelf.next()));
+    const next = await begin(under, tag, quota, options, under.shelf.after(started.k, tag));
     if (next.outcome === 'refused') return next;
     started = next;
   }

@@ -94,6 +94,26 @@ describe('two books over one anchor', () => {
     expect(await one.used(request(0))).toMatchObject({ used: 3 });
   });
 
+  test('find them again while they look at the quota, too', async () => {
+    const anchor = createMemoryAnchor();
+    const first = await book(anchor);
+    for (const id of [1, 2]) await first.take(request(id));
+    let open = (): void => {};
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    const second = await book({
+      ...anchor,
+      claim: async (...claimed) => {
+        await opened;
+        return anchor.claim(...claimed);
+      },
+    });
+    const retry = second.take(request(2));
+    expect(await second.used(request(0))).toMatchObject({ used: 2 });
+    open();
+    expect(await retry).toEqual(granted(1));
+    expect(await second.used(request(0))).toMatchObject({ used: 2 });
+  });
+
   test('an entry of somebody with another key is foreign: it is no spent call, and nothing is served on it', async () => {
     const anchor = createMemoryAnchor();
     const stranger = await book(anchor, bytes(1));
