@@ -16,6 +16,7 @@ import { createHash } from 'node:crypto';
 import { Failure } from '../policies/failure.ts';
 import type { ModelFunctionPolicy } from '../policies/model.ts';
 import { constantTimeEqual } from './crypto/digest.ts';
+import { hashed } from './crypto/hashed.ts';
 import type { StreamCode } from './crypto/stream.ts';
 import { parseModelPackage } from './functions/model-package.ts';
 import type { ModelCode } from './functions/model-refusal.ts';
@@ -65,8 +66,8 @@ export async function loadContribution(
   openDataKey: OpenDataKey,
   signal: AbortSignal,
 ): Promise<LoadedContribution> {
-  const blob = await gate.host.contribution(named.function, signal);
-  if (blob === undefined) throw mismatch('contribution/absent', 'the host has no contribution for this function');
+  const blob = await gate.host.contribution(named.function, { sha256: named.envelopeSha256 }, signal);
+  if (blob === undefined) throw mismatch('contribution/absent', 'the host does not have this contribution');
   let taken = false;
   let opened: OpenedBlob | undefined;
   try {
@@ -140,16 +141,6 @@ async function gather(parts: AsyncIterable<Uint8Array>, atMost: number): Promise
     throw error;
   }
   return whole.subarray(0, length);
-}
-
-async function* hashed(
-  source: AsyncIterable<Uint8Array>,
-  hash: ReturnType<typeof createHash>,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const part of source) {
-    hash.update(part);
-    yield part;
-  }
 }
 
 function mismatch(code: ContributionCode, message: string): Failure<ContributionCode> {

@@ -38,7 +38,7 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
     state: OpenedState,
     signal: AbortSignal,
   ): Promise<void> => {
-    const { keyring, debug, models } = gate();
+    const { keyring, debug, models, host } = gate();
     const time = await now();
     const record = await state.records.read(contributionRecord(name), signal);
     knownAt.set(name, time);
@@ -61,6 +61,7 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
       if (loaded.model.sha256 !== modelSha256) throw new Error('the same bytes are another model');
       models.replace(name, loaded.model);
       inPlace.set(name, id);
+      await host.contributionTaken(name, envelopeSha256, signal);
     } finally {
       kept.dataKey.fill(0);
     }
@@ -73,7 +74,7 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
     policy: ModelFunctionPolicy,
     signal: AbortSignal,
   ): Promise<string> => {
-    const { decrypt, models } = gate();
+    const { decrypt, models, host } = gate();
     const { party, keyArn, credentials } = session;
     const openDataKey: OpenDataKey = ({ dataKey: ciphertext }, context) =>
       decrypt({ keyArn, ciphertext, context, credentials }, signal);
@@ -94,6 +95,7 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
     models.replace(request.function, model);
     inPlace.set(request.function, String(envelopeSha256));
     knownAt.set(request.function, await now());
+    await host.contributionTaken(request.function, envelopeSha256, signal);
     return model.sha256;
   };
 

@@ -146,7 +146,10 @@ export async function openCollaborations(options: CollaborationsOptions): Promis
         keyArns: Object.values(parties).map((party) => party.kmsKeyArn),
         roots: localAws?.tlsRoots ?? [],
       },
-      findContribution: (name) => contributions.open(id, name),
+      contributions: {
+        give: (name, wanted) => contributions.give(id, name, wanted),
+        taken: (name, sha256) => contributions.taken(id, name, sha256),
+      },
       findCredentials: options.findCredentials,
       records: createKeeper(store, records, collaboration),
       localAws: localAws?.address,

@@ -1,7 +1,16 @@
 /**
- * Contributions: ciphertext that a party uploads, stored until the enclave asks for it. One a name; a later one takes the
- * place of the one before. Names are those of functions with a model, and `anchor.<party>` for the credential with which
- * the enclave writes that party's anchor.
+ * Contributions: ciphertext that a party uploads, stored until the enclave asks for it. Names are those of functions with
+ * a model, and `anchor.<party>` for the credential with which the enclave writes that party's anchor.
+ *
+ * Whoever reaches the interface may upload or delete, and only the enclave can tell whose envelope it is. So an upload
+ * takes the place of the one before in what is listed and downloaded, but not on the disk. At most three a name stay:
+ *
+ *     the newest upload   its owner may be about to name it to the enclave
+ *     given               the last that an enclave was given: it may be in force already, and the enclave have died, or a
+ *                         stranger have uploaded, before it said so
+ *     in force            the last that an enclave said it took: what was given after that it may have refused
+ *
+ * Each is written down before what it replaces is removed, so that a crash leaves one too many and never one too few.
  */
 import { readEnvelope } from '../enclave/protocol/envelope.ts';
 import { LIMITS } from '../enclave/protocol/limits.ts';
@@ -9,9 +18,10 @@ import { parseCanonicalPolicy } from '../policies/canonical.ts';
 import type { CanonicalPolicy } from '../policies/model.ts';
 import { Failure } from '../policies/failure.ts';
 import type { Readable } from 'node:stream';
+import type { WantedEnvelope } from './relay/contributions.ts';
 import { serially } from './serially.ts';
 import type { Blobs } from './store/blobs.ts';
-import type { Collaboration, Contribution, Store } from './store/store.ts';
+import type { Collaboration, Contribution, KeptBecause, Store } from './store/store.ts';
 
 export type ContributionCode =
   | 'orchestrator/unknown-collaboration'
@@ -30,10 +40,19 @@ export interface Contributions {
   put(id: string, functionName: string, upload: Upload): Promise<Contribution>;
   get(id: string, functionName: string): Promise<Contribution>;
   delete(id: string, functionName: string): Promise<void>;
-  /** The ciphertext itself, or undefined where there is none. */
-  open(id: string, functionName: string): Promise<{ readonly bytes: number; readonly stream: Readable } | undefined>;
+  /** The newest ciphertext itself, or undefined where there is none. */
+  open(id: string, functionName: string): Promise<OpenedBlob | undefined>;
+  /** What an enclave asks for. */
+  give(id: string, functionName: string, wanted: WantedEnvelope): Promise<OpenedBlob | undefined>;
+  /** An enclave took it: it is in force. False where it is not there any more. `sha256` as lower-case hex. */
+  taken(id: string, functionName: string, sha256: string): Promise<boolean>;
   /** Waits for changes under way. */
   close(): Promise<void>;
+}
+
+interface OpenedBlob {
+  readonly bytes: number;
+  readonly stream: Readable;
 }
 
 const MOST_UPLOADS = 8;
@@ -67,6 +86,14 @@ export async function openContributions({ store, blobs, log }: ContributionsOpti
   };
   const dropUnused = async (sha256: string): Promise<void> => {
     if (!(await store.blobsInUse()).has(sha256)) await blobs.remove(sha256);
+  };
+  const newest = async (id: string, functionName: string): Promise<string | undefined> =>
+    (await store.get(id))?.contributions.find((entry) => entry.function === functionName)?.sha256;
+  const keep = async (id: string, functionName: string, because: KeptBecause, sha256: string): Promise<void> => {
+    const before = (await store.keptContributions(id, functionName)).get(because);
+    if (before === sha256) return;
+    await store.keepContribution(id, functionName, because, sha256);
+    if (before !== undefined) await dropUnused(before);
   };
 
   return {
@@ -113,9 +140,30 @@ export async function openContributions({ store, blobs, log }: ContributionsOpti
       }),
 
     open: async (id, functionName) => {
-      const found = (await store.get(id))?.contributions.find((entry) => entry.function === functionName);
-      return found === undefined ? undefined : blobs.read(found.sha256);
+      const sha256 = await newest(id, functionName);
+      return sha256 === undefined ? undefined : blobs.read(sha256);
     },
+
+    give: (id, functionName, wanted) =>
+      changes(async () => {
+        const [uploaded, kept] = [await newest(id, functionName), await store.keptContributions(id, functionName)];
+        const inForce = kept.get('in-force');
+        if ('earlier' in wanted && wanted.earlier) {
+          return inForce === undefined || inForce === uploaded ? undefined : blobs.read(inForce);
+        }
+        const sha256 = 'sha256' in wanted ? wanted.sha256 : uploaded;
+        if (sha256 === undefined || ![uploaded, ...kept.values()].includes(sha256)) return undefined;
+        if (sha256 !== inForce) await keep(id, functionName, 'given', sha256);
+        return blobs.read(sha256);
+      }),
+
+    taken: (id, functionName, sha256) =>
+      changes(async () => {
+        const kept = await store.keptContributions(id, functionName);
+        if (![await newest(id, functionName), ...kept.values()].includes(sha256)) return false;
+        await keep(id, functionName, 'in-force', sha256);
+        return true;
+      }),
 
     close: () => changes(async () => {}),
   };

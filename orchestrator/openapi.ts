@@ -282,7 +282,8 @@ const paths = {
     parameters: [id, functionName],
     put: {
       operationId: 'contribute',
-      summary: 'Store an encrypted contribution for a function or an anchor, in place of the one before.',
+      summary:
+        'Store an encrypted contribution for a function or an anchor, in place of the one before. What an enclave took stays for it.',
       requestBody: { required: true, content: bytes },
       responses: { 201: answer('Stored.', ref('Contribution')), ...problems },
     },
@@ -293,7 +294,7 @@ const paths = {
     },
     delete: {
       operationId: 'withdrawContribution',
-      summary: 'Delete it from this host.',
+      summary: 'Delete the newest upload. What an enclave took stays for it: the owner withdraws that in its KMS.',
       responses: { 204: { description: 'Deleted.' }, ...problems },
     },
   },

@@ -2,6 +2,7 @@
  * The anchors of the policy, and how the enclave comes by each: a bucket needs the credential that its owner contributed,
  * which the owner's KMS opens to this enclave alone; a folder needs none. Each is checked before it is used.
  */
+import { createHash } from 'node:crypto';
 import { parseKmsKeyArn } from '../../policies/arn.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { AnchorSet, PolicyDigest } from '../../policies/model.ts';
@@ -11,6 +12,7 @@ import { ANCHOR_CREDENTIAL_BYTES, anchorContribution, parseAnchorCredential } fr
 import type { AnchorPlace } from '../claims/open-anchor.ts';
 import type { LateAnchor } from '../claims/late-anchor.ts';
 import { createLateAnchor } from '../claims/late-anchor.ts';
+import { hashed } from '../crypto/hashed.ts';
 import type { AttestedDecrypt } from '../kms/attested.ts';
 import { anchorContext, sameContext } from '../protocol/context.ts';
 import { readEnvelope } from '../protocol/envelope.ts';
@@ -32,7 +34,10 @@ export interface AnchorDoors {
   missing(): readonly string[];
   /** Whether the owner has an anchor that cannot be used, or not any more. */
   isClosed(owner: string): boolean;
-  /** Opens the anchor of this owner; nothing to do where it has none, or it is open. Folders take no loan. */
+  /**
+   * Opens the anchor of this owner; nothing to do where it has none, or it is open. Folders take no loan. Where the newest
+   * credential that the host has opens nothing (anybody may have stored it), the one that was taken last is tried.
+   */
   open(owner: string, loan: Loan | undefined, signal: AbortSignal): Promise<void>;
 }
 
@@ -41,7 +46,7 @@ export interface AnchorDoorParts {
   readonly policyDigest: PolicyDigest;
   /** Party -> ARN. */
   readonly keyArns: ReadonlyMap<string, string>;
-  readonly host: Pick<Host, 'contribution'>;
+  readonly host: Pick<Host, 'contribution' | 'contributionTaken'>;
   readonly decrypt: AttestedDecrypt;
   readonly openAnchor: OpenAnchor;
 }
@@ -66,30 +71,51 @@ export function createAnchorDoors(parts: AnchorDoorParts): AnchorDoors {
     async open(owner, loan, signal) {
       const door = doors.get(owner);
       if (door?.late === undefined || !isShut(door.late)) return;
-      const { store } = door;
-      let credential: AnchorCredential | undefined;
-      if (!('folder' in store)) {
-        if (loan === undefined) return;
-        credential = await fetchCredential(parts, owner, loan, signal);
-      }
+      const { store, late } = door;
       const { account } = parseKmsKeyArn(parts.keyArns.get(owner) ?? '');
-      const anchor = parts.openAnchor({ store, account, credential });
-      await anchor.check(signal);
-      door.late.provide(anchor);
+      const provide = async (credential: AnchorCredential | undefined): Promise<void> => {
+        const anchor = parts.openAnchor({ store, account, credential });
+        await anchor.check(signal);
+        late.provide(anchor);
+      };
+      if ('folder' in store) return provide(undefined);
+      if (loan === undefined) return;
+      const use = async (earlier: boolean): Promise<void> => {
+        const { credential, envelopeSha256 } = await fetchCredential(parts, owner, loan, earlier, signal);
+        await provide(credential);
+        await parts.host.contributionTaken(anchorContribution(owner), envelopeSha256, signal);
+      };
+      try {
+        await use(false);
+      } catch (newest) {
+        if (signal.aborted || !(newest instanceof Failure)) throw newest;
+        try {
+          await use(true);
+        } catch (earlier) {
+          throw earlier instanceof Failure ? newest : earlier;
+        }
+      }
     },
   };
+}
+
+interface FetchedCredential {
+  readonly credential: AnchorCredential;
+  readonly envelopeSha256: Uint8Array;
 }
 
 async function fetchCredential(
   { policyDigest, host, decrypt }: AnchorDoorParts,
   owner: string,
   { keyArn, credentials }: Loan,
+  earlier: boolean,
   signal: AbortSignal,
-): Promise<AnchorCredential> {
-  const blob = await host.contribution(anchorContribution(owner), signal);
+): Promise<FetchedCredential> {
+  const blob = await host.contribution(anchorContribution(owner), { earlier }, signal);
   if (blob === undefined) throw refused('anchor-credential/absent', owner, 'has not been contributed');
   try {
-    const envelope = await readEnvelope(blob.content());
+    const hash = createHash('sha256');
+    const envelope = await readEnvelope(hashed(blob.content(), hash));
     const { header } = envelope;
     const context = anchorContext({ policyDigest, party: owner });
     if (header.keyArn !== keyArn || !sameContext(header.context, context)) {
@@ -105,7 +131,8 @@ async function fetchCredential(
         length += part.length;
         part.fill(0);
       }
-      return parseAnchorCredential(plaintext.subarray(0, length));
+      const credential = parseAnchorCredential(plaintext.subarray(0, length));
+      return { credential, envelopeSha256: new Uint8Array(hash.digest()) };
     } finally {
       plaintext.fill(0);
       dataKey.fill(0);

@@ -2,8 +2,12 @@
  * What the host keeps for the enclave, all of it sealed or public, on port 8002. What comes back is compared with a hash
  * by whoever asked; what does not come back is refused by name. `reason` is read and not believed.
  *
- *     { t: "contribution", function: text }                      -> { t: "blob", bytes: uint }, then so many raw bytes
+ *     { t: "contribution", function: text, sha256: bytes[32] }   -> { t: "blob", bytes: uint }, then so many raw bytes
  *                                                                 / { t: "absent" }
+ *     { t: "contribution", function: text, earlier: bool }       -> the same: the newest, or the one that was taken last
+ *                                                                   where that is another
+ *     { t: "contribution-taken", function: text, sha256: bytes[32] }
+ *                                                                -> { t: "stored" } / { t: "absent" }
  *     { t: "record-get", sha256: bytes[32] }                     -> the same
  *     { t: "keys-get" }                                          -> the same: the newest set of wrapped keys it was given
  *     { t: "policy-get", digest: text[96] }                      -> the same: a canonical policy
@@ -42,9 +46,21 @@ export interface StoredBytes {
   readonly parts: readonly Uint8Array[];
 }
 
+/**
+ * Anybody who reaches the host's interface may store an envelope, so the newest is not always the owner's. A model is
+ * asked for by the SHA-256 that its owner or the sealed state names; an anchor's credential is known by what it opens,
+ * and where the newest opens nothing, the `earlier` one is asked for: the last that an enclave took.
+ */
+export type WantedContribution = { readonly sha256: Uint8Array } | { readonly earlier: boolean };
+
 export interface HostStorage {
-  /** Undefined where the host has none. */
-  contribution(name: string, signal: AbortSignal): Promise<Blob | undefined>;
+  /** Undefined where the host has none. Not compared here. */
+  contribution(name: string, wanted: WantedContribution, signal: AbortSignal): Promise<Blob | undefined>;
+  /**
+   * Tells the host which envelope is in force, so that it keeps it whatever is uploaded later. Rejects never: a host that
+   * does not heed it has nothing to give after a restart, which is seen then.
+   */
+  contributionTaken(name: string, sha256: Uint8Array, signal: AbortSignal): Promise<void>;
   /** What the host calls the record of this SHA-256; undefined where it has none. Not compared here. */
   record(sha256: Uint8Array, signal: AbortSignal): Promise<Uint8Array | undefined>;
   /** Resolves once the host says that it keeps the record; throws `host/not-stored` where it will not. */
@@ -114,8 +130,25 @@ export function createHostStorage(vsock: Vsock, timers: Timers): HostStorage {
   };
 
   return {
-    contribution: (name, signal) =>
-      fetch({ t: 'contribution', function: name }, 'a contribution', LIMITS.contributionBytes, signal),
+    contribution: (name, wanted, signal) => {
+      const which = 'sha256' in wanted ? { sha256: concat(wanted.sha256) } : { earlier: wanted.earlier };
+      const question = { t: 'contribution', function: name, ...which };
+      return fetch(question, 'a contribution', LIMITS.contributionBytes, signal);
+    },
+    async contributionTaken(name, sha256, signal) {
+      const question = { t: 'contribution-taken', function: name, sha256: concat(sha256) };
+      try {
+        const stream = await vsock.dial(PORTS.blobs, signal);
+        try {
+          const asking = (limit: AbortSignal) => ask(stream, question, ['stored', 'absent'], REPLY_BYTES, limit);
+          await within(timers, STALL_MS, "the host's answer about what was taken", asking, signal);
+        } finally {
+          stream.destroy();
+        }
+      } catch {
+        // As said above.
+      }
+    },
     record: (sha256, signal) =>
       fetchWhole({ t: 'record-get', sha256: concat(sha256) }, 'a record', LIMITS.sealedRecordBytes, signal),
     putRecord: (record, signal) => store('record-put', record, 'a record', signal),

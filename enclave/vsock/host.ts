@@ -28,7 +28,7 @@ import type { Vsock } from './socket.ts';
 import { PORTS } from './socket.ts';
 
 export type { HostCode } from './exchange.ts';
-export type { Blob, HostStorage, StoredBytes } from './host-storage.ts';
+export type { Blob, HostStorage, StoredBytes, WantedContribution } from './host-storage.ts';
 
 export interface LaunchInformation {
   readonly keyArns: readonly string[];

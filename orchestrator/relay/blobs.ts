@@ -2,18 +2,26 @@
 import type { Duplex } from 'node:stream';
 import { LIMITS } from '../../enclave/protocol/limits.ts';
 import { finish, readQuestion } from './ask.ts';
-import { giveContribution } from './contributions.ts';
-import type { FindContribution } from './contributions.ts';
+import { giveContribution, noteTaken } from './contributions.ts';
+import type { ContributionKeeper } from './contributions.ts';
 import type { Notebook } from './observations.ts';
 import { giveKeys, givePolicy, giveRecord, storeRecord } from './sealed-records.ts';
 import type { RecordKeeper } from './sealed-records.ts';
 
 export interface BlobSources {
-  readonly findContribution: FindContribution;
+  readonly contributions: ContributionKeeper;
   readonly records: RecordKeeper;
 }
 
-const QUESTIONS = ['contribution', 'record-put', 'record-get', 'keys-put', 'keys-get', 'policy-get'] as const;
+const QUESTIONS = [
+  'contribution',
+  'contribution-taken',
+  'record-put',
+  'record-get',
+  'keys-put',
+  'keys-get',
+  'policy-get',
+] as const;
 
 /** The handler of host port 8002. */
 export function blobService(sources: BlobSources, notebook: Notebook): (connection: Duplex) => void {
@@ -26,17 +34,15 @@ export function blobService(sources: BlobSources, notebook: Notebook): (connecti
   };
 }
 
-async function serve(
-  connection: Duplex,
-  { findContribution, records }: BlobSources,
-  notebook: Notebook,
-): Promise<void> {
+async function serve(connection: Duplex, { contributions, records }: BlobSources, notebook: Notebook): Promise<void> {
   const question = await readQuestion(connection);
   if (question === undefined) return;
   const t = question.oneOf('t', QUESTIONS);
   switch (t) {
     case 'contribution':
-      return giveContribution(connection, question, findContribution, notebook);
+      return giveContribution(connection, question, contributions, notebook);
+    case 'contribution-taken':
+      return noteTaken(connection, question, contributions, notebook);
     case 'record-put':
       return storeRecord(connection, question, { put: records.put, maxBytes: LIMITS.sealedRecordBytes }, notebook);
     case 'keys-put':

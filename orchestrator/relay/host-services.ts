@@ -6,7 +6,7 @@ import type { HostServices } from '../hosts/host.ts';
 import type { LocalAwsAddress } from './address.ts';
 import { allowList } from './allow-list.ts';
 import { blobService } from './blobs.ts';
-import type { FindContribution } from './contributions.ts';
+import type { ContributionKeeper } from './contributions.ts';
 import { launchInformationService } from './launch-information.ts';
 import type { FindCredentials } from './launch-information.ts';
 import type { Notebook } from './observations.ts';
@@ -16,7 +16,7 @@ import type { RecordKeeper } from './sealed-records.ts';
 export interface HostServicesOptions {
   readonly policy: CanonicalPolicy;
   readonly information: LaunchInformation;
-  readonly findContribution: FindContribution;
+  readonly contributions: ContributionKeeper;
   readonly findCredentials: FindCredentials;
   readonly records: RecordKeeper;
   readonly localAws?: LocalAwsAddress | undefined;
@@ -24,10 +24,10 @@ export interface HostServicesOptions {
 }
 
 export function hostServices(options: HostServicesOptions): HostServices {
-  const { policy, information, findContribution, findCredentials, records, localAws, notebook } = options;
+  const { policy, information, contributions, findCredentials, records, localAws, notebook } = options;
   return {
     [PORTS.outbound]: outboundService({ allow: allowList(policy), localAws, notebook }),
     [PORTS.launch]: launchInformationService(information, findCredentials, notebook),
-    [PORTS.blobs]: blobService({ findContribution, records }, notebook),
+    [PORTS.blobs]: blobService({ contributions, records }, notebook),
   };
 }

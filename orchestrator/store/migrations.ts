@@ -41,6 +41,15 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (collaboration_id, function)
   );
   `,
+  `
+  CREATE TABLE kept_contributions (
+    collaboration_id text NOT NULL REFERENCES collaborations (id) ON DELETE CASCADE,
+    function         text NOT NULL,
+    because          text NOT NULL CHECK (because IN ('given', 'in-force')),
+    sha256           text NOT NULL CHECK (sha256 ~ '^[0-9a-f]{64}$'),
+    PRIMARY KEY (collaboration_id, function, because)
+  );
+  `,
 ];
 
 /**

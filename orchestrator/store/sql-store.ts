@@ -4,7 +4,7 @@ import type { Measurements } from '../hosts/host.ts';
 import { migrate } from './migrations.ts';
 import type { Database, Row } from './migrations.ts';
 import { COLLABORATION_STATES } from './store.ts';
-import type { Collaboration, CollaborationState, Contribution, JsonObject, Store } from './store.ts';
+import type { Collaboration, CollaborationState, Contribution, JsonObject, KeptBecause, Store } from './store.ts';
 
 export type StoreCode = 'store/row-invalid';
 
@@ -95,8 +95,24 @@ export async function createSqlStore(database: Database, now: () => Date): Promi
       return rows.length === 1;
     },
 
+    keepContribution: async (id, functionName, because, sha256) => {
+      await database.query(
+        `INSERT INTO kept_contributions (collaboration_id, function, because, sha256) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (collaboration_id, function, because) DO UPDATE SET sha256 = excluded.sha256`,
+        [id, functionName, because, sha256],
+      );
+    },
+
+    keptContributions: async (id, functionName) => {
+      const rows = await database.query(
+        'SELECT because, sha256 FROM kept_contributions WHERE collaboration_id = $1 AND function = $2',
+        [id, functionName],
+      );
+      return new Map(rows.map((row) => [because(row), text(row, 'sha256')]));
+    },
+
     blobsInUse: async () => {
-      const rows = await database.query('SELECT DISTINCT sha256 FROM contributions');
+      const rows = await database.query('SELECT sha256 FROM contributions UNION SELECT sha256 FROM kept_contributions');
       return new Set(rows.map((row) => text(row, 'sha256')));
     },
 
@@ -156,6 +172,12 @@ function time(row: Row, column: string): string {
 function state(row: Row): CollaborationState {
   const value = COLLABORATION_STATES.find((name) => name === row['state']);
   if (value === undefined) throw invalid('collaborations', 'state');
+  return value;
+}
+
+function because(row: Row): KeptBecause {
+  const value = row['because'];
+  if (value !== 'given' && value !== 'in-force') throw invalid('kept_contributions', 'because');
   return value;
 }
 

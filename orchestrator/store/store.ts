@@ -18,6 +18,9 @@ export interface Contribution {
   readonly storedAt: string;
 }
 
+/** Why an envelope stays although a later upload took its place; one of each a name. See `orchestrator/contributions.ts`. */
+export type KeptBecause = 'given' | 'in-force';
+
 export interface Collaboration {
   /** `<collaboration>-<first 12 hex digits of the policy digest>`. */
   readonly id: string;
@@ -62,7 +65,11 @@ export interface Store {
   putContribution(id: string, contribution: Omit<Contribution, 'storedAt'>): Promise<Contribution>;
   /** False where there was none. */
   deleteContribution(id: string, functionName: string): Promise<boolean>;
-  /** SHA-256 of every blob that some contribution names. */
+  /** Replaces the one that was kept for this reason before. */
+  keepContribution(id: string, functionName: string, because: KeptBecause, sha256: string): Promise<void>;
+  /** SHA-256, hex, of what is kept. */
+  keptContributions(id: string, functionName: string): Promise<ReadonlyMap<KeptBecause, string>>;
+  /** SHA-256 of every blob that some contribution names, and of those that are kept. */
   blobsInUse(): Promise<ReadonlySet<string>>;
   close(): Promise<void>;
 }

@@ -146,9 +146,12 @@ async function launch(host: EnclaveHost, aws: LocalAws, image: Image, options: L
   const usual: HostServicesOptions = {
     policy,
     information: { keyArns: Object.values(KEY_ARNS), roots: [aws.caDer] },
-    findContribution: async (name) => {
-      const envelope = envelopes.get(name);
-      return envelope && { bytes: envelope.length, stream: Readable.from([envelope]) };
+    contributions: {
+      async give(name) {
+        const envelope = envelopes.get(name);
+        return envelope && { bytes: envelope.length, stream: Readable.from([envelope]) };
+      },
+      taken: async () => true,
     },
     findCredentials: async () => undefined,
     records: recordsOf(),

@@ -172,6 +172,7 @@ async function memoryHost(
         close: () => {},
       });
     },
+    contributionTaken: () => Promise.resolve(),
     record: (name) => Promise.resolve(records.get(toHex(name))),
     putRecord: keep,
     keys: () => Promise.resolve(keys),

@@ -10,6 +10,9 @@ import { toHex } from '../../enclave/encoding/hex.ts';
 import { frameReader, writeFrame } from '../../enclave/protocol/frame.ts';
 import type { HostCredentials } from '../../enclave/vsock/host.ts';
 import { PORTS } from '../../enclave/vsock/socket.ts';
+import { giveContribution, noteTaken } from '../../orchestrator/relay/contributions.ts';
+import type { ContributionKeeper } from '../../orchestrator/relay/contributions.ts';
+import { createNotebook } from '../../orchestrator/relay/observations.ts';
 
 /** What outlives an enclave: give the same to two of them, and the second is the first one's restart, or its copy. */
 export interface HostStorage {
@@ -20,6 +23,8 @@ export interface HostStorage {
   keySet: Uint8Array | undefined;
   /** By digest. */
   readonly policies: Map<string, string>;
+  /** Keeps contributions in the place of `blobs`, as the orchestrator does. */
+  keeper: ContributionKeeper | undefined;
 }
 
 /** Answers of the host to the enclave's questions; each can be replaced while the gate runs. */
@@ -34,7 +39,7 @@ export interface ScriptedHost extends HostStorage {
 }
 
 export function createHostStorage(): HostStorage {
-  return { blobs: new Map(), records: new Map(), keySet: undefined, policies: new Map() };
+  return { blobs: new Map(), records: new Map(), keySet: undefined, policies: new Map(), keeper: undefined };
 }
 
 /** A host with this storage: what is written to one is seen in the other. */
@@ -52,6 +57,12 @@ export function createScriptedHost(
     },
     set keySet(bytes) {
       storage.keySet = bytes;
+    },
+    get keeper() {
+      return storage.keeper;
+    },
+    set keeper(keeper) {
+      storage.keeper = keeper;
     },
     credentials: undefined,
     serveBlob: undefined,
@@ -109,7 +120,17 @@ export async function serveHost(
   };
 }
 
-const QUESTIONS = ['contribution', 'record-put', 'record-get', 'keys-put', 'keys-get', 'policy-get'] as const;
+const QUESTIONS = [
+  'contribution',
+  'contribution-taken',
+  'record-put',
+  'record-get',
+  'keys-put',
+  'keys-get',
+  'policy-get',
+] as const;
+
+const NOTEBOOK = createNotebook(() => 0);
 
 async function answerBlob(host: ScriptedHost, socket: Socket, question: MapReader): Promise<void> {
   const give = async (blob: Uint8Array | undefined): Promise<void> => {
@@ -136,9 +157,14 @@ async function answerBlob(host: ScriptedHost, socket: Socket, question: MapReade
   const t = question.oneOf('t', QUESTIONS);
   switch (t) {
     case 'contribution': {
+      if (host.keeper !== undefined) return giveContribution(socket, question, host.keeper, NOTEBOOK);
+      if (question.has('earlier') && question.boolean('earlier')) return give(undefined);
       const blob = host.blobs.get(question.text('function', { max: 256 }));
       return host.serveBlob === undefined ? give(blob) : host.serveBlob(socket, blob);
     }
+    case 'contribution-taken':
+      if (host.keeper !== undefined) return noteTaken(socket, question, host.keeper, NOTEBOOK);
+      return say(socket, { t: 'stored' });
     case 'record-get':
       return give(host.records.get(hash()));
     case 'record-put':

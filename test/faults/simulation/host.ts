@@ -83,7 +83,11 @@ export function createSimulatedHost(
         return { frame: credentials === undefined ? { t: 'absent' } : { t: 'credentials', ...credentials } };
       }
       case 'contribution':
-        return blob(parts.contribution(String(question.get('function'))));
+        return blob(
+          question.get('earlier') === true ? undefined : parts.contribution(String(question.get('function'))),
+        );
+      case 'contribution-taken':
+        return { frame: { t: 'stored' } };
       case 'record-get':
         return blob(parts.disk.record(sha256));
       case 'keys-get':

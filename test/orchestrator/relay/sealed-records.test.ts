@@ -11,6 +11,7 @@ import type { StoredBytes } from '../../../enclave/vsock/host.ts';
 import { createKeeper } from '../../../orchestrator/keeper.ts';
 import { blobService } from '../../../orchestrator/relay/blobs.ts';
 import { launchInformationService } from '../../../orchestrator/relay/launch-information.ts';
+import type { ContributionKeeper } from '../../../orchestrator/relay/contributions.ts';
 import { createNotebook } from '../../../orchestrator/relay/observations.ts';
 import type { Notebook } from '../../../orchestrator/relay/observations.ts';
 import { openRecords } from '../../../orchestrator/store/records.ts';
@@ -70,6 +71,8 @@ async function collaboration(calls: number, succeeds?: string): Promise<Collabor
   };
 }
 
+const NO_CONTRIBUTIONS: ContributionKeeper = { give: async () => undefined, taken: async () => false };
+
 const storeOf = (...all: readonly Collaboration[]): Pick<Store, 'findByDigest'> => ({
   findByDigest: async (digest) => all.find((one) => one.policyDigest === digest),
 });
@@ -80,7 +83,7 @@ async function enclaveOf(
   limits?: RecordsLimits,
 ): Promise<Enclave> {
   const records = createKeeper(storeOf(own, ...others), await openRecords(folder, limits), own);
-  const served = await listening(blobService({ findContribution: async () => undefined, records }, notebook));
+  const served = await listening(blobService({ contributions: NO_CONTRIBUTIONS, records }, notebook));
   closing.push(served);
   return createHost({ dial: () => served.dial(), listen: () => Promise.reject(new Error('not here')) }, realTimers);
 }

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createHost } from '../../../enclave/vsock/host.ts';
 import { blobService } from '../../../orchestrator/relay/blobs.ts';
-import type { FindContribution } from '../../../orchestrator/relay/contributions.ts';
+import type { ContributionKeeper } from '../../../orchestrator/relay/contributions.ts';
 import { launchInformationService } from '../../../orchestrator/relay/launch-information.ts';
 import { createNotebook } from '../../../orchestrator/relay/observations.ts';
 import type { Notebook } from '../../../orchestrator/relay/observations.ts';
@@ -29,7 +29,7 @@ async function enclaveOf(service: Parameters<typeof listening>[0]): Promise<Retu
 }
 
 const find =
-  (bytes: Uint8Array | undefined): FindContribution =>
+  (bytes: Uint8Array | undefined): ContributionKeeper['give'] =>
   async () =>
     bytes === undefined ? undefined : { bytes: bytes.length, stream: Readable.from(cut(bytes)) };
 
@@ -40,8 +40,11 @@ const NO_RECORDS: RecordKeeper = {
   keys: async () => undefined,
   policy: async () => undefined,
 };
-const contributionService = (find: FindContribution, notebook: Notebook): ReturnType<typeof blobService> =>
-  blobService({ findContribution: find, records: NO_RECORDS }, notebook);
+const contributionService = (
+  give: ContributionKeeper['give'],
+  notebook: Notebook,
+  taken: ContributionKeeper['taken'] = async () => false,
+): ReturnType<typeof blobService> => blobService({ contributions: { give, taken }, records: NO_RECORDS }, notebook);
 
 function* cut(bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 50_000) yield bytes.subarray(at, at + 50_000);
@@ -67,7 +70,7 @@ describe('contributions', () => {
           createNotebook(() => 5),
         ),
       );
-      const blob = await enclave.contribution('classify', forever());
+      const blob = await enclave.contribution('classify', { earlier: false }, forever());
       expect(blob?.bytes).toBe(size);
       const got: Uint8Array[] = [];
       for await (const part of blob?.content() ?? []) got.push(part);
@@ -82,7 +85,32 @@ describe('contributions', () => {
         createNotebook(() => 5),
       ),
     );
-    expect(await enclave.contribution('classify', forever())).toBeUndefined();
+    expect(await enclave.contribution('classify', { earlier: false }, forever())).toBeUndefined();
+  });
+
+  it('are asked for by hash, or the newest, or the earlier; what was taken is noted', async () => {
+    const [asked, taken] = [new Array<unknown>(), new Array<unknown>()];
+    const notebook = createNotebook(() => 5);
+    const service = contributionService(
+      async (...question) => void asked.push(question),
+      notebook,
+      async (...told) => taken.push(told) === 1,
+    );
+    const enclave = await enclaveOf(service);
+    const sha256 = new Uint8Array(randomBytes(32));
+    const hex = Buffer.from(sha256).toString('hex');
+    for (const wanted of [{ sha256 }, { earlier: false }, { earlier: true }]) {
+      expect(await enclave.contribution('anchor.alice', wanted, forever())).toBeUndefined();
+    }
+    const WANTED = [{ sha256: hex }, { earlier: false }, { earlier: true }];
+    expect(asked).toEqual(WANTED.map((wanted) => ['anchor.alice', wanted]));
+    await enclave.contributionTaken('classify', sha256, forever());
+    await enclave.contributionTaken('classify', sha256, forever());
+    expect(taken).toEqual([
+      ['classify', hex],
+      ['classify', hex],
+    ]);
+    expect(notebook.entries().slice(3)).toMatchObject([{ outcome: 'stored' }, { outcome: 'absent' }]);
   });
 
   it('end early, and are noted so, when the disk fails in the middle', async () => {
@@ -91,9 +119,9 @@ describe('contributions', () => {
       throw new Error('input/output error');
     }
     const notebook = createNotebook(() => 5);
-    const broken: FindContribution = async () => ({ bytes: 100, stream: Readable.from(failing()) });
+    const broken: ContributionKeeper['give'] = async () => ({ bytes: 100, stream: Readable.from(failing()) });
     const enclave = await enclaveOf(contributionService(broken, notebook));
-    const blob = await enclave.contribution('classify', forever());
+    const blob = await enclave.contribution('classify', { earlier: false }, forever());
     await expect(
       (async () => {
         for await (const part of blob?.content() ?? []) {
@@ -121,7 +149,7 @@ describe('contributions', () => {
         createNotebook(() => 5),
       ),
     );
-    const blob = await enclave.contribution('classify', forever());
+    const blob = await enclave.contribution('classify', { earlier: false }, forever());
     for await (const part of blob?.content() ?? []) if (part.length > 0) break;
     await expect.poll(() => isDestroyed, WAIT).toBe(true);
   });

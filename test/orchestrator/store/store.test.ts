@@ -94,6 +94,24 @@ describe('the store', () => {
     expect(await store.deleteContribution(id, 'detect')).toBe(false);
   });
 
+  it('knows which envelopes are kept, and why, whatever is uploaded or deleted', async () => {
+    const { id } = draft('alpha');
+    const [given, inForce] = ['d'.repeat(64), 'e'.repeat(64)];
+    expect(await store.keptContributions(id, 'detect')).toEqual(new Map());
+    await store.keepContribution(id, 'detect', 'given', inForce);
+    await store.keepContribution(id, 'detect', 'in-force', inForce);
+    await store.keepContribution(id, 'detect', 'given', given);
+    const kept = new Map([
+      ['given', given],
+      ['in-force', inForce],
+    ]);
+    expect(await store.keptContributions(id, 'detect')).toEqual(kept);
+    await store.putContribution(id, { function: 'detect', bytes: 1, sha256: 'f'.repeat(64) });
+    await store.deleteContribution(id, 'detect');
+    expect(await store.blobsInUse()).toEqual(new Set(['b'.repeat(64), given, inForce]));
+    expect((await store.get(id))?.contributions).toMatchObject([{ function: 'classify' }]);
+  });
+
   it('lists the newest first, each with its own contributions', async () => {
     await store.create(draft('beta'));
     const listed = await store.list();
