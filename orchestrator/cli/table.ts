@@ -112,7 +112,7 @@ export const VERBS: readonly VerbEntry[] = [
   },
   {
     name: 'local-aws',
-    summary: 'serve AWS in miniature (KMS, STS) for trying Accord out',
+    summary: 'serve AWS in miniature (KMS, STS, S3, IAM) for trying Accord out',
     load: async () => (await import('./local-aws.ts')).verb,
   },
 ];

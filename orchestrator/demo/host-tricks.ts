@@ -30,6 +30,7 @@ export async function tellRestart(scene: Scene, play: Play, first: Called): Prom
   await note(scene, play);
   await stage.must(['stop', play.id, '--orchestrator', stage.orchestratorUrl]);
   await start(scene, play);
+  story.fact('It was restarted. It answers nobody before Alice and Bob have each connected once, which they do now.');
   const model = (await connect(scene, play)).fields('functions').fields('classify').fields('model');
   story.check(
     "Bob's model is in place again: it was contributed once",

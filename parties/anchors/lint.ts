@@ -98,7 +98,7 @@ function always({ account }: AnchorTerms): readonly Finding[] {
   return [
     note(
       'administrators',
-      `administrators of account ${account} can change these policies: they can stop calls and write beside entries, but neither change nor remove one that is locked. Closing the account would`,
+      `administrators of account ${account} can change these policies: they can stop calls and write beside entries, but neither change nor remove one that is locked. Closing the account would remove them all`,
     ),
   ];
 }

@@ -83,6 +83,8 @@ function countsOf(status: Fields): readonly EnclaveCount[] {
 export function renderReading({ anchors, quorum, calls, reports }: AnchorReading): string {
   const width = Math.max(0, ...calls.map(({ function: name, party }) => `${name}, ${party}`.length));
   const read = anchors.filter((line) => 'tickets' in line).length;
+  // What a quorum holds, at least one of these shows; unless as many as a quorum could not be read.
+  const atMost = anchors.length - read >= quorum ? 'at most ' : '';
   const rows = calls.map((usage) => {
     const { function: name, party, quota, left, held, half, closed, at } = usage;
     const where = Object.entries(at).map(([owner, count]) => `${count} at ${owner}'s`);
@@ -92,23 +94,26 @@ export function renderReading({ anchors, quorum, calls, reports }: AnchorReading
       ...(closed > 0 ? [`${closed} closed by a successor`] : []),
     ];
     const why = parts.length === 0 ? '' : ` (${parts.join(', ')}: ${where.join(', ')})`;
-    return `  ${`${name}, ${party}`.padEnd(width)}  ${left} of ${quota} calls left${why}\n`;
+    return `  ${`${name}, ${party}`.padEnd(width)}  ${atMost}${left} of ${quota} calls left${why}\n`;
   });
   const lines = anchors.map((line) =>
     'tickets' in line
-      ? `    ${line.owner}: ${line.place}, ${line.tickets} tickets\n`
+      ? `    ${line.owner}: ${line.place}, ${line.tickets} ticket${line.tickets === 1 ? '' : 's'}\n`
       : wrap(`${line.owner}: ${line.place} cannot be read: ${line.unreadable}`, '      ', '    '),
   );
-  const short =
-    read < quorum
-      ? wrap(
-          `${read} of the anchors can be read, ${quorum} must hold a ticket before it counts: more may be spent than is seen here`,
-          '    ',
-          '  note: ',
-        )
-      : '';
+  const short = read < anchors.length ? wrap(whatIsMissing(read, anchors.length, quorum), '    ', '  note: ') : '';
   const strange = reports.map((text) => wrap(text, '    ', '  ! ')).join('');
   return `read from the anchors by yourself\n${rows.join('')}${lines.join('')}${short}${strange}`;
+}
+
+/** A call counts when `quorum` of all anchors hold its ticket. */
+function whatIsMissing(read: number, all: number, quorum: number): string {
+  const found = `${read} of ${all} anchors can be read, ${quorum} must hold a ticket before it counts: `;
+  const means =
+    all - read >= quorum
+      ? 'more may be spent than is seen here'
+      : 'no call that counts is missing here, only one claimed halfway may be';
+  return `${found}${means}. An owner lets others read with \`accord anchor make --reader ARN\``;
 }
 
 export function renderDifferences(found: readonly Difference[]): string {

@@ -31,7 +31,8 @@ ${PARTY_HELP}
   --allow-debug    ask an enclave in debug mode too, of which nothing proves what it is
   --json           the enclave's status as JSON, what the anchors say as its field "read"
 
-Exit codes: 0 done, 10 refused, or enclave and anchors differ, 40 not reached (try again).
+Exit codes: 0 done, 10 refused, or enclave and anchors differ, 40 not reached (try again); with --no-enclave, 40 where no
+anchor can be read.
 `;
 
 const STATUS: QuotaCode = 'quota/status';
@@ -83,7 +84,7 @@ function tellAnchors(read: AnchorReading | undefined, json: boolean, io: Io): nu
     });
   }
   io.out(json ? `${JSON.stringify({ read })}\n` : printableLines(renderReading(read)));
-  return 0;
+  return read.anchors.some((line) => 'tickets' in line) ? 0 : 40;
 }
 
 /** A call may have been made between the two questions: where they differ, the anchors are read once more. */

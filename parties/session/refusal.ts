@@ -68,10 +68,21 @@ export class Refused extends Failure<RefusedCode> {
     const detail = refusal.detail === undefined ? '' : `: ${printable(refusal.detail)}`;
     const code: RefusedCode = by === 'enclave' ? `enclave/${refusal.refused}` : `call/${refusal.refused}`;
     super(kind, code, `${who}: ${REFUSALS[refusal.refused]}${detail}`, {
-      hint: by === 'here' ? hintHere(refusal, hint) : hint,
+      hint: by === 'here' ? hintHere(refusal, hint) : (hintOfAnchor(refusal) ?? hint),
     });
     this.refusal = refusal;
   }
+}
+
+/** An enclave that cannot open its state for an anchor's sake waits for that anchor's owner to do something about it. */
+function hintOfAnchor({ refused, detail = '' }: Refusal): string | undefined {
+  if (refused !== 'not-open') return undefined;
+  if (detail.includes('anchor-credential/')) {
+    return `${UNSPENT}; the owner of the anchor that is named runs \`accord anchor contribute\`, then run the same command again`;
+  }
+  return /\banchor\/(?!waiting|unavailable)/.test(detail)
+    ? `${UNSPENT}; the owner of the anchor that is named mends it (\`accord anchor lint\` says what), then run the same command again`
+    : undefined;
 }
 
 /** What was refused before anything was sent has cost nothing, whatever it would have cost. */

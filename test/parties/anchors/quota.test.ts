@@ -17,7 +17,7 @@ import { differences, strangeThings, usageOf } from '../../../parties/anchors/us
 import type { PartyUsage } from '../../../parties/anchors/usage.ts';
 import { verb as anchorVerb } from '../../../parties/cli/anchor.ts';
 import { verb as quotaVerb } from '../../../parties/cli/quota.ts';
-import { compare, renderDifferences } from '../../../parties/cli/quota-anchors.ts';
+import { compare, renderDifferences, renderReading } from '../../../parties/cli/quota-anchors.ts';
 import { jsonFields } from '../../../parties/json-fields.ts';
 import type { Fields } from '../../../parties/json-fields.ts';
 import { openHome, writeHome } from '../../../parties/home.ts';
@@ -135,7 +135,8 @@ describe('accord quota --no-enclave', () => {
     expect(code).toBe(0);
     expect(text).toMatch(/bob: s3:\/\/bob-accord-anchor\/accord\/ cannot be read: listing the anchor/);
     expect(text).toMatch(/1 of 3 calls left \(2 seen: 2 at alice's\)/);
-    expect(text).toMatch(/more may be spent than is seen here/);
+    expect(text).toMatch(/1 of 2 anchors can be read, .*no call that counts is missing here/);
+    expect(text).not.toMatch(/at most|more may be spent/);
   });
 
   test('is refused where the policy has no anchors', async () => {
@@ -203,6 +204,17 @@ describe('where the enclave says another number', () => {
   test('less left: only where every anchor was read', () => {
     expect(differences(usage, says(0, 1), true)).toHaveLength(1);
     expect(differences(usage, says(0, 1), false)).toEqual([]);
+  });
+
+  test('what too few anchors tell is a most, not a number', () => {
+    const bob = { owner: 'bob', place: 's3://b', unreadable: 'no' };
+    const reading = (...anchors: Parameters<typeof renderReading>[0]['anchors']): string =>
+      renderReading({ anchors, quorum: 2, calls: usage, reports: [] }).replaceAll(/\s+/g, ' ');
+    const none = reading({ owner: 'alice', place: 's3://a', unreadable: 'no' }, bob);
+    expect(none).toMatch(/at most \d of \d calls left.*0 of 2 anchors can be read.*more may be spent/);
+    const one = reading({ owner: 'alice', place: 's3://a', tickets: 3 }, bob);
+    expect(one).toMatch(/no call that counts is missing here/);
+    expect(one).not.toMatch(/at most|more may be spent/);
   });
 
   test('its status is read as it is written, with what it does not know now', () => {

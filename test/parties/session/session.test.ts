@@ -388,6 +388,15 @@ describe('what the enclave says', () => {
     }
   });
 
+  test('that an anchor keeps the state shut tells its owner what to do', () => {
+    const hint = (detail: string): string | undefined => new Refused({ refused: 'not-open', detail }).hint;
+    const waits = 'it waits for a session of alice, bob';
+    expect(hint(waits)).toContain('have connected');
+    expect(hint(`${waits}; anchor/unavailable (bob)`)).toContain('have connected');
+    expect(hint(`${waits}; anchor-credential/absent (bob)`)).toContain('accord anchor contribute');
+    expect(hint('it waits for a session of bob; anchor/full (bob)')).toContain('accord anchor lint');
+  });
+
   test('a detail cannot move the terminal’s cursor', () => {
     const { message } = new Refused({ refused: 'input-invalid', detail: '\u001b[2J\r\nexit 0 \u202egnp' });
     // oxlint-disable-next-line no-control-regex -- the very thing that is looked for
