@@ -12,7 +12,8 @@ export async function tellPolicy(scene: Scene, policy: readonly string[]): Promi
   const checked = await stage.must(['check', ...policy, ...trustOf(scene)]);
   const inWords: unknown = checked['inWords'];
   for (const sentence of Array.isArray(inWords) ? inWords : []) {
-    if (typeof sentence === 'string' && /may call|contributes|written down|cannot|sees/.test(sentence)) story.fact(sentence);
+    if (typeof sentence === 'string' && /may call|contributes|written down|cannot|sees/.test(sentence))
+      story.fact(sentence);
   }
   story.check(
     'accord check: no faults',
