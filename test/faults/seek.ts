@@ -2,6 +2,7 @@
 import type { ViolationCode } from './check.ts';
 import { run } from './simulation/run.ts';
 import type { Weakening } from './simulation/weakening.ts';
+import { WEAKENINGS } from './weakened.ts';
 
 export interface FoundViolation {
   readonly seed: number;
@@ -9,59 +10,48 @@ export interface FoundViolation {
   readonly text: string;
 }
 
-export interface Total {
+/** Some runs that follow one another: what one process does at a time. */
+export interface Stretch {
   readonly firstSeed: number;
   readonly runs: number;
-  /** Runs in which something was violated. */
-  readonly violating: number;
+  /** The plans are bent to what this rule is about … */
+  readonly rule?: string;
+  /** … and it is switched off. */
+  readonly off?: boolean;
+}
+
+export interface Sums {
   readonly calls: number;
   readonly answers: number;
   readonly kills: number;
   readonly events: number;
-  readonly seconds: number;
-  readonly runsPerSecond: number;
 }
 
-const TELL_EVERY = 500;
+export interface Sought extends Sums {
+  readonly violations: readonly FoundViolation[];
+}
 
-export async function seek(
-  firstSeed: number,
-  runs: number,
-  tell: (violation: FoundViolation) => void,
-  progress: (done: number) => void,
-): Promise<Total> {
-  const start = performance.now();
-  const total = { violating: 0, calls: 0, answers: 0, kills: 0, events: 0 };
+/** With a rule switched off the first violation is enough. */
+export async function seek({ firstSeed, runs, rule, off = false }: Stretch): Promise<Sought> {
+  const weakening = WEAKENINGS.find(({ name }) => name === rule);
+  const bent = off ? weakening : bending(weakening);
+  const sums = { calls: 0, answers: 0, kills: 0, events: 0 };
+  const violations: FoundViolation[] = [];
   for (let seed = firstSeed; seed < firstSeed + runs; seed += 1) {
-    const result = await run(seed);
-    total.calls += result.attempts;
-    total.answers += result.answers;
-    total.kills += result.kills;
-    total.events += result.events;
-    if (result.violations.length > 0) total.violating += 1;
-    for (const violation of result.violations) tell({ seed, ...violation });
-    const done = seed - firstSeed + 1;
-    if (done % TELL_EVERY === 0) progress(done);
+    const result = await run(seed, { weakening: bent });
+    sums.calls += result.attempts;
+    sums.answers += result.answers;
+    sums.kills += result.kills;
+    sums.events += result.events;
+    violations.push(...result.violations.map((violation) => ({ seed, ...violation })));
+    if (off && violations.length > 0) break;
   }
-  const seconds = (performance.now() - start) / 1000;
-  const rounded = (value: number): number => Math.round(10 * value) / 10;
-  return { firstSeed, runs, ...total, seconds: rounded(seconds), runsPerSecond: rounded(runs / seconds) };
+  return { ...sums, violations };
 }
 
-export interface FoundOut {
-  /** How many runs it took, or were in vain. */
-  readonly runs: number;
-  readonly seed?: number;
-  readonly code?: ViolationCode;
-  readonly text?: string;
-}
-
-/** Runs with a rule switched off until a violation is found. */
-export async function findOut(weakening: Weakening, firstSeed: number, runs: number): Promise<FoundOut> {
-  for (let i = 0; i < runs; i += 1) {
-    const { violations } = await run(firstSeed + i, { weakening });
-    const [found] = violations;
-    if (found !== undefined) return { runs: i + 1, seed: firstSeed + i, ...found };
-  }
-  return { runs };
+/** The same plans, with every rule in force. */
+function bending(weakening: Weakening | undefined): Weakening | undefined {
+  if (weakening?.plan === undefined) return undefined;
+  const { name, text, plan } = weakening;
+  return { name, text, plan };
 }

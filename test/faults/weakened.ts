@@ -7,6 +7,7 @@ import type { Gate } from '../../enclave/gate.ts';
 import type { OpenedState } from '../../enclave/state/opening.ts';
 import type { Records } from '../../enclave/state/records.ts';
 import type { Plan } from './simulation/plan.ts';
+import { COUNTER, MODEL } from './simulation/plan.ts';
 import type { Weakening } from './simulation/weakening.ts';
 
 const withCopies = (plan: Plan): Plan => ({ ...plan, copies: Math.max(2, plan.copies) });
@@ -44,6 +45,31 @@ const NO_BLOWS: Plan['blows'] = {
   lie: Infinity,
 };
 const OUTAGES_MS = 120_000;
+
+/**
+ * One owner conspires with the host: each copy finds its store as if there were no other. Two different requests of one
+ * party, who has one call, to whatever copy each of them meets.
+ */
+const withAccomplice = (plan: Plan): Plan => {
+  const name = plan.modelOwner === undefined ? COUNTER : MODEL;
+  const [parties, party] = [['alice', 'bob'], 'alice'] as const;
+  const call = { function: name, after: 0, twice: false, reused: false, again: 0 };
+  return {
+    ...plan,
+    parties,
+    anchors: 2,
+    quorum: 2,
+    lying: [0],
+    forksTickets: true,
+    seal: 'layered',
+    modelOwner: plan.modelOwner === undefined ? undefined : party,
+    withdrawal: undefined,
+    copies: 2,
+    quotas: { [name]: { [party]: 1 } },
+    calls: { [party]: [1, 2].map((input) => ({ ...call, input: Uint8Array.of(input) })) },
+    blows: { ...NO_BLOWS, start: 100, kill: plan.blows.kill },
+  };
+};
 
 function withState(change: (state: OpenedState) => OpenedState): (gate: Gate) => Gate {
   return (gate) => {
@@ -165,7 +191,7 @@ export const WEAKENINGS: readonly Weakening[] = [
   {
     name: 'release-before-quorum',
     text: 'answers leave once one anchor holds the ticket',
-    plan: withOutages,
+    plan: withAccomplice,
     gate: withState((state) => ({ ...state, tickets: releasingAtOnce(state.tickets) })),
   },
   {

@@ -13,7 +13,9 @@ import { createHash } from 'node:crypto';
 export interface Behaviour {
   /** Everything that was wanted is answered or finally refused, and was asked for again once more. */
   readonly isDone: () => boolean;
-  /** Asks once more for everything that was answered, at this moment of virtual time. */
+  /** Nobody asks any more, and who attends does so every few minutes … */
+  rest(): void;
+  /** … but for everything that was answered, once more, at this moment of virtual time. */
   askAfter(at: number): void;
 }
 
@@ -28,8 +30,17 @@ const FINAL: ReadonlySet<string> = new Set([
   'input-too-large',
 ]);
 
+/** In which the parties are. */
+interface Mood {
+  resting: boolean;
+}
+
+/** Oftener than a lease ends. */
+const RESTING_MS = 600_000;
+
 export function behave(world: PartyWorld, plan: Plan, fleet: Fleet): Behaviour {
   let pending = 0;
+  const mood: Mood = { resting: false };
   const doing = (work: Promise<void>): void => {
     pending += 1;
     work.then(
@@ -41,13 +52,14 @@ export function behave(world: PartyWorld, plan: Plan, fleet: Fleet): Behaviour {
   for (const party of plan.parties) {
     const own: PartyWorld = { ...world, random: world.random.fork(party) };
     // With a role of its host's, nothing waits for a party.
-    if (!plan.hostRole) void attend(own, party, fleet);
+    if (!plan.hostRole) void attend(own, party, fleet, mood);
     const turn = takeTurns();
-    for (const call of plan.calls[party] ?? []) doing(pursue(own, party, call, turn));
+    for (const call of plan.calls[party] ?? []) doing(pursue(own, party, call, turn, mood));
   }
-  if (plan.modelOwner !== undefined) doing(contribute(world, plan, plan.modelOwner, fleet));
+  if (plan.modelOwner !== undefined) doing(contribute(world, plan, plan.modelOwner, fleet, mood));
   return {
     isDone: () => pending === 0,
+    rest: () => void (mood.resting = true),
     askAfter(at) {
       const answered = world.history.attempts.flatMap(({ wanted, outcome }) => ('answer' in outcome ? [wanted] : []));
       for (const wanted of new Set(answered)) doing(askOnce(world, wanted, at));
@@ -68,7 +80,7 @@ function takeTurns(): Turn {
 }
 
 /** Keeps a session with every copy, for what needs this party's key there. Never ends. */
-async function attend(world: PartyWorld, party: Name, fleet: Fleet): Promise<void> {
+async function attend(world: PartyWorld, party: Name, fleet: Fleet, mood: Mood): Promise<void> {
   const { simulation, random } = world;
   const sessions = new Map<string, PartySession>();
   for (let round = 1; ; round += 1) {
@@ -80,19 +92,19 @@ async function attend(world: PartyWorld, party: Name, fleet: Fleet): Promise<voi
       if (opened === undefined) sessions.delete(name);
       else sessions.set(name, opened);
     }
-    await simulation.sleep(500 + 3_000 * random.next());
+    await simulation.sleep(mood.resting ? RESTING_MS : 500 + 3_000 * random.next());
   }
 }
 
 /** Hands over one model after the other, each until an enclave has it. */
-async function contribute(world: PartyWorld, plan: Plan, party: Name, fleet: Fleet): Promise<void> {
+async function contribute(world: PartyWorld, plan: Plan, party: Name, fleet: Fleet, mood: Mood): Promise<void> {
   const { simulation, random, history, kms, policyDigest } = world;
   const hand = async (number: number): Promise<void> => {
     const plaintext = modelPackage(number);
     const model = createHash('sha256').update(plaintext).digest('hex');
     const { blob, sha256 } = await sealModel({ kms, random, party, policyDigest }, MODEL, plaintext);
     fleet.contributions.set(MODEL, blob);
-    for (;;) {
+    while (!mood.resting) {
       const session = await openPartySession(world, { name: party, keyArn: keyArnOf(party) });
       if (session !== undefined) {
         const startedAt = simulation.now();
@@ -121,21 +133,11 @@ async function contribute(world: PartyWorld, plan: Plan, party: Name, fleet: Fle
       await simulation.sleep(100 + 2_000 * random.next());
     }
   };
-  const handAgain = async (): Promise<void> => {
-    for (;;) {
-      await simulation.sleep(1_000);
-      const last = history.attempts.at(-1)?.outcome;
-      if (last !== undefined && 'refused' in last && last.refused === 'no-model') await hand(plan.models);
-    }
-  };
   for (let number = 1; number <= plan.models; number += 1) {
     if (number > 1) await simulation.sleep(plan.stormMs * random.next());
     await hand(number);
   }
-  if (!MODELS_ARE_KEPT) void handAgain();
 }
-
-const MODELS_ARE_KEPT = true;
 
 async function askOnce(world: PartyWorld, wanted: Wanted, at: number): Promise<void> {
   await world.simulation.sleep(at - world.simulation.now());
@@ -145,7 +147,7 @@ async function askOnce(world: PartyWorld, wanted: Wanted, at: number): Promise<v
   session.close();
 }
 
-async function pursue(world: PartyWorld, party: Name, call: PlannedCall, turn: Turn): Promise<void> {
+async function pursue(world: PartyWorld, party: Name, call: PlannedCall, turn: Turn, mood: Mood): Promise<void> {
   const { simulation, random, history } = world;
   await simulation.sleep(call.after);
   const requestId = random.bytes(32);
@@ -169,7 +171,7 @@ async function pursue(world: PartyWorld, party: Name, call: PlannedCall, turn: T
     return outcome;
   };
   const untilEnd = async (of: Wanted, input: Uint8Array, inTurn: Turn): Promise<void> => {
-    for (let tries = 0; ; tries += 1) {
+    for (let tries = 0; !mood.resting; tries += 1) {
       const outcome = await inTurn(() => ask(of, input));
       if ('answer' in outcome || ('refused' in outcome && FINAL.has(outcome.refused))) return;
       await simulation.sleep((100 + 900 * random.next()) * Math.min(8, 2 ** tries));

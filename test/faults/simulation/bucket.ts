@@ -25,8 +25,11 @@ export interface Bucket {
   /** As the owner's own tools would, at once. */
   putMarker(key: string): void;
   putObject(key: string, bytes: Uint8Array): void;
-  /** Shows each view another bucket from now on; `false`: shows all that was ever written to any of them. */
-  lie(lies: boolean): void;
+  /**
+   * Shows each view another bucket from now on: of all, or of the tickets alone. `nothing`: shows all that was ever
+   * written to any of them.
+   */
+  lie(about: 'all' | 'tickets' | 'nothing'): void;
   /** Probability of a 409. */
   conflicts: number;
   /** Every key, with its oldest object. */
@@ -37,11 +40,11 @@ export interface Bucket {
 export function createBucket(owner: string, random: Prng): Bucket {
   const truth = new Map<string, Version[]>();
   const forks = new Map<string, Map<string, Version[]>>();
-  let lying = false;
+  let lyingAbout: Parameters<Bucket['lie']>[0] = 'nothing';
   let number = 0;
 
-  const shown = (view: string): Map<string, Version[]> => {
-    if (!lying) return truth;
+  const shown = (view: string, key: string): Map<string, Version[]> => {
+    if (lyingAbout === 'nothing' || (lyingAbout === 'tickets' && !key.includes('tickets/'))) return truth;
     const found = forks.get(view) ?? new Map([...truth].map(([key, versions]) => [key, [...versions]]));
     forks.set(view, found);
     return found;
@@ -79,21 +82,40 @@ export function createBucket(owner: string, random: Prng): Bucket {
     conflicts: 0,
     port(from, link, view) {
       link.isCut.push(() => bucket.down);
-      const ask = <T>(what: string, signal: AbortSignal, effect: (of: Map<string, Version[]>) => T): Promise<T> =>
-        link.request({ from, what, signal, effect: () => effect(shown(view)), failed: unavailable });
+      const ask = <T>(what: () => string, signal: AbortSignal, effect: () => T): Promise<T> =>
+        link.request({ from, what, signal, effect, failed: unavailable });
       return {
         create: (key, bytes, retainUntil, signal) =>
-          ask(`to create ${brief(key)}`, signal, (of) => create(of, key, bytes, retainUntil)),
-        versions: (key, signal) => ask(`for the versions of ${brief(key)}`, signal, (of) => versionsOf(of, key)),
-        read: (key, id, signal) => ask(`for ${brief(key)}`, signal, (of) => read(of, key, id)),
-        bucket: (signal) => ask('what it can do', signal, () => ({ versioning: true, objectLock: true })),
+          ask(
+            () => `to create ${brief(key)}`,
+            signal,
+            () => create(shown(view, key), key, bytes, retainUntil),
+          ),
+        versions: (key, signal) =>
+          ask(
+            () => `for the versions of ${brief(key)}`,
+            signal,
+            () => versionsOf(shown(view, key), key),
+          ),
+        read: (key, id, signal) =>
+          ask(
+            () => `for ${brief(key)}`,
+            signal,
+            () => read(shown(view, key), key, id),
+          ),
+        bucket: (signal) =>
+          ask(
+            () => 'what it can do',
+            signal,
+            () => ({ versioning: true, objectLock: true }),
+          ),
       };
     },
     putMarker: (key) => void add(truth, key, { kind: 'delete-marker', bytes: new Uint8Array(0), retainUntil: 0 }),
     putObject: (key, bytes) => void add(truth, key, { kind: 'object', bytes, retainUntil: FAR }),
-    lie(lies) {
-      lying = lies;
-      if (lies) return;
+    lie(about) {
+      lyingAbout = about;
+      if (about !== 'nothing') return;
       for (const fork of forks.values())
         for (const [key, versions] of fork)
           for (const version of versions)

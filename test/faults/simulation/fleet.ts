@@ -210,7 +210,7 @@ export function createFleet({ simulation, random, plan, agreed, history, weakeni
       for (const bucket of buckets) {
         bucket.conflicts = 0;
         bucket.down = false;
-        bucket.lie(false);
+        if (!plan.forksTickets) bucket.lie('nothing');
       }
       fleet.setOrchestrator(true);
       // Whoever still waits on a line that is dead hears of it now.
@@ -234,5 +234,6 @@ export function createFleet({ simulation, random, plan, agreed, history, weakeni
     calmDown.set(slot, set);
   };
   for (const bucket of buckets) bucket.conflicts = weather.conflicts;
+  if (plan.forksTickets) for (const i of plan.lying) buckets[i]?.lie('tickets');
   return fleet;
 }

@@ -87,7 +87,7 @@ export function createSimulatedKms(random: Prng): SimulatedKms {
           if (kms.withdrawn.has(keyArn) && !kms.lenient) throw refused('AccessDeniedException');
           return answer();
         };
-        const purpose = `${what} ${context[CONTEXT_KEYS.purpose]} of ${context[CONTEXT_KEYS.party]}`;
+        const purpose = (): string => `${what} ${context[CONTEXT_KEYS.purpose]} of ${context[CONTEXT_KEYS.party]}`;
         return link.request({ from, what: purpose, signal, effect, failed: unavailable });
       };
       return {

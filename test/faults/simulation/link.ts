@@ -33,7 +33,7 @@ export interface Link {
 
 export interface Request<T> {
   readonly from: Process;
-  readonly what: string;
+  readonly what: () => string;
   readonly signal: AbortSignal;
   /** What happens at the service. Its errors come back as they are. */
   readonly effect: () => T;
@@ -73,7 +73,7 @@ export function createLink(simulation: Simulation, random: Prng, name: string): 
         }
         const fate = fateOf(link);
         const [go, back] = [latency(link.fates), latency(link.fates)];
-        simulation.trace(() => `${from.name} asks ${name} ${what}${fate === 'well' ? '' : `, which ends ${fate}`}`);
+        simulation.trace(() => `${from.name} asks ${name} ${what()}${fate === 'well' ? '' : `, which ends ${fate}`}`);
         let stopTimeout = (): void => {};
         let settled = false;
         const settle = (end: () => void): void => {

@@ -51,6 +51,8 @@ export interface Plan {
   readonly blows: Readonly<Record<Blow, number>>;
   /** Anchors whose owners conspire with the host and whose stores lie, by number. */
   readonly lying: readonly number[];
+  /** They show each copy tickets of its own from the first to the last moment; else each lies now and then. */
+  readonly forksTickets: boolean;
 }
 
 export interface Weather {
@@ -89,38 +91,45 @@ export type Blow =
 export const MODEL = 'classify';
 export const COUNTER = 'count';
 
-/** Faults come in kinds: each run has some of them and lacks the others, so that every mixture occurs. */
+/**
+ * Faults come in kinds: each run has some of them and lacks the others, so that every mixture occurs. Most runs are small,
+ * because what goes wrong at all goes wrong among few; one in twenty is large.
+ */
 export function makePlan(random: Prng): Plan {
-  const parties = NAMES.slice(0, random.chance(0.1) ? 1 : random.chance(0.75) ? 2 : 3);
+  const large = random.chance(0.05);
+  const parties = NAMES.slice(0, random.chance(0.1) ? 1 : random.chance(large ? 0.6 : 0.85) ? 2 : 3);
   const anchors = Math.min(parties.length, random.chance(0.5) ? 2 : 3);
   const majority = Math.floor(anchors / 2) + 1;
   const quorum = random.chance(0.6) ? anchors : majority;
   const withModel = random.chance(0.55);
-  const withCounter = !withModel || random.chance(0.3);
+  const withCounter = !withModel || random.chance(large ? 0.5 : 0.15);
   const functions = [...(withModel ? [MODEL] : []), ...(withCounter ? [COUNTER] : [])];
   const quotas: Record<string, Record<string, number>> = {};
   for (const name of functions) {
     const of: Record<string, number> = {};
-    for (const party of parties) if (random.chance(0.6)) of[party] = random.between(1, random.chance(0.8) ? 2 : 4);
+    for (const party of parties) if (random.chance(large ? 0.8 : 0.5)) of[party] = random.between(1, large ? 4 : 2);
     if (Object.keys(of).length === 0) of[parties[0] ?? 'alice'] = random.between(1, 2);
     quotas[name] = of;
   }
-  const stormMs = random.chance(0.2) ? 0 : 200 * 10 ** (1.7 * random.next());
+  const stormMs = random.chance(0.2) ? 0 : 200 * 10 ** ((large ? 1.7 : 1.2) * random.next());
   const calls: Record<string, PlannedCall[]> = {};
   for (const party of parties) {
     const own: PlannedCall[] = [];
     for (const name of functions) {
       const quota = quotas[name]?.[party] ?? 0;
       if (quota === 0) continue;
-      const wanted = Math.max(1, quota + random.pick([-1, 0, 0, 0, 1, 1]));
+      const wanted = Math.max(1, quota + random.pick([-1, 0, 0, 1]));
       for (let i = 0; i < wanted; i += 1) own.push(plannedCall(random, name, stormMs));
     }
     calls[party] = own;
   }
   const spared = 2 * quorum - anchors - 1;
   const evil = random.chance(0.15) && spared > 0;
+  // A few kinds of blows at a time.
+  const share = large ? 1 : 0.6;
   const any = (often: number, mean: number): number =>
-    random.chance(often) ? mean * (0.3 + 1.4 * random.next()) : Infinity;
+    random.chance(often * share) ? mean * (0.3 + 1.4 * random.next()) : Infinity;
+  const forksTickets = evil && random.chance(0.5);
   return {
     parties,
     calls,
@@ -133,7 +142,7 @@ export function makePlan(random: Prng): Plan {
         : 'layered',
     modelOwner: withModel ? random.pick(parties) : undefined,
     models: withModel && random.chance(0.15) ? 2 : 1,
-    copies: random.chance(0.45) ? 2 : random.chance(0.85) ? 1 : 3,
+    copies: random.chance(0.5) ? 2 : large && random.chance(0.3) ? 3 : 1,
     forkedDisks: random.chance(0.2),
     hostRole: random.chance(0.4),
     withdrawal: random.chance(0.02) ? random.pick(parties) : undefined,
@@ -150,9 +159,10 @@ export function makePlan(random: Prng): Plan {
       loss: any(0.15, stormMs / 2),
       marker: any(0.12, stormMs / 6),
       foreign: any(0.08, stormMs / 3),
-      lie: evil ? stormMs / 3 : Infinity,
+      lie: evil && !forksTickets ? stormMs / 3 : Infinity,
     },
     lying: evil ? random.shuffled([...Array(anchors).keys()]).slice(0, spared) : [],
+    forksTickets,
   };
 }
 

@@ -22,7 +22,6 @@ export interface RunResult {
   readonly answers: number;
   readonly attempts: number;
   readonly kills: number;
-  /** A digest of all that parties saw: the same for the same seed. */
   readonly plan: Plan;
 }
 
@@ -82,6 +81,8 @@ export async function run(seed: number, { weakening, print }: RunOptions = {}): 
       fleet.calm();
       if (!done) await simulation.run(parties.isDone, simulation.now() + (mayBlock() ? BLOCKED_MS : CALM_MS));
       if (plan.withdrawal !== undefined) {
+        parties.rest();
+        storm.rest();
         parties.askAfter(simulation.now() + LEASE_MS);
         await simulation.run(() => false, simulation.now() + LEASE_MS + BLOCKED_MS);
       }

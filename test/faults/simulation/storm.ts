@@ -9,6 +9,8 @@ import type { Prng } from './prng.ts';
 
 export interface Storm {
   end(): void;
+  /** Hours go by in which hardly anything is looked after. */
+  rest(): void;
   kills(): number;
   /** Nothing was written into a bucket that stands in an entry's way for good. */
   harmless(): boolean;
@@ -92,7 +94,7 @@ export function strike(
       const number = random.pick(plan.lying);
       harmless = false;
       simulation.trace(() => `anchor ${number} lies`);
-      fleet.buckets[number]?.lie(true);
+      fleet.buckets[number]?.lie('all');
     },
   };
   const foreignObject = (like: Uint8Array | undefined): Uint8Array => {
@@ -121,17 +123,21 @@ export function strike(
     });
   for (const blow of Object.keys(blows)) if (isBlow(blow)) schedule(blow);
   // In the calm, somebody starts what is not there.
+  let keepUpMs = 1_000;
   const keepUp = (): void => {
-    if (isOver && fleet.running.length === 0) fleet.start();
-    simulation.after(1_000, keepUp);
+    if (fleet.running.length === 0) fleet.start();
+    simulation.after(keepUpMs, keepUp);
   };
-  keepUp();
 
   function isBlow(name: string): name is Blow {
     return Object.hasOwn(blows, name);
   }
   return {
-    end: () => void (isOver = true),
+    end() {
+      isOver = true;
+      simulation.after(0, keepUp);
+    },
+    rest: () => void (keepUpMs = 60_000),
     kills: () => kills,
     harmless: () => harmless,
   };
