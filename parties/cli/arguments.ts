@@ -36,10 +36,10 @@ function parse<const O extends Options>(verb: string, argv: readonly string[], o
 }
 
 /** A whole number from 0 to `most`. */
-export function readNumber(verb: string, option: string, text: string, most: number): number {
+export function readNumber(verb: string, option: string, text: string, most: number, least = 0): number {
   const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
-  if (value <= most) return value;
-  throw usage(verb, `--${option} takes a whole number from 0 to ${most}, not "${text}"`);
+  if (least <= value && value <= most) return value;
+  throw usage(verb, `--${option} takes a whole number from ${least} to ${most}, not "${text}"`);
 }
 
 /** An option without which the verb cannot do anything. */

@@ -42,7 +42,7 @@ export async function partyContext(choice: PartyChoice, io: Io): Promise<PartyCo
     home,
     coordinator: createCoordinator(orchestrator),
     aws: { profile: choice.profile ?? profile, region, env: io.env },
-    copy: choice.copy === undefined ? undefined : readNumber('call', 'copy', choice.copy, MOST_COPY),
+    copy: choice.copy === undefined ? undefined : readNumber('call', 'copy', choice.copy, MOST_COPY, 1),
   };
 }
 
