@@ -11,7 +11,7 @@ export const verb: Verb = {
 
 Alice has pictures, Bob a classifier, Charlie another one; the host is trusted by nobody. Starts AWS in miniature and the
 orchestrator in a folder of its own, plays every part at the command line, tries what the host would try, and says what
-is checked at each step. Takes about a minute on two idle cores; leaves nothing behind, however it ends.
+is checked at each step. Takes about two minutes on two cores; leaves nothing behind, however it ends.
 
   --host local    enclaves are processes of this machine (default)
   --host qemu     the real image in QEMU's Nitro machine, with a kernel, an NSM and vsock of its own, and two chapters
