@@ -3,13 +3,8 @@ import { seek } from './seek.ts';
 import { run } from './simulation/run.ts';
 import { WEAKENINGS } from './weakened.ts';
 
-/** Need more runs than a test has time for; `npm run faults -- --weakened` has it. */
-const RARE: ReadonlySet<string> = new Set([
-  'release-before-quorum',
-  'no-read-back',
-  'entries-without-key',
-  'lease-ignored',
-]);
+/** Needs more runs than a test has time for; `npm run faults -- --weakened` has it. */
+const RARE: ReadonlySet<string> = new Set(['entries-without-key']);
 
 describe('a simulated run', () => {
   test('is a function of its seed: the same trace, line by line', async () => {
@@ -24,20 +19,19 @@ describe('a simulated run', () => {
   test('breaks no promise, whatever happens in it', async () => {
     const violations: unknown[] = [];
     let answers = 0;
-    for (let seed = 700_000; seed < 700_150; seed += 1) {
+    for (let seed = 700_000; seed < 700_060; seed += 1) {
       const result = await run(seed);
       answers += result.answers;
       violations.push(...result.violations.map((violation) => ({ seed, ...violation })));
     }
     expect(violations).toEqual([]);
-    expect(answers).toBeGreaterThan(300);
+    expect(answers).toBeGreaterThan(100);
   });
 });
 
 describe('with a rule switched off', () => {
-  // The seeds are those at which the search from 1 finds each of them, or a little before.
   test.for(WEAKENINGS.filter(({ name }) => !RARE.has(name)))('$name is found out', async ({ name }) => {
-    const { violations } = await seek({ firstSeed: 1, runs: 150, rule: name, off: true });
+    const { violations } = await seek({ firstSeed: 1, runs: 50, rule: name, off: true });
     expect(violations).not.toEqual([]);
   });
 });
