@@ -16,6 +16,7 @@ export interface RealTotal {
 /** One image has so many counters; the next one is built when they are used up. */
 const COUNTERS = 100;
 const TOGETHER = 2;
+const CALLED: Readonly<Record<AnchorKind, string>> = { folder: 'folders', s3: "the local AWS's buckets" };
 
 export async function seekReal(
   runs: number,
@@ -45,7 +46,7 @@ export async function seekReal(
           for (const violation of result.violations) tell({ seed, ...violation });
           for (const blow of result.blows) blows[blow] = (blows[blow] ?? 0) + 1;
           progress(
-            `${done} of ${runs} (${kind}): ${result.answers} answers to ${result.attempts} questions in ${result.ms} ms; ${result.blows.join(', ')}`,
+            `${done} of ${runs} (${CALLED[kind]}): ${result.answers} answers to ${result.attempts} questions in ${result.ms} ms; ${result.blows.join(', ')}`,
           );
         }
       } finally {
