@@ -8,11 +8,12 @@
  *
  * Exit codes: 0 all as expected, 10 a model holds that should fail or the other way about, 40 no spin and no way to get it.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const THREE = ['ANCHORS=3', 'QUORUM=2'];
 const LONGER = ['RECORDS=5', 'VERSIONS=4'];
@@ -50,12 +51,13 @@ const CHECKS = [
   ['versions', ['CLAIM_BEFORE_STORE'], false, 'without: stored before it is claimed'],
 ];
 
+const execute = promisify(execFile);
 const json = process.argv.includes('--json');
 const say = (text) => process.stdout.write(`${text}\n`);
 
 try {
   demandPrograms();
-  const results = CHECKS.map(check);
+  const results = await all(CHECKS);
   const wrong = results.filter(({ asExpected }) => !asExpected);
   const states = results.reduce((sum, { states: some }) => sum + some, 0);
   if (json) say(JSON.stringify({ results, states, asExpected: wrong.length === 0 }));
@@ -66,36 +68,53 @@ try {
   process.exitCode = 40;
 }
 
-function check([model, defines, holds, shows]) {
+/** As many at once as there are processors; told in their order. */
+async function all(checks) {
+  const results = checks.map(() => undefined);
+  let next = 0;
+  let told = 0;
+  const worker = async () => {
+    for (let i = next++; i < checks.length; i = next++) {
+      results[i] = await check(checks[i]);
+      for (; results[told] !== undefined; told += 1) tell(results[told]);
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+  return results;
+}
+
+function tell({ model, shows, defines, states, violated, asExpected }) {
+  if (json) return;
+  const verdict = violated === null ? 'no violation' : `violated: ${violated}`;
+  say(`${asExpected ? 'ok  ' : 'FAIL'} ${model.padEnd(8)} ${shows}`);
+  say(`       ${states.toLocaleString('en')} states, ${verdict}   [${defines.join(' ')}]`);
+}
+
+async function check([model, defines, holds, shows]) {
   const folder = mkdtempSync(join(tmpdir(), 'accord-model-'));
   try {
     copyFileSync(fileURLToPath(new URL(`${model}.pml`, import.meta.url)), join(folder, 'model.pml'));
-    run('spin', [...defines.map((define) => `-D${define}`), '-a', 'model.pml'], folder);
-    run('cc', ['-O2', '-w', '-DSAFETY', '-DCOLLAPSE', '-DMEMLIM=4000', '-o', 'pan', 'pan.c'], folder);
-    const output = run('./pan', ['-m1000000'], folder);
+    await run('spin', [...defines.map((define) => `-D${define}`), '-a', 'model.pml'], folder);
+    await run('cc', ['-O2', '-w', '-DSAFETY', '-DCOLLAPSE', '-DMEMLIM=4000', '-o', 'pan', 'pan.c'], folder);
+    const output = await run('./pan', ['-m1000000'], folder);
     const violated = /assertion violated (.*) \(at depth/.exec(output)?.[1]?.trim();
     const states = Number(/(\d+) states, stored/.exec(output)?.[1] ?? 0);
     // A search that was cut short has shown nothing, but where it ended with what it was looking for.
     const whole =
       violated !== undefined || !/max search depth too small|out of memory|Search not completed/.test(output);
     const asExpected = states > 0 && whole && (violated === undefined) === holds;
-    if (!json) {
-      const verdict = violated === undefined ? 'no violation' : `violated: ${violated}`;
-      say(
-        `${asExpected ? 'ok  ' : 'FAIL'} ${model.padEnd(8)} ${shows}\n       ${states.toLocaleString('en')} states, ${verdict}   [${defines.join(' ')}]`,
-      );
-    }
     return { model, shows, defines, states, violated: violated ?? null, asExpected };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function run(command, args, cwd) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, encoding: 'utf8', maxBuffer: 1 << 26 });
-  if (error !== undefined) throw error;
-  if (status !== 0) throw new Error(`${command} ended with exit code ${status}:\n${stdout}${stderr}`);
-  return stdout;
+async function run(command, args, cwd) {
+  try {
+    return (await execute(command, args, { cwd, maxBuffer: 1 << 26 })).stdout;
+  } catch (cause) {
+    throw new Error(`${command} failed: ${cause.message}\n${cause.stdout ?? ''}${cause.stderr ?? ''}`, { cause });
+  }
 }
 
 function demandPrograms() {
