@@ -1,5 +1,6 @@
 /** Who is in the story, what they own, and what each of them does at a command line. */
 import { join } from 'node:path';
+import { EXIT_CODES } from '../../policies/failure.ts';
 import type { Io } from '../../parties/cli/verb.ts';
 import { jsonFields } from '../../parties/json-fields.ts';
 import type { Fields } from '../../parties/json-fields.ts';
@@ -143,13 +144,23 @@ export async function start({ stage }: Scene, { policy }: Play, copies = 1): Pro
   await stage.must(['run', ...policy, ...place]);
 }
 
+const CONNECT_ATTEMPTS = 4;
+
 /**
  * Bob and Alice connect: an enclave that was started anew opens its state only with both. Gives what it then tells Alice.
  */
 export async function connect(scene: Scene, play: Play, copy = 1): Promise<Fields> {
   scene.story.doing('both parties connect (accord quota)');
-  const quota = (person: Person): Promise<Json> =>
-    scene.stage.must(['quota', '--copy', String(copy), '--home', homeOf(scene, person, play)]);
+  const quota = async (person: Person): Promise<Json> => {
+    const verb = ['quota', '--copy', String(copy), '--home', homeOf(scene, person, play)];
+    // A machine that is emulated may still be busy with its start: as the verb says then, the same once more.
+    for (let attempt = 1; attempt < CONNECT_ATTEMPTS; attempt += 1) {
+      const { exitCode, result } = await scene.stage.run(verb);
+      if (exitCode === 0) return result;
+      if (exitCode !== EXIT_CODES.environment) break;
+    }
+    return scene.stage.must(verb);
+  };
   await quota('bob');
   return fieldsOf(await quota('alice'));
 }
