@@ -16,14 +16,16 @@ import { readManifest } from './packages.ts';
 
 export type BundleCode = 'bundle/failed';
 
-export type ProgramName = 'gate' | 'decode' | 'compute';
-const PROGRAM_NAMES: readonly ProgramName[] = ['gate', 'decode', 'compute'];
+export type ProgramName = 'gate' | 'decode' | 'compute' | 'record' | 'tree';
+const PROGRAM_NAMES: readonly ProgramName[] = ['gate', 'decode', 'compute', 'record', 'tree'];
 
 /** Entry (from the sources' folder, without suffix) and path in the image. */
 export const PROGRAMS: Readonly<Record<ProgramName, { readonly entry: string; readonly path: string }>> = {
   gate: { entry: 'enclave/main', path: PATHS.gate },
   decode: { entry: 'enclave/jail/decode', path: PATHS.decode },
   compute: { entry: 'enclave/jail/compute', path: PATHS.compute },
+  record: { entry: 'enclave/jail/record', path: PATHS.record },
+  tree: { entry: 'enclave/jail/tree', path: PATHS.tree },
 };
 
 /** Native packages: they stand beside the bundles as packages (see `base.ts`). */

@@ -17,7 +17,7 @@ import { Failure } from '../policies/failure.ts';
 import { defaultCacheDir } from './cache.ts';
 import { diskFailure, makeFolder } from './disk.ts';
 import { gatherInputs, targetOf } from './eif-inputs.ts';
-import type { EifInputs, EifParts, Gathered } from './eif-inputs.ts';
+import type { EifParts, Gathered } from './eif-inputs.ts';
 import { openEngineBase } from './engine-base.ts';
 import type { EngineBase } from './engine-base.ts';
 import { makeContext, readDockerfile } from './engine/context.ts';
@@ -27,12 +27,14 @@ import { ENGINES } from './engine/engines.ts';
 import { expectedFiles } from './engine/expected.ts';
 import type { Expected } from './engine/expected.ts';
 import type { BuildOptions, BuildResult, ImageBuilder, OnProgress } from './image-builder.ts';
+import type { EifInputs } from './image-inputs.ts';
 import { PATHS } from './image/ramdisk.ts';
 import { removeStale } from './stale.ts';
 import { measurePolicy, preparePolicy, writeImage } from './write-image.ts';
 import type { Target } from './write-image.ts';
 
-export type { EifInputs, EifParts } from './eif-inputs.ts';
+export type { EifParts } from './eif-inputs.ts';
+export type { EifInputs } from './image-inputs.ts';
 
 export type EifBuilderCode = 'image/base-not-pinned';
 

@@ -10,6 +10,7 @@ import { enclaveFiles } from './enclave-files.ts';
 import type { EnclaveFiles, EnclaveFilesOptions } from './enclave-files.ts';
 import type { EngineName, OpenEngine } from './engine/engine.ts';
 import type { OnProgress } from './image-builder.ts';
+import type { EifInputs } from './image-inputs.ts';
 import { nitroBoot, nitroCollaboration } from './image/nitro-image.ts';
 import { baseTar } from './inputs/base.ts';
 import { readInputsLock } from './inputs/lock.ts';
@@ -18,20 +19,6 @@ import { thisPlatform } from './packages.ts';
 import type { Target } from './write-image.ts';
 
 export type EifInputsCode = 'image/platform';
-
-/** As `measurements.json` tells it: everything that decides the measurements beside the policy, and nothing else. */
-export interface EifInputs {
-  readonly boot: BootParts['kind'];
-  readonly kernel: { readonly version: string; readonly sha256: string };
-  readonly init: { readonly sha256: string };
-  /** The C library: SHA-256 of the archive from Debian's packages, or a registry's image. */
-  readonly base: { readonly debian: string } | { readonly image: string };
-  readonly node: { readonly version: string; readonly platform: string };
-  /** Native packages that the image carries as packages: `sharp@0.35.5`. */
-  readonly packages: readonly string[];
-  /** Packages that are part of the bundles. */
-  readonly bundledPackages: readonly string[];
-}
 
 /** In place of this installation and of what the lock names; for tests. */
 export interface EifParts {

@@ -36,6 +36,12 @@ const FOLDERS = [
   PATHS.packages,
 ] as const;
 
+/**
+ * Node looks for a package's own name upwards, in the nearest package.json, before it looks into `node_modules`: without
+ * this one, whatever lies above the folder that an image was unpacked into could stand in for a package of the image.
+ */
+const SCOPE = new TextEncoder().encode('{ "private": true }\n');
+
 /** Throws `Failure`: `bundle/…`, `packages/…` of kind `environment`. */
 export async function enclaveFiles(options: EnclaveFilesOptions, platform: Platform): Promise<EnclaveFiles> {
   const { root = SOURCES, bundles, packages: roots = EXTERNAL_PACKAGES } = options;
@@ -45,6 +51,7 @@ export async function enclaveFiles(options: EnclaveFilesOptions, platform: Platf
   const add = (entry: CpioEntry): void => void entries.set(entry.path, entry);
   for (const path of FOLDERS) add({ kind: 'directory', path, mode: FOLDER_MODE });
   for (const { path, bytes } of programs) add({ kind: 'file', path, mode: FILE_MODE, content: bytes });
+  add({ kind: 'file', path: PATHS.scope, mode: FILE_MODE, content: SCOPE });
   for (const entry of packageEntries(packages, PATHS.packages, platform)) add(entry);
   return {
     entries: [...entries.values()],

@@ -25,6 +25,8 @@ export interface ImageMeasurements<Inputs = object> extends Pcrs {
 export interface BuildResult<Inputs = object> {
   readonly eifPath: string;
   readonly measurementsPath: string;
+  /** What is in the image, as CycloneDX. */
+  readonly sbomPath: string;
   readonly measurements: ImageMeasurements<Inputs>;
   readonly policyDigest: PolicyDigest;
   readonly sizing: Sizing;

@@ -124,7 +124,7 @@ async function install(say) {
 
 /** Compiles beside `dist` and swaps it in whole: no reader sees half of it, and nothing of deleted sources stays. */
 async function compile(say) {
-  await run(process.execPath, ['build/validators.mjs']);
+  await Promise.all(['build/validators.mjs', 'build/tree-kernel.mjs'].map((made) => run(process.execPath, [made])));
   const hash = createHash('sha256').update(process.version);
   for (const room of ROOMS) {
     for (const path of files(join(root, room)))

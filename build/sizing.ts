@@ -3,7 +3,8 @@
  * the ramdisks unpack to stays in memory for its whole life. On the local host nothing is set aside; the figures are what
  * the same content would take on Nitro, so that nobody is surprised there.
  *
- *     running   unpacked ramdisks + kernel + tmpfs + gate + for each function: processes, model, inputs in flight
+ *     running   unpacked ramdisks + kernel + tmpfs + gate + for each function and each party that may call it: processes,
+ *               copies of the model, inputs in flight
  *     booting   ramdisks as they were loaded + unpacked ramdisks + kernel; the first of these is given back before the
  *               first process starts
  *
@@ -41,21 +42,44 @@ export interface SizingFacts {
 
 const MiB = 1024 * 1024;
 
-/**
- * Measured on Linux with Node 20 and YOLOX-nano (`npm run bench -- --only memory`): `Pss` of `/proc/PID/smaps_rollup` after
- * 25 calls, rounded up generously, since pages of programs and libraries are counted among the unpacked ramdisks already.
- * To be measured anew in the machine that they are for: there as MemTotal - MemAvailable of `/proc/meminfo` with one, two
- * and four functions, whose differences are these terms.
- */
+/** `Pss` of `/proc/PID/smaps_rollup` after 25 calls (`npm run bench -- --only memory`), rounded up generously. */
 const GATE_MIB = 128;
-/** One process that serves a call, and one more that is warm for the next: of each of the two kinds. */
-const WARM = 2;
-const DECODING_MIB = 112;
-const COMPUTING_MIB = 160;
-/** The gate keeps a model for the processes that take a dead one's place; each computing process has it twice, as it came and as onnxruntime lays it out. */
-const MODEL_COPIES = 1 + 2 * WARM;
-/** Of a model that nobody has contributed yet. */
-const ASSUMED_MODEL_MIB = 8;
+
+/** Of one kind of process, in MiB beside the model: warm, and at most while it serves a call. */
+interface ProcessNeeds {
+  readonly name: string;
+  readonly warm: number;
+  readonly serving: number;
+}
+
+interface Jails {
+  readonly reader: ProcessNeeds;
+  readonly computer: ProcessNeeds;
+  /** Of a model that nobody has contributed yet. */
+  readonly assumedModel: number;
+}
+
+/**
+ * `Pss_Anon` of `/proc/PID/smaps_rollup`: pages of programs and libraries are counted among the unpacked ramdisks already.
+ * Measured on Linux with Node 20, YOLOX-nano, FastestDet and a picture of 13 million pixels: decoding 18 to 27 MiB warm and
+ * 66 while it serves, computing 18 to 47 and 53, models included. Here with a third more, and 4 for page tables and
+ * bubblewrap. A picture or a model that wants more than there is ends its jail, which costs one call.
+ */
+const PICTURES: Jails = {
+  reader: { name: 'decoding', warm: 32, serving: 96 },
+  computer: { name: 'computing', warm: 64, serving: 72 },
+  assumedModel: 8,
+};
+/** Measured likewise: 8 MiB each, warm and while it serves; records and trees are kilobytes. */
+const TREES: Jails = {
+  reader: { name: 'reading', warm: 16, serving: 20 },
+  computer: { name: 'computing', warm: 16, serving: 20 },
+  assumedModel: 1,
+};
+/** Each party that may call has, of each kind, a process that serves and one that is warm for its next call. */
+const LANE = 2;
+/** As it came, and as the process lays it out. */
+const COPIES_IN_COMPUTER = 2;
 /** An input is whole in the gate and in the decoding process. */
 const INPUT_COPIES = 2;
 /** Kernel text and data, page tables, slabs, and what the kernel keeps free. Linux 6.12 of `build/kernel`. */
@@ -112,14 +136,20 @@ function functionTerms(
     MiB: inMiB(INPUT_COPIES * callers * input.maxBytes),
   };
   if (uses === 'counter') return [inputs];
-  const model = modelBytes === undefined ? ASSUMED_MODEL_MIB : inMiB(modelBytes);
+  const { reader, computer, assumedModel } = uses === 'decision-tree' ? TREES : PICTURES;
+  const model = modelBytes === undefined ? assumedModel : inMiB(modelBytes);
   const which = modelBytes === undefined ? `a model of at most ${model} MiB` : `its model of ${model} MiB`;
+  // Where nobody may call, the model is looked at nevertheless, in a lane of its owner's.
+  const lanes = Math.max(callers, 1);
   return [
     {
-      what: `${name}: two decoding and two computing processes`,
-      MiB: WARM * (DECODING_MIB + COMPUTING_MIB),
+      what: `${name}: two ${reader.name} and two ${computer.name} processes of each party that may call (${lanes})`,
+      MiB: lanes * (reader.warm + reader.serving + computer.warm + computer.serving),
     },
-    { what: `${name}: ${which}, in the gate and in the computing processes`, MiB: MODEL_COPIES * model },
+    {
+      what: `${name}: ${which}, in the gate and in ${lanes * LANE} computing processes`,
+      MiB: (1 + lanes * LANE * COPIES_IN_COMPUTER) * model,
+    },
     inputs,
   ];
 }

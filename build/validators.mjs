@@ -1,10 +1,11 @@
 /**
  * Compiles the JSON Schemas of the enclave's functions to plain validators, so that nothing inside the enclave
- * generates code: `enclave/functions/generated/validators.js` and its types. Deterministic, and skipped when up to
- * date. Plain JavaScript, because it runs before anything is compiled.
+ * generates code: a module for each schema in `enclave/functions/generated`, and its types, so that a program of the
+ * image carries those alone that it uses. Deterministic, and skipped when up to date. Plain JavaScript, because it runs
+ * before anything is compiled.
  *
  *     node build/validators.mjs              writes them where they are missing or old
- *     node build/validators.mjs --print      makes them anew, to standard output alone
+ *     node build/validators.mjs --to DIR     writes them to an existing folder, whatever stands there
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -16,30 +17,25 @@ const here = fileURLToPath(import.meta.url);
 const functions = join(dirname(dirname(here)), 'enclave', 'functions');
 const generated = join(functions, 'generated');
 
-/** Exported name of each validator, and its schema. */
+/** Name of each module, and its schema. */
 const SCHEMAS = {
-  modelManifest: 'model-manifest.schema.json',
+  'model-manifest': 'model-manifest.schema.json',
   picture: 'picture.schema.json',
-  imageClassificationOutput: 'image-classification/output.schema.json',
-  counterOutput: 'counter/output.schema.json',
-  objectDetectionOutput: 'object-detection/output.schema.json',
+  'image-classification-output': 'image-classification/output.schema.json',
+  'counter-output': 'counter/output.schema.json',
+  'object-detection-output': 'object-detection/output.schema.json',
+  'decision-tree': 'decision-tree/tree.schema.json',
+  'decision-tree-input': 'decision-tree/input.schema.json',
+  'decision-tree-output': 'decision-tree/output.schema.json',
 };
 
+/** Where the type of a validator stands, seen from a module. */
+const TYPE_AT = '../validator.ts';
+/** Of every module: it exports its validator and nothing else. */
 const TYPES = `/** Written by build/validators.mjs. */
-export interface SchemaFault {
-  readonly instancePath: string;
-  readonly keyword: string;
-  readonly message?: string;
-  readonly params: Readonly<Record<string, unknown>>;
-}
-export interface Validator {
-  (value: unknown): boolean;
-  /** The first fault of the last call; null after a valid value. */
-  readonly errors?: readonly SchemaFault[] | null;
-}
-${Object.keys(SCHEMAS)
-  .map((name) => `export const ${name}: Validator;\n`)
-  .join('')}`;
+import type { Validator } from '${TYPE_AT}';
+export const validate: Validator;
+`;
 
 function stamp() {
   const require = createRequire(import.meta.url);
@@ -66,11 +62,11 @@ const withoutOwnSource = {
   },
 };
 
+/** The text of each module, by its name. */
 async function compile() {
-  const [{ default: Ajv }, { default: standaloneCode }, { build }] = await Promise.all([
+  const [{ default: Ajv }, { default: standaloneCode }] = await Promise.all([
     import('ajv/dist/2020.js'),
     import('ajv/dist/standalone/index.js'),
-    import('esbuild'),
   ]);
   const schemas = Object.values(SCHEMAS).map((path) => JSON.parse(readFileSync(join(functions, path), 'utf8')));
   const ajv = new Ajv.default({
@@ -82,10 +78,20 @@ async function compile() {
     ownProperties: true,
     code: { source: true, esm: true, lines: true },
   });
-  const ids = Object.fromEntries(Object.keys(SCHEMAS).map((name, index) => [name, schemas[index].$id]));
-  // ajv's own run-time parts are named by `require` in what it writes: bundling puts them in.
+  const codeOf = standaloneCode.default ?? standaloneCode;
+  return Promise.all(
+    Object.keys(SCHEMAS).map(async (name, index) => [
+      name,
+      await whole(codeOf(ajv, { validate: schemas[index].$id }), name),
+    ]),
+  );
+}
+
+/** ajv's own run-time parts are named by `require` in what it writes: bundling puts them in. */
+async function whole(code, name) {
+  const { build } = await import('esbuild');
   const bundle = await build({
-    stdin: { contents: (standaloneCode.default ?? standaloneCode)(ajv, ids), resolveDir: dirname(here) },
+    stdin: { contents: code, resolveDir: dirname(here) },
     bundle: true,
     format: 'esm',
     platform: 'neutral',
@@ -96,22 +102,24 @@ async function compile() {
   });
   const text = bundle.outputFiles[0].text;
   const forbidden = /\brequire\s*\(\s*["']|\bnew Function\b|\beval\s*\(|^\s*import\s/m.exec(text);
-  if (forbidden !== null) throw new Error(`the compiled validators contain ${JSON.stringify(forbidden[0])}`);
+  if (forbidden !== null) throw new Error(`the compiled validator ${name} contains ${JSON.stringify(forbidden[0])}`);
   return text;
 }
 
 const header = stamp();
-const target = join(generated, 'validators.js');
-const upToDate =
-  existsSync(target) &&
-  existsSync(join(generated, 'validators.d.ts')) &&
-  readFileSync(target, 'utf8').startsWith(header);
+const filesOf = (name) => [join(generated, `${name}.js`), join(generated, `${name}.d.ts`)];
+const isUpToDate = (name) => {
+  const [code, types] = filesOf(name);
+  return existsSync(code) && readFileSync(code, 'utf8').startsWith(header) && existsSync(types);
+};
 
-if (process.argv.includes('--print')) {
-  process.stdout.write(header + (await compile()));
-} else if (!upToDate) {
-  const text = header + (await compile());
-  mkdirSync(generated, { recursive: true });
-  write(join(generated, 'validators.d.ts'), TYPES);
-  write(target, text);
+const to = process.argv.indexOf('--to');
+const folder = to === -1 ? generated : process.argv[to + 1];
+if (folder === undefined) throw new Error('--to needs a folder');
+if (to !== -1 || !Object.keys(SCHEMAS).every(isUpToDate)) {
+  mkdirSync(folder, { recursive: true });
+  for (const [name, text] of await compile()) {
+    write(join(folder, `${name}.d.ts`), TYPES);
+    write(join(folder, `${name}.js`), header + text);
+  }
 }

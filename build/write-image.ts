@@ -4,6 +4,8 @@ import { canonicalPolicyText, toCanonicalPolicy } from '../policies/canonical.ts
 import { policyDigest } from '../policies/digest.ts';
 import type { PolicyDigest } from '../policies/model.ts';
 import type { OpenBase } from './cache.ts';
+import type { EifInputs } from './image-inputs.ts';
+import type { BaseInputs } from './local-base.ts';
 import { commitFiles } from './commit-files.ts';
 import { encodeMetadata } from './eif/metadata.ts';
 import { writeEif } from './eif/write.ts';
@@ -14,6 +16,7 @@ import { POLICY_VARIABLE } from './image/ramdisk.ts';
 import { LAST_SECTION, imageSections } from './image/sections.ts';
 import type { Boot } from './image/sections.ts';
 import type { Pcrs } from './measure/pcr.ts';
+import { SBOM_FILE, sbomText } from './sbom.ts';
 import { sizeImage } from './sizing.ts';
 import { VERSION } from './version.ts';
 
@@ -50,8 +53,8 @@ export function measurePolicy(base: OpenBase, { collaboration }: PreparedPolicy)
   return measurement.finish();
 }
 
-/** Writes image, build argument and measurements, all of them or none. Throws `disk/…` of kind `environment`. */
-export async function writeImage<Inputs>(
+/** Writes image, build argument, bill of materials and measurements, all of them or none. Throws `disk/…` of kind `environment`. */
+export async function writeImage<Inputs extends BaseInputs | EifInputs>(
   target: Target<Inputs>,
   base: OpenBase,
   prepared: PreparedPolicy,
@@ -109,6 +112,7 @@ export async function writeImage<Inputs>(
       },
     },
     { name: BUILD_ARGUMENT_FILE, content: buildArgument },
+    () => ({ name: SBOM_FILE, content: sbomText(report()) }),
     // Last: who finds measurements finds the image that they are of.
     () => ({ name: MEASUREMENTS_FILE, content: `${JSON.stringify(report(), undefined, 2)}\n` }),
   ]);
@@ -116,6 +120,7 @@ export async function writeImage<Inputs>(
   return {
     eifPath: join(outDir, IMAGE_FILE),
     measurementsPath: join(outDir, MEASUREMENTS_FILE),
+    sbomPath: join(outDir, SBOM_FILE),
     measurements,
     policyDigest: digest,
     sizing: measurements.sizing,

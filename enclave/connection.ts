@@ -15,20 +15,21 @@
 import type { Duplex } from 'node:stream';
 import { Failure } from '../policies/failure.ts';
 import type { Deadline } from './deadline.ts';
-import { deadline, within } from './deadline.ts';
+import { deadline, orAborted, within } from './deadline.ts';
 import type { Gate } from './gate.ts';
 import { receive } from './pipeline/frame.ts';
-import type { Frame } from './pipeline/frame.ts';
+import type { Received } from './pipeline/frame.ts';
 import { asks, openSealed, outOfPlace } from './pipeline/open.ts';
 import type { OpenedRequest } from './pipeline/open.ts';
 import { openSession } from './pipeline/authenticate.ts';
 import { answer } from './pipeline/pipeline.ts';
+import type { Line } from './pipeline/pipeline.ts';
 import { orRefusal } from './pipeline/refused.ts';
 import { release } from './pipeline/release.ts';
 import { seal } from './pipeline/seal.ts';
 import type { Session } from './pipeline/authenticate.ts';
 import { PLAIN_PAD_BYTES, padPlain } from './protocol/answer.ts';
-import { decodeOuter, encodeOuter, frameReader, writeFrame } from './protocol/frame.ts';
+import { decodeOuter, encodeOuter, frameReader, writeFrame, writeNow } from './protocol/frame.ts';
 import { LIMITS } from './protocol/limits.ts';
 import type { Authenticate } from './protocol/request.ts';
 import type { Responder, SealedChannel } from './protocol/session.ts';
@@ -148,21 +149,28 @@ async function serveSession(gate: Gate, stream: Duplex, session: Session, signal
   // Answers "session-expired" to a request that comes a little late, then ends it.
   const life = deadline(gate.timers, left + FRAME_MS, 'a session', signal);
   const reader = frameReader(stream);
-  const next = (): Promise<Frame | undefined> =>
-    within(gate.timers, FRAME_MS, 'the rest of an input', (limit) => receive(reader, limit), life.signal);
+  const now = (): number => gate.schedule.now();
+  let taken: ((signal: AbortSignal) => Promise<void>) | undefined;
+  const line: Line = {
+    next: (): Promise<Received | undefined> =>
+      within(gate.timers, FRAME_MS, 'the rest of an input', (limit) => receive(reader, now, limit), life.signal),
+    write: (frame) => void (taken = writeNow(stream, frame)),
+  };
   try {
     for (;;) {
-      const frame = await receive(reader, life.signal);
+      const frame = await receive(reader, now, life.signal);
       if (frame === undefined) return;
-      const reply = await within(
+      const request = within(
         gate.timers,
         REQUEST_MS,
         'a request',
-        (limit) => answer(gate, session, frame, next, limit),
+        (limit) => answer(gate, session, frame, line, limit),
         signal,
       );
-      if (reply === undefined) return;
-      await within(gate.timers, FRAME_MS, 'taking an answer', (limit) => writeFrame(stream, reply.body, limit), signal);
+      // A call goes on without its connection, and nobody waits for it here.
+      request.catch(() => {});
+      if ((await orAborted(request, signal)) === 'done') return;
+      await within(gate.timers, FRAME_MS, 'taking an answer', async (limit) => taken?.(limit), signal);
     }
   } finally {
     life.cancel();

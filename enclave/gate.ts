@@ -5,19 +5,23 @@
 import { parseKmsKeyArn } from '../policies/arn.ts';
 import { kmsKeyArnHash } from '../policies/digest.ts';
 import { Failure } from '../policies/failure.ts';
+import type { Confinement } from './jail/confinement.ts';
 import type { CanonicalPolicy, ModelFunctionKind, ModelFunctionPolicy, PolicyDigest } from '../policies/model.ts';
 import type { Issuer } from './attest/issue.ts';
 import type { GivenAnswers } from './claims/given.ts';
 import type { Contributions } from './contributor.ts';
+import type { CallsUnderWay } from './calls-under-way.ts';
 import type { RandomSource } from './crypto/random.ts';
 import type { Timers } from './deadline.ts';
 import type { ModelPackage } from './functions/model-package.ts';
 import type { Computer } from './jail/gate-side.ts';
 import type { AttestedDecrypt } from './kms/attested.ts';
 import type { ModelShelf } from './models.ts';
+import type { Schedule } from './pipeline/schedule.ts';
 import type { PaddedAnswer } from './protocol/answer.ts';
 import type { Slots } from './slots.ts';
 import type { Opening } from './state/opening.ts';
+import type { Turns } from './state/turns.ts';
 import type { Host } from './vsock/host.ts';
 
 export type GateCode = 'launch/key-unknown' | 'launch/key-missing';
@@ -49,10 +53,19 @@ export interface Gate {
   readonly contributions: Contributions;
   /** One call in flight for each party, and one contribution. */
   readonly slots: Slots;
+  readonly underWay: CallsUnderWay;
+  /** Of each party one piece of an input at a time is opened and digested, whatever number of sessions it has. */
+  readonly intake: Turns;
+  /** When answers leave. */
+  readonly schedule: Schedule;
   readonly startComputer: StartComputer;
+  /** What holds the jails. */
+  readonly confinement: () => Promise<Confinement>;
   readonly host: Host;
   readonly random: RandomSource;
   readonly timers: Timers;
+  /** Told of an error of our own in one call. */
+  readonly fault: (error: unknown) => void;
 }
 
 /**

@@ -1,10 +1,10 @@
 /**
- * The few calls of the C library that Node does not offer and the enclave's devices need: `/dev/nsm` wants an ioctl, and
- * AF_VSOCK sockets must be made, bound and connected by hand. Each call is synchronous, and none of them waits: sockets
- * are non-blocking, and koffi's asynchronous calls are not used, since each would hold one of the four threads on which
- * Node's own file system and WebCrypto run.
+ * The few calls of the C library that Node does not offer and the gate needs: `/dev/nsm` wants an ioctl, AF_VSOCK sockets
+ * must be made, bound and connected by hand, and jails must not inherit descriptors. Each call is synchronous, and none of
+ * them waits: sockets are non-blocking, and koffi's asynchronous calls are not used, since each would hold one of the four
+ * threads on which Node's own file system and WebCrypto run.
  *
- * koffi (docs/decisions/0006) is loaded when first asked for: an image for the local host never loads it.
+ * koffi (docs/decisions/0006) is loaded when first asked for.
  */
 import { createRequire } from 'node:module';
 import { getSystemErrorName } from 'node:util';
@@ -39,16 +39,40 @@ const POLLOUT = 4;
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
 const INT_BYTES = 4;
+const SYS_CLOSE_RANGE = 436;
+const CLOSE_RANGE_CLOEXEC = 4;
+/** After input, output and errors. */
+const FIRST_INHERITED = 3;
 
 /** Throws `libc/absent` where koffi or the C library is not there. */
 export function loadLibc(): Libc {
   try {
     return bindCalls();
   } catch (cause) {
-    throw new Failure<LibcCode>('unsupported', 'libc/absent', 'the C library cannot be called from here', {
-      hint: 'koffi must be installed for this platform (Linux with glibc, x64)',
-      cause,
-    });
+    throw absent(cause);
+  }
+}
+
+function absent(cause: unknown): Failure<LibcCode> {
+  return new Failure('unsupported', 'libc/absent', 'the C library cannot be called from here', {
+    hint: 'koffi must be installed for this platform (Linux with glibc, x64)',
+    cause,
+  });
+}
+
+/**
+ * What this process was itself given open by whoever started it, and did not ask for, goes no further: Node marks its own
+ * descriptors so. Throws `libc/absent`.
+ */
+export function closeInheritedOnExec(): void {
+  try {
+    const koffi: typeof Koffi = createRequire(import.meta.url)('koffi');
+    const syscall = koffi
+      .load('libc.so.6')
+      .func('long syscall(long number, unsigned long a, unsigned long b, unsigned long c)');
+    syscall(SYS_CLOSE_RANGE, FIRST_INHERITED, 0xffff_ffff, CLOSE_RANGE_CLOEXEC);
+  } catch (cause) {
+    throw absent(cause);
   }
 }
 

@@ -1,3 +1,5 @@
+import type { Confinement } from './jail/confinement.ts';
+
 /**
  * All that an enclave says aloud: one JSON object a line, on standard output, for whoever runs the host. Nothing in it is
  * secret, nothing of a call is in it.
@@ -12,7 +14,8 @@ export type LifeLine =
       readonly time: string;
     }
   | { readonly accord: 'keyed'; readonly parties: number }
-  | { readonly accord: 'serving'; readonly port: number }
+  /** With what holds its jails. */
+  | { readonly accord: 'serving'; readonly port: number; readonly confinement: Confinement }
   /** The state is open: made at first, restored after. */
   | { readonly accord: 'opened'; readonly state: 'made' | 'restored' }
   /** It could not be opened, or what stood in it not be put back. `where`: a party or a record. */

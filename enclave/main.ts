@@ -4,6 +4,7 @@
  */
 import { fstatSync, readFileSync } from 'node:fs';
 import * as files from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { rootCertificates } from 'node:tls';
 import { EXIT_CODES, Failure } from '../policies/failure.ts';
@@ -11,7 +12,12 @@ import { createNsm } from './attest/device.ts';
 import { openAnchor } from './claims/open-anchor.ts';
 import { sha256 } from './crypto/digest.ts';
 import type { Timers } from './deadline.ts';
+import { hasGroupForJails } from './jail/cgroups.ts';
+import { demandConfinement } from './jail/confinement.ts';
 import { startComputer } from './jail/gate-side.ts';
+import { createNursery } from './jail/nursery.ts';
+import { createSchedule } from './pipeline/schedule.ts';
+import { openPrison } from './jail/prison.ts';
 import { connectAws } from './kms/connect.ts';
 import type { RecipientKey } from './kms/recipient.ts';
 import type { LifeLine } from './life.ts';
@@ -31,6 +37,10 @@ const timers: Timers = (milliseconds, run) => {
   const timer = setTimeout(run, milliseconds);
   return () => clearTimeout(timer);
 };
+
+/** Node's timers count whole milliseconds, from the beginning of a turn of its event loop. */
+const TIMERS_COARSE_MS = 2;
+const monotonic = (): number => performance.now();
 
 /**
  * RSA-3072: KMS takes 2048, 3072 and 4096; this is as strong as the rest. It is the one key whose randomness is not
@@ -57,13 +67,22 @@ async function openWorld(): Promise<World> {
   // Relative to the unpacked image on the local host, whose sockets must have short names.
   const { nsm, vsock } = await openTransport(line, 'run', timers);
   if (line === 'local\n') endWithHost();
-  const paths = { node: process.execPath, decode: beside('./jail/decode.mjs'), compute: beside('./jail/compute.mjs') };
+  const paths = {
+    node: process.execPath,
+    decode: beside('./jail/decode.mjs'),
+    compute: beside('./jail/compute.mjs'),
+    record: beside('./jail/record.mjs'),
+    tree: beside('./jail/tree.mjs'),
+  };
+  const open = openPrison({ node: paths.node, entry: paths.decode, cwd: beside('./jail'), env: {} }, timers);
+  const nursery = createNursery(availableParallelism());
   return {
     nsm: createNsm(nsm),
     vsock,
     random,
-    monotonic: () => performance.now(),
+    monotonic,
     timers,
+    schedule: createSchedule({ now: monotonic, timers, coarseMs: TIMERS_COARSE_MS, immediate: setImmediate }),
     makeRecipientKey,
     connectAws: async ({ policy, launch, host, now }) => {
       const { kms, settings: aws } = await connectAws({
@@ -77,7 +96,12 @@ async function openWorld(): Promise<World> {
       });
       return { kms, openAnchor: (place) => openAnchor({ ...place, aws, timers, until: policy.until, files, random }) };
     },
-    startComputer: (options) => startComputer({ ...options, paths, timers }),
+    startComputer: async (options) =>
+      startComputer({ ...options, paths: { ...paths, prison: await open }, timers, nursery }),
+    confinement: async () => {
+      const { confinement } = await open;
+      return line === 'local\n' ? confinement : demandConfinement(confinement, hasGroupForJails());
+    },
     report,
     end: fail,
   };

@@ -12,6 +12,7 @@ import type { CanonicalPolicy, PolicyDigest } from '../policies/model.ts';
 import type { Issuer } from './attest/issue.ts';
 import { createIssuer } from './attest/issue.ts';
 import type { Nsm } from './attest/nsm.ts';
+import { createCallsUnderWay } from './calls-under-way.ts';
 import { createGivenAnswers } from './claims/given.ts';
 import { createContributions } from './contributions.ts';
 import { createConnections } from './connections.ts';
@@ -23,14 +24,17 @@ import type { Gate, StartComputer } from './gate.ts';
 import { confirmKeys } from './gate.ts';
 import { attestedKms } from './kms/attested.ts';
 import type { Kms } from './kms/client.ts';
+import type { Confinement } from './jail/confinement.ts';
 import type { RecipientKey } from './kms/recipient.ts';
 import type { Report } from './life.ts';
 import { createModelShelf } from './models.ts';
+import type { Schedule } from './pipeline/schedule.ts';
 import { createSlots } from './slots.ts';
 import type { OpenAnchor } from './state/anchor-doors.ts';
 import { openInMemory } from './state/memory-opening.ts';
 import { openSealed } from './state/sealed-opening.ts';
 import { isSealed } from './state/sealed-policy.ts';
+import { createTurns } from './state/turns.ts';
 import { useState } from './state/use.ts';
 import type { Host, LaunchInformation } from './vsock/host.ts';
 import { createHost } from './vsock/host.ts';
@@ -51,11 +55,15 @@ export interface World {
   /** Milliseconds from any start, never backwards. */
   readonly monotonic: () => number;
   readonly timers: Timers;
+  /** When answers leave, by a clock of its own. */
+  readonly schedule: Schedule;
   /** A fresh RSA-OAEP key with SHA-256, its private half not extractable. */
   readonly makeRecipientKey: () => Promise<RecipientKey>;
   /** Reaches AWS through the host's relay, TLS ending inside. */
   readonly connectAws: (parts: AwsParts) => Promise<Aws>;
   readonly startComputer: StartComputer;
+  /** Rejects where jails are held by too little to serve with. */
+  readonly confinement: () => Promise<Confinement>;
   readonly report: Report;
   /** Ends the program: a party wants no more of it. */
   readonly end: (failure: Failure) => void;
@@ -151,25 +159,33 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
     models: createModelShelf(),
     contributions,
     slots: createSlots(),
+    underWay: createCallsUnderWay(timers),
+    intake: createTurns(),
+    schedule: world.schedule,
     startComputer: world.startComputer,
+    confinement: world.confinement,
     host,
     random,
     timers,
+    fault,
   };
   world.report({ accord: 'keyed', parties: keyring.size });
   return { world, gate, [KEYED]: true };
 }
 
 export async function serve({ world, gate }: Keyed): Promise<Serving> {
+  const confinement = await world.confinement();
   const connections = createConnections(gate, (error) => reportFault(world, error));
   const listener = await world.vsock.listen(PORTS.sessions, (stream) => connections.accept(stream));
-  world.report({ accord: 'serving', port: PORTS.sessions });
+  world.report({ accord: 'serving', port: PORTS.sessions, confinement });
   return {
     async stop() {
       const ending = listener.close();
       await connections.close();
+      const underWay = gate.underWay.close();
       gate.opening.close();
       await gate.models.close();
+      await underWay;
       await ending;
     },
   };

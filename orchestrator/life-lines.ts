@@ -1,4 +1,5 @@
 /** What an enclave last said aloud of its sealed state. Relayed: the parties learn the same in their sessions. */
+import { unconfined } from '../enclave/jail/confinement.ts';
 import type { LifeLine } from '../enclave/life.ts';
 import { lifeCycleFields } from './hosts/console-ring.ts';
 
@@ -17,6 +18,25 @@ export function sealedState(lines: readonly string[]): SealedStateSaid {
     if (said !== undefined) return said;
   }
   return { state: 'waiting', parties: [] };
+}
+
+/** What does not hold its jails, in words, as it said when it began to serve; empty where nothing is missing. */
+export function missingConfinement(lines: readonly string[]): readonly string[] {
+  const serving = lines
+    .map((line) => ({ ...lifeCycleFields(line) }))
+    .findLast((fields) => fields['accord'] === ('serving' satisfies LifeLine['accord']));
+  const said: unknown = serving?.['confinement'];
+  if (typeof said !== 'object' || said === null) return [];
+  const fields = new Map<string, unknown>(Object.entries(said));
+  const holds = (kind: string): boolean => fields.get(kind) === true;
+  const held = {
+    user: holds('user'),
+    namespaces: holds('namespaces'),
+    seccomp: holds('seccomp'),
+    limits: holds('limits'),
+    cgroup: holds('cgroup'),
+  };
+  return unconfined(held).map(({ text }) => text);
 }
 
 function readLine(fields: Readonly<Record<string, unknown>>): SealedStateSaid | undefined {

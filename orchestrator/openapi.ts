@@ -119,6 +119,12 @@ const schemas = {
         ),
         description: 'What the enclave last said of its sealed state; null where the policy seals none.',
       },
+      unconfined: {
+        type: 'array',
+        items: text,
+        description:
+          'What does not hold the processes that read inputs and models, as the enclave said when it began to serve.',
+      },
     },
     ['isDebug'],
   ),

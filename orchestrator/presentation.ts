@@ -3,7 +3,7 @@ import { parseCanonicalPolicy } from '../policies/canonical.ts';
 import { explain } from '../policies/explain.ts';
 import type { CanonicalPolicy } from '../policies/model.ts';
 import { ANCHOR_PREFIX } from './contributions.ts';
-import { sealedState } from './life-lines.ts';
+import { missingConfinement, sealedState } from './life-lines.ts';
 import type { RunningCollaboration } from './running.ts';
 import type { RecordsUsage } from './store/records.ts';
 import type { Collaboration, JsonObject } from './store/store.ts';
@@ -43,6 +43,7 @@ export function detailsOf(collaboration: Collaboration, running: Running, record
       copy: one.copy,
       ...one.describe(),
       sealedState: policy.state === 'none' ? null : sealedState(one.enclave.console()),
+      unconfined: missingConfinement(one.enclave.console()),
     })),
   };
 }

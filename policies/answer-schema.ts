@@ -21,6 +21,8 @@ export function answerSchema(one: FunctionPolicy): JsonSchema {
       const box = list(share(one.output), 4, 4);
       return record({ objects: list(record({ label: label(one.output), score: share(one.output), box }), 0, topK) });
     }
+    case 'decision-tree':
+      return record({ label: label(one.output) });
     case 'counter':
       return record({ count: whole(Number.MAX_SAFE_INTEGER), lot: whole(LOTS - 1) });
   }

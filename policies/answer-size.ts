@@ -1,4 +1,4 @@
-import type { FunctionKind, ModelFunctionKind, ModelFunctionPolicy } from './model.ts';
+import type { FunctionKind, PictureFunctionKind, PicturePolicy } from './model.ts';
 
 /** A label, as the bytes it takes in an answer: manifests with longer ones are refused. */
 export const LABEL_BYTES = 64;
@@ -7,11 +7,12 @@ export const LABEL_BYTES = 64;
 export const FUNCTION_DOES: Readonly<Record<FunctionKind, string>> = {
   'image-classification': 'names what a picture shows',
   'object-detection': 'lists what it finds in a picture, and where',
+  'decision-tree': 'names the label that a decision tree gives a record',
   counter: 'counts its own calls, and draws a lot for each',
 };
 
-/** What a function with a model may be asked for, and what it does when the policy does not say. */
-export const MODEL_FUNCTION_FACTS: Readonly<Record<ModelFunctionKind, ModelFunctionFacts>> = {
+/** What a function of pictures may be asked for, and what it does when the policy does not say. */
+export const PICTURE_FUNCTION_FACTS: Readonly<Record<PictureFunctionKind, PictureFunctionFacts>> = {
   'image-classification': {
     entry: ['label with its score', 'labels, each with its score'],
     topK: { max: 100, standard: 1 },
@@ -30,7 +31,7 @@ export const MODEL_FUNCTION_FACTS: Readonly<Record<ModelFunctionKind, ModelFunct
   },
 };
 
-export interface ModelFunctionFacts {
+export interface PictureFunctionFacts {
   /** What an answer is a list of: one, many. */
   readonly entry: readonly [one: string, many: string];
   readonly topK: { readonly max: number; readonly standard: number };
@@ -41,16 +42,19 @@ export interface ModelFunctionFacts {
 }
 
 /** Of a function, what decides how long its answers are. */
-export type AnswerTerms = Pick<ModelFunctionPolicy, 'uses' | 'output'> | { readonly uses: 'counter' };
+export type AnswerTerms =
+  Pick<PicturePolicy, 'uses' | 'output'> | { readonly uses: 'counter' } | { readonly uses: 'decision-tree' };
 
 // u32 length || CBOR { t: 'answer', output: text with a 5-byte head }, rounded up.
 const PADDING_HEAD = 32;
 const COUNTER_BYTES = `{"count":${Number.MAX_SAFE_INTEGER},"lot":999}`.length;
+const TREE_BYTES = '{"label":""}'.length + LABEL_BYTES;
 
 /** The most bytes an answer can take before padding; `padTo` must hold it, or the padding would show its length. */
 export function largestAnswer(terms: AnswerTerms): number {
   if (terms.uses === 'counter') return PADDING_HEAD + COUNTER_BYTES;
-  const { entryBytes, frameBytes } = MODEL_FUNCTION_FACTS[terms.uses];
+  if (terms.uses === 'decision-tree') return PADDING_HEAD + TREE_BYTES;
+  const { entryBytes, frameBytes } = PICTURE_FUNCTION_FACTS[terms.uses];
   const { topK, decimals } = terms.output;
   // Scores and relative coordinates lie in 0..1: one digit, a point, and the decimals.
   const number = decimals === 0 ? 1 : 2 + decimals;

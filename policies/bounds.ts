@@ -2,6 +2,8 @@
 export const BOUNDS = {
   /** 256 KiB. Text of one file, before anything is parsed. */
   textBytes: 262_144,
+  /** Pieces that YAML splits such a text into (words, marks, ends of lines): the largest policy an image carries has fewer. */
+  lexemes: 100_000,
   /** 128 KiB - 64. The canonical policy is one environment string, and the kernel takes no longer one. */
   canonicalBytes: 131_008,
   parties: 64,
@@ -15,6 +17,10 @@ export const BOUNDS = {
   padToLeast: 512,
   /** 256 KiB: a padded answer is one frame. */
   padToMost: 262_144,
+  /** Below `least` there would be no time left to seal in; 10 minutes. */
+  afterMs: { least: 5, most: 600_000 },
+  buckets: 32,
+  tree: { depth: 32, nodes: 4095, features: 256 },
   topK: 1000,
   decimals: 6,
   /** 2^40: more than all calls of any party can carry in answers that are of use. */

@@ -1,6 +1,6 @@
 import { MOST_LABELS } from './answer-schema.ts';
 import { FUNCTION_DOES } from './answer-size.ts';
-import type { FunctionPolicy } from './model.ts';
+import type { FunctionPolicy, ModelFunctionPolicy, PicturePolicy, TreeBounds } from './model.ts';
 import { formatSize } from './units.ts';
 import { count, digits, enumerate, times } from './words.ts';
 
@@ -18,8 +18,10 @@ export function describeFunctionChange(
     ...ofUse(id, was, is),
     ...ofModel(id, was, is, party),
     ...ofCalls(id, was, is, party),
+    ...ofTree(id, was, is, party),
     ...ofOutput(id, was, is, party),
     ...(concerns(is, party) ? ofBudget(id, was.answerBits, is.answerBits) : []),
+    ...ofRelease(id, was, is, party),
     ...ofPadding(id, was, is, party),
     ...ofInput(id, was, is, party),
   ];
@@ -101,23 +103,39 @@ function callsInWords(id: string, caller: string, old: number, now: number): str
 
 function ofOutput(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
   const texts: string[] = [];
-  const calls = (is.calls[party] ?? 0) > 0;
+  if (was.uses === 'counter' || is.uses === 'counter' || !concerns(is, party)) return texts;
   const owns = modelOwner(is) === party;
-  if (was.uses === 'counter' || is.uses === 'counter' || (!calls && !owns)) return texts;
-  if (was.output.topK !== is.output.topK) {
-    texts.push(
-      `An answer of ${id} has at most ${count(is.output.topK, 'entry', 'entries')} instead of ${was.output.topK}.`,
-    );
-  }
-  if (was.output.decimals !== is.output.decimals) {
-    texts.push(`Numbers in answers of ${id} have ${digits(is.output.decimals)} instead of ${was.output.decimals}.`);
+  const entries = { was: entriesOf(was), is: entriesOf(is) };
+  // That it answers with one label and no numbers, or no longer, was said with what it does.
+  if (entries.was !== undefined && entries.is !== undefined) {
+    if (entries.was.topK !== entries.is.topK) {
+      const now = count(entries.is.topK, 'entry', 'entries');
+      texts.push(`An answer of ${id} has at most ${now} instead of ${entries.was.topK}.`);
+    }
+    if (entries.was.decimals !== entries.is.decimals) {
+      texts.push(`Numbers in answers of ${id} have ${digits(entries.is.decimals)} instead of ${entries.was.decimals}.`);
+    }
   }
   const [oldLabels, labels] = [was.output.labels ?? MOST_LABELS, is.output.labels ?? MOST_LABELS];
   if (oldLabels !== labels)
     texts.push(`The model of ${id} has at most ${count(labels, 'label')} instead of ${oldLabels}.`);
-  const finer = is.output.topK > was.output.topK || is.output.decimals > was.output.decimals || labels > oldLabels;
+  const [fine, before] = [entries.is ?? ONE_LABEL, entries.was ?? ONE_LABEL];
+  const finer = fine.topK > before.topK || fine.decimals > before.decimals || labels > oldLabels;
   if (finer && owns) texts.push(`Each answer tells more about ${party}'s weights than before.`);
   return texts;
+}
+
+const ONE_LABEL = { topK: 1, decimals: 0 };
+const entriesOf = (one: ModelFunctionPolicy): PicturePolicy['output'] | undefined =>
+  one.uses === 'decision-tree' ? undefined : one.output;
+
+/** A tree of other bounds takes another time, and other trees. */
+function ofTree(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
+  if (was.uses !== 'decision-tree' || is.uses !== 'decision-tree' || !concerns(is, party)) return [];
+  const words = ({ depth, nodes, features }: TreeBounds): string =>
+    `depth ${depth}, ${count(nodes, 'node')} and ${count(features, 'feature')}`;
+  const [old, now] = [words(was.tree), words(is.tree)];
+  return old === now ? [] : [`Trees of ${id} are padded to ${now} instead of ${old}.`];
 }
 
 function ofBudget(id: string, was: number | undefined, is: number | undefined): string[] {
@@ -132,6 +150,18 @@ function ofBudget(id: string, was: number | undefined, is: number | undefined): 
 
 const concerns = (is: FunctionPolicy, party: string): boolean => (is.calls[party] ?? 0) > 0 || modelOwner(is) === party;
 
+function ofRelease(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
+  const [old, now] = [was.release.afterMs, is.release.afterMs];
+  if (old === now || !concerns(is, party)) return [];
+  if (now === 0) {
+    return [
+      `Answers and refusals of ${id} leave when they are ready (${old} ms after the request before): the host learns how long computing took.`,
+    ];
+  }
+  const before = old === 0 ? 'when they were ready before' : `${old} ms before`;
+  return [`Answers and refusals of ${id} leave ${now} ms after the request (${before}).`];
+}
+
 function ofPadding(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
   if (was.release.padTo === is.release.padTo || !concerns(is, party)) return [];
   return [
@@ -140,8 +170,16 @@ function ofPadding(id: string, was: FunctionPolicy, is: FunctionPolicy, party: s
 }
 
 function ofInput(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
-  if (was.input.maxBytes === is.input.maxBytes || (is.calls[party] ?? 0) === 0) return [];
-  return [
-    `Inputs of ${id} have at most ${formatSize(is.input.maxBytes)} instead of ${formatSize(was.input.maxBytes)}.`,
-  ];
+  const texts: string[] = [];
+  if ((is.calls[party] ?? 0) === 0) return texts;
+  if (was.input.maxBytes !== is.input.maxBytes) {
+    const now = formatSize(is.input.maxBytes);
+    texts.push(`Inputs of ${id} have at most ${now} instead of ${formatSize(was.input.maxBytes)}.`);
+  }
+  if (was.input.buckets.join() !== is.input.buckets.join()) {
+    const sizes = enumerate(is.input.buckets.map(formatSize));
+    const more = is.input.buckets.length > was.input.buckets.length ? ': the host can tell more sizes apart' : '';
+    texts.push(`Inputs of ${id} are padded to ${sizes}${more}.`);
+  }
+  return texts;
 }

@@ -25,5 +25,5 @@ function ofFunction(name: string, one: FunctionPolicy): string {
 
 const NOT_COUNTED =
   'A refusal is counted as one of the outcomes; its words never come from weights or from what others put in. Not counted are ' +
-  'the time that an answer takes, whether a computation stops and may be tried again, and the texts of labels, which are ' +
-  "the model owner's own words.";
+  'the time that an answer takes where there is no release time (afterMs), whether a computation stops and may be tried again, ' +
+  "and the texts of labels, which are the model owner's own words.";

@@ -1,17 +1,10 @@
-import { FUNCTION_DOES, MODEL_FUNCTION_FACTS } from './answer-size.ts';
+import { FUNCTION_DOES, PICTURE_FUNCTION_FACTS } from './answer-size.ts';
 import { parseKmsKeyArn } from './arn.ts';
 import { answerBudget, type AnswerBudget } from './budget.ts';
 import { ofAnchorOwner, ofAnchorsAtHost, ofDurability } from './explain-anchors.ts';
 import { ofInformation } from './explain-information.ts';
-import type {
-  CanonicalParty,
-  CanonicalPolicy,
-  FunctionPolicy,
-  ModelFunctionPolicy,
-  Party,
-  Policy,
-  Role,
-} from './model.ts';
+import { ofRelease, ofTimesAndSizes } from './explain-release.ts';
+import type { CanonicalParty, CanonicalPolicy, FunctionPolicy, Party, PicturePolicy, Policy, Role } from './model.ts';
 import { recordOf } from './reading/collections.ts';
 import { formatSize } from './units.ts';
 import { weakenings, type AppraisalOptions, type Weakening } from './weakenings.ts';
@@ -67,16 +60,21 @@ function ofAgreement(policy: Policy | CanonicalPolicy): string[] {
 }
 
 function ofFunction(name: string, one: FunctionPolicy): string {
-  const padded = `every answer and every refusal is padded to ${formatSize(one.release.padTo)}.`;
-  if (one.uses === 'counter') return `${name} reads no input and answers with two whole numbers; ${padded}`;
+  const leaves = ofRelease(one);
+  if (one.uses === 'counter') return `${name} reads no input and answers with two whole numbers; ${leaves}`;
+  if (one.uses === 'decision-tree') {
+    return (
+      `${name} takes a record of at most ${count(one.tree.features, 'feature')} in at most ${formatSize(one.input.maxBytes)} and answers ` +
+      `with one label; ${leaves}`
+    );
+  }
   return (
     `${name} takes at most ${formatSize(one.input.maxBytes)} and answers with at most ${entries(one)}, ` +
-    `numbers with ${digits(one.output.decimals)}; ${padded}`
+    `numbers with ${digits(one.output.decimals)}; ${leaves}`
   );
 }
 
-const entries = ({ uses, output }: ModelFunctionPolicy): string =>
-  count(output.topK, ...MODEL_FUNCTION_FACTS[uses].entry);
+const entries = ({ uses, output }: PicturePolicy): string => count(output.topK, ...PICTURE_FUNCTION_FACTS[uses].entry);
 
 const ROLES: Readonly<Record<Role, string>> = {
   'data-owner': 'data owner',
@@ -130,15 +128,20 @@ function ofCaller(id: string, one: FunctionPolicy, name: string): string {
       'the others included, and a lot from 0 to 999 that was drawn for it.'
     );
   }
-  const { model, output } = one;
-  const most = output.topK === 1 ? '' : 'at most ';
+  const { model } = one;
+  const answer =
+    one.uses === 'decision-tree' ? 'one label' : `${one.output.topK === 1 ? '' : 'at most '}${entries(one)}`;
   const weights = model.from === name ? '' : `, and of the weights of ${model.from} only what these answers tell`;
   return (
-    `${name} may call ${id} ${times(amount)}. From each call ${name} learns ${most}` +
-    `${entries(one)}${weights}. ` +
+    `${name} may call ${id} ${times(amount)}. From each call ${name} learns ` +
+    `${answer}${weights}. ` +
     `What ${name} puts in is seen by nobody else; an input that cannot be read costs a call too.`
   );
 }
+
+/** Where answers leave when they are ready. */
+const howLong = ({ functions }: Policy | CanonicalPolicy): string =>
+  Object.values(functions).some(({ release }) => release.afterMs === 0) ? 'how long computing took, ' : '';
 
 function ofHost(policy: Policy | CanonicalPolicy): string[] {
   const regions = new Set(
@@ -147,9 +150,9 @@ function ofHost(policy: Policy | CanonicalPolicy): string[] {
     ),
   );
   return [
-    'The host carries ciphertext. It sees that sessions are opened and calls are made, when, how long each takes, how ' +
-      `large inputs and models are, and traffic to KMS in ${enumerate([...regions])}; it sees no input, no weights ` +
-      'and no answer.',
+    `The host carries ciphertext. It sees that sessions are opened and calls are made, when, ${howLong(policy)}how large models ` +
+      `are, and traffic to KMS in ${enumerate([...regions])}; it sees no input, no weights and no answer.`,
+    ...ofTimesAndSizes(policy),
     ...ofAnchorsAtHost(policy),
     'It can stop the enclave, delay it, cut its links and start it again. Secrecy never depends on it; that the ' +
       `enclave is there does${policy.anchors === 'none' ? ', and so do the quotas, as long as spent calls are counted in memory alone (see below)' : ''}.`,

@@ -59,22 +59,31 @@ export interface Fault extends Position {
   readonly hint?: string;
 }
 
-/** Every fault of a document at once, in the order in which they stand in it. */
+/** So many are told: nobody reads on, and a text of nothing but faults would cost many times its own size. */
+export const MOST_FAULTS = 100;
+
+/** Every fault of a document at once, in the order in which they stand in it; of very many the first. */
 export class PolicyFailure extends Failure<PolicyCode> {
   readonly faults: readonly Fault[];
 
   constructor(faults: readonly [Fault, ...Fault[]]) {
     const [first] = faults;
     const onlyUnsupported = faults.every(({ code }) => code === 'policy/unsupported');
-    super(onlyUnsupported ? 'unsupported' : 'malformed', first.code, formatFaults(faults), {
+    super(onlyUnsupported ? 'unsupported' : 'malformed', first.code, told(faults), {
       where: place(first),
       hint: onlyUnsupported
         ? 'this version enforces none of this, so it does not accept it either: remove it, or use a later version'
         : 'correct the policy and check it again with `accord check`',
     });
     this.name = 'PolicyFailure';
-    this.faults = faults;
+    this.faults = faults.slice(0, MOST_FAULTS);
   }
+}
+
+function told(faults: readonly Fault[]): string {
+  if (faults.length <= MOST_FAULTS) return formatFaults(faults);
+  const lines = faults.slice(0, MOST_FAULTS).map(formatFault);
+  return [`${faults.length} faults in the policy, of which the first ${MOST_FAULTS} are`, ...lines].join('\n');
 }
 
 export function formatFaults(faults: readonly Fault[]): string {

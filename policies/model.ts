@@ -10,10 +10,12 @@
 
 export type Role = 'data-owner' | 'model-owner' | 'coordinator';
 
-export const FUNCTION_KINDS = ['image-classification', 'object-detection', 'counter'] as const;
+export const FUNCTION_KINDS = ['image-classification', 'object-detection', 'decision-tree', 'counter'] as const;
 export type FunctionKind = (typeof FUNCTION_KINDS)[number];
+/** Kinds that compute on a picture with a contributed ONNX model. */
+export type PictureFunctionKind = 'image-classification' | 'object-detection';
 /** Kinds that compute with a contributed model. */
-export type ModelFunctionKind = Exclude<FunctionKind, 'counter'>;
+export type ModelFunctionKind = PictureFunctionKind | 'decision-tree';
 
 export interface Party {
   readonly role: Role;
@@ -34,8 +36,14 @@ export interface CanonicalParty {
 export interface FunctionTerms {
   /** Calls each party may make. A party that is absent may not call at all. */
   readonly calls: Readonly<Record<string, number>>;
-  readonly input: { readonly maxBytes: number };
+  readonly input: {
+    readonly maxBytes: number;
+    /** The host sees an input's size as the smallest of these that holds it. Ascending; the last is `maxBytes`. */
+    readonly buckets: readonly number[];
+  };
   readonly release: {
+    /** Every answer and every refusal leaves so long after its request arrived; 0: when it is ready. */
+    readonly afterMs: number;
     /** Every answer and every refusal is padded to exactly so many bytes before it is sealed. */
     readonly padTo: number;
   };
@@ -43,10 +51,15 @@ export interface FunctionTerms {
   readonly answerBits?: number;
 }
 
-export interface ModelFunctionPolicy extends FunctionTerms {
-  readonly uses: ModelFunctionKind;
-  /** Name of the party that contributes the weights, and optionally the SHA-256 (hex) the model must have. */
-  readonly model: { readonly from: string; readonly sha256?: string };
+/** Name of the party that contributes the weights, and optionally the SHA-256 (hex) the model must have. */
+export interface ContributedModel {
+  readonly from: string;
+  readonly sha256?: string;
+}
+
+export interface PicturePolicy extends FunctionTerms {
+  readonly uses: PictureFunctionKind;
+  readonly model: ContributedModel;
   readonly output: {
     /** At most so many entries in an answer (classification: labels; detection: objects). */
     readonly topK: number;
@@ -56,6 +69,28 @@ export interface ModelFunctionPolicy extends FunctionTerms {
     readonly labels?: number;
   };
 }
+
+/** Bounds that every tree is padded to: time and memory follow from them alone, and never from the tree. */
+export interface TreeBounds {
+  /** Decisions on the way from the root to a leaf. */
+  readonly depth: number;
+  /** Decisions and leaves. */
+  readonly nodes: number;
+  readonly features: number;
+}
+
+/** A decision tree over a record of named features, computed obliviously. An answer is one label. */
+export interface TreePolicy extends FunctionTerms {
+  readonly uses: 'decision-tree';
+  readonly model: ContributedModel;
+  readonly tree: TreeBounds;
+  readonly output: {
+    /** Most labels that the tree may have; 1000 where it is absent. */
+    readonly labels?: number;
+  };
+}
+
+export type ModelFunctionPolicy = PicturePolicy | TreePolicy;
 
 /** Counts its own calls in sealed state. Its input is not read. */
 export interface CounterPolicy extends FunctionTerms {

@@ -8,6 +8,7 @@ export type WeakeningCode =
   | 'anchors-together'
   | 'threshold-seal'
   | 'no-release-time'
+  | 'release-too-soon'
   | 'model-not-pinned'
   | 'fine-answers'
   | 'many-calls'

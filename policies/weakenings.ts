@@ -3,6 +3,7 @@ import { endOfDay } from './date.ts';
 import type { CanonicalPolicy, Policy } from './model.ts';
 import type { Weakening } from './weakening.ts';
 import { ofDurability } from './weakenings-anchors.ts';
+import { ofMeasuredTimes, type MeasuredTimes } from './weakenings-time.ts';
 import { enumerate } from './words.ts';
 
 export type { Weakening, WeakeningCode } from './weakening.ts';
@@ -10,6 +11,8 @@ export type { Weakening, WeakeningCode } from './weakening.ts';
 export interface AppraisalOptions {
   /** With it, a policy whose last day has passed is named. */
   readonly now?: Date;
+  /** With it, release times that are shorter than computing takes are named. */
+  readonly measured?: MeasuredTimes;
 }
 
 /** More decimals than this show small differences between inputs, from which weights can be worked out. */
@@ -23,6 +26,8 @@ export function weakenings(policy: Policy | CanonicalPolicy, options: AppraisalO
     ...ofTrust(policy),
     ...ofDurability(policy),
     ...ofTime(policy, options),
+    ...ofRelease(policy),
+    ...ofMeasuredTimes(policy, options.measured ?? {}),
     ...ofParties(policy),
     ...Object.entries(policy.functions).flatMap(([name]) => ofFunction(policy, name)),
     ...ofEnclave(policy),
@@ -38,16 +43,17 @@ function ofTrust({ trust }: Policy | CanonicalPolicy): Weakening[] {
 }
 
 function ofTime({ until }: Policy | CanonicalPolicy, { now }: AppraisalOptions): Weakening[] {
-  const own: Weakening[] = [
-    {
-      code: 'no-release-time',
-      text:
-        'No release time: answers leave when they are ready. Their sizes are equal, their times are not, so the host ' +
-        'can tell from the time how long computing took, and often an answer from a refusal.',
-    },
-  ];
-  if (now === undefined || now.getTime() < endOfDay(until)) return own;
-  return [...own, { code: 'expired', text: `Its last day (${until}) has passed: every call will be refused.` }];
+  if (now === undefined || now.getTime() < endOfDay(until)) return [];
+  return [{ code: 'expired', text: `Its last day (${until}) has passed: every call will be refused.` }];
+}
+
+function ofRelease({ functions }: Policy | CanonicalPolicy): Weakening[] {
+  const names = Object.keys(functions).filter((name) => functions[name]?.release.afterMs === 0);
+  if (names.length === 0) return [];
+  const text =
+    `No release time (afterMs) for ${enumerate(names)}: answers leave when they are ready. Their sizes are equal, their ` +
+    'times are not: the host learns how long computing took, and often an answer from a refusal.';
+  return [{ code: 'no-release-time', text }];
 }
 
 function ofParties(policy: Policy | CanonicalPolicy): Weakening[] {
@@ -75,17 +81,17 @@ function ofFunction(policy: Policy | CanonicalPolicy, name: string): Weakening[]
   const found: Weakening[] = [];
   const one = policy.functions[name];
   if (one === undefined || one.uses === 'counter') return found;
-  const { model, output, calls } = one;
+  const { model, calls } = one;
   if (model.sha256 === undefined) {
     found.push({
       code: 'model-not-pinned',
       text: `${name}: the model is not pinned by its SHA-256, so ${model.from} may contribute another one at any time.`,
     });
   }
-  if (output.decimals > COARSE_DECIMALS) {
+  if (one.uses !== 'decision-tree' && one.output.decimals > COARSE_DECIMALS) {
     found.push({
       code: 'fine-answers',
-      text: `${name}: ${output.decimals} decimals let a caller work out more about the weights of ${model.from} from each answer.`,
+      text: `${name}: ${one.output.decimals} decimals let a caller work out more about the weights of ${model.from} from each answer.`,
     });
   }
   for (const [caller, amount] of Object.entries(calls)) {

@@ -56,7 +56,16 @@ function fromPem(bytes: Uint8Array): Uint8Array {
   const body = PEM.exec(new TextDecoder('utf-8', { fatal: true }).decode(bytes))?.[1];
   if (body === undefined) throw new Error('signing_certificate is not one certificate in PEM');
   const der = fromBase64(body.replaceAll(/[\r\n]/g, ''), 'signing_certificate');
-  const { raw } = new X509Certificate(der);
-  if (!raw.equals(der)) throw new Error('signing_certificate has bytes behind the certificate');
+  const certificate = new X509Certificate(der);
+  if (!certificate.raw.equals(der)) throw new Error('signing_certificate has bytes behind the certificate');
+  demandReadable(certificate);
   return der;
+}
+
+/** Node reads key and dates when they are asked for: whoever asks later need not expect that it cannot. */
+function demandReadable({ publicKey, validFrom, validTo }: X509Certificate): void {
+  if (publicKey.type !== 'public') throw new Error('signing_certificate holds no public key');
+  if ([validFrom, validTo].some((date) => Number.isNaN(Date.parse(date)))) {
+    throw new Error('signing_certificate is valid from or to a time that does not exist');
+  }
 }

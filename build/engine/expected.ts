@@ -57,10 +57,15 @@ const inOrder = <Value>(map: ReadonlyMap<string, Value>): readonly (readonly [st
   [...map].sort(([a], [b]) => (a < b ? -1 : 1));
 
 export function baseMissing(path: string): Failure<'image/base-missing'> {
-  return new Failure('refused', 'image/base-missing', `the base has no ${path}, without which Node does not start`, {
-    where: path,
-    hint: 'use a base of Debian 13 or later, or none at all: without --base it is made from Debian packages',
-  });
+  return new Failure(
+    'refused',
+    'image/base-missing',
+    `the base has no ${path}, without which the enclave does not start`,
+    {
+      where: path,
+      hint: 'use a base of Debian 13 or later with bubblewrap installed, or none at all: without --base it is made from Debian packages',
+    },
+  );
 }
 
 function* ownFiles({ entries, node }: ContextParts): Generator<readonly [string, number, Uint8Array | FileRange]> {

@@ -65,6 +65,7 @@ int main(void) {
 
     const char *fault = command_line_fault(text_read("/rootfs/proc/cmdline", NULL), ACCORD_COMMAND_LINE);
     if (fault) stop(fault);
+    cgroups_make();
     const char *entropy = entropy_require();
 
     const unsigned parent = heartbeat();

@@ -20,6 +20,9 @@ char *text_json(const char *text);
 void mounts_make(void);
 void mounts_enter(void);
 
+/* cgroups.c: groups for the program and for its jails. Everything that is started from then on is in the program's. */
+void cgroups_make(void);
+
 /* command-line.c: what is wrong with the kernel's command line, or NULL. */
 const char *command_line_fault(const char *actual, const char *measured);
 

@@ -18,6 +18,7 @@ static const struct {
 } MOUNTS[] = {
     {"/rootfs/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL},
     {"/rootfs/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL},
+    {"/rootfs/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate"},
     {"/rootfs/dev", "devtmpfs", MS_NOSUID | MS_NOEXEC, NULL},
     {"/rootfs/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777"},
     {"/rootfs/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777"},

@@ -36,9 +36,9 @@ static char **lines_of(const char *path) {
     return lines;
 }
 
-/* How often the kernel ended a process for want of memory. */
+/* How often the kernel ended a process of the program's own group for want of memory: the program alone is in it. */
 static long out_of_memory_kills(void) {
-    const char *at = strstr(text_read("/proc/vmstat", NULL), "\noom_kill ");
+    const char *at = strstr(text_read("/sys/fs/cgroup/gate/memory.events", NULL), "\noom_kill ");
     return at ? strtol(at + strlen("\noom_kill "), NULL, 10) : 0;
 }
 

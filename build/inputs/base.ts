@@ -1,7 +1,7 @@
 /**
  * What Node and its native add-ons need of an operating system, as one archive: the loader and the shared objects of
- * Debian's glibc, libgcc and libstdc++, with their licences. No program, no shell. The same bytes whoever makes it:
- * sorted, owned by root, dated 1970.
+ * Debian's glibc, libgcc and libstdc++; and bubblewrap, which puts jails into namespaces of their own, with what it loads.
+ * All with their licences. No other program, no shell. The same bytes whoever makes it: sorted, owned by root, dated 1970.
  *
  * Kept as `CACHE/inputs/base-KEY-SHA256.tar`, where KEY is a digest of what it is made of.
  */
@@ -34,20 +34,27 @@ export interface BaseTarOptions extends FetchOptions {
 }
 
 const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
-/** What Node 20, onnxruntime, sharp with libvips and koffi load; a test compares it with those files. */
+/** What bubblewrap, Node 20, onnxruntime, sharp with libvips and koffi load; a test compares it with those files. */
 export const SHARED_OBJECTS = [
   'ld-linux-x86-64.so.2',
   'libc.so.6',
+  'libcap.so.2',
   'libdl.so.2',
   'libgcc_s.so.1',
   'libm.so.6',
+  'libpcre2-8.so.0',
   'libpthread.so.0',
   'libresolv.so.2',
   'librt.so.1',
+  'libselinux.so.1',
   'libstdc++.so.6',
 ] as const;
+export const BUBBLEWRAP = 'usr/bin/bwrap';
+/** Which of them are there for bubblewrap alone. */
+export const BUBBLEWRAP_OBJECTS: readonly string[] = ['libcap.so.2', 'libpcre2-8.so.0', 'libselinux.so.1'];
 /** Two of the packages link their folder to a third's. */
-const LICENCE = /^usr\/share\/doc\/((libc6|gcc-14-base)\/copyright|libgcc-s1|libstdc\+\+6)$/;
+const LICENCE =
+  /^usr\/share\/doc\/((bubblewrap|gcc-14-base|libc6|libcap2|libpcre2-8-0|libselinux1)\/copyright|libgcc-s1|libstdc\+\+6)$/;
 /** Paths by which the packages and the loader's own name lead elsewhere. */
 const LINKS = {
   lib64: 'usr/lib64',
@@ -55,7 +62,7 @@ const LINKS = {
 } as const;
 
 /** Increase when anything above or below changes the bytes. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 interface Member {
   readonly header: Headers & { readonly name: string };
@@ -120,8 +127,8 @@ async function readMembers(debs: readonly string[], signal: AbortSignal | undefi
     };
     await readDeb(deb, visit, signal);
   }
-  for (const name of SHARED_OBJECTS) {
-    if (!members.has(`${LIBRARIES}/${name}`)) throw archiveFailure(debs.join(', '), `none of them holds ${name}`);
+  for (const path of [BUBBLEWRAP, ...SHARED_OBJECTS.map((name) => `${LIBRARIES}/${name}`)]) {
+    if (!members.has(path)) throw archiveFailure(debs.join(', '), `none of them holds ${path}`);
   }
   for (const [name, linkname] of Object.entries(LINKS)) add(name, { name, type: 'symlink', linkname, mode: 0o777 });
   return [...members.values()].sort((a, b) => (a.header.name < b.header.name ? -1 : 1));
@@ -129,7 +136,7 @@ async function readMembers(debs: readonly string[], signal: AbortSignal | undefi
 
 /** `libstdc++.so.6` is a link to `libstdc++.so.6.0.33`. */
 function isWanted(path: string): boolean {
-  if (dirname(path) !== LIBRARIES) return LICENCE.test(path);
+  if (dirname(path) !== LIBRARIES) return path === BUBBLEWRAP || LICENCE.test(path);
   const name = path.slice(LIBRARIES.length + 1);
   return SHARED_OBJECTS.some((one) => name === one || name.startsWith(`${one}.`));
 }

@@ -42,7 +42,7 @@ export interface InputsLock {
     readonly suite: string;
     /** When snapshot.debian.org had all of these: `20261030T140801Z`. */
     readonly snapshot: string;
-    /** What the image's Node runs on. */
+    /** What the image's Node runs on, and what its jails are made with. */
     readonly base: readonly LockedPackage[];
     /** What compiles the kernel and the init. */
     readonly toolchain: readonly LockedPackage[];

@@ -23,8 +23,11 @@ const SUITE = 'trixie';
 /** vhost-device-vsock is not in the stable release. */
 const NEWER_SUITE = 'sid';
 
-/** What the image's Node and native add-ons load; the gcc-14-base package holds the licence of the other two. */
-const BASE = ['gcc-14-base', 'libc6', 'libgcc-s1', 'libstdc++6'];
+/**
+ * What the image's Node and native add-ons load (gcc-14-base holds the licence of libgcc-s1 and libstdc++6), and bubblewrap
+ * with what it loads beside the C library.
+ */
+const BASE = words(`bubblewrap gcc-14-base libc6 libcap2 libgcc-s1 libpcre2-8-0 libselinux1 libstdc++6`);
 /** What compiles the kernel and the init. */
 const TOOLCHAIN = words(`
   bash coreutils dash diffutils findutils gawk grep hostname mawk patch sed bzip2 cpio gzip tar xz-utils zstd

@@ -21,8 +21,8 @@ const LONGER = ['RECORDS=5', 'VERSIONS=4'];
 /** What is checked: model, -D definitions, whether every property must hold, and what it shows. */
 const CHECKS = [
   ['tickets', ['TICKETS=2', 'REQUESTS=3', 'ASKS=3'], true, 'two anchors, both needed'],
-  ['tickets', ['COLLUDING=1', 'ASKS=3'], true, '… the owner of the first colludes'],
-  ['tickets', ['COLLUDING=2', 'ASKS=3'], true, '… the owner of the second colludes'],
+  ['tickets', ['TICKETS=2', 'COLLUDING=1', 'ASKS=3'], true, '… the owner of the first colludes'],
+  ['tickets', ['TICKETS=2', 'COLLUDING=2', 'ASKS=3'], true, '… the owner of the second colludes'],
   ['tickets', ['ANCHORS=3', 'COLLUDING=3', 'ASKS=3'], true, 'three anchors, all needed, two owners collude'],
   ['tickets', [...THREE, 'TICKETS=2', 'ASKS=3', 'FAULTS=1'], true, 'three anchors, two needed'],
   ['tickets', [...THREE, 'REQUESTS=3', 'ASKS=3', 'FAULTS=1'], true, '… three requests for one ticket'],
@@ -38,6 +38,12 @@ const CHECKS = [
     false,
     'without: the next only when this is lost',
   ],
+  [
+    'tickets',
+    ['TICKETS=2', 'NEXT_WHEN_BEATEN', 'COLLUDING=1', 'ASKS=3'],
+    false,
+    'without: the next only when a quorum holds others here',
+  ],
   ['tickets', ['TICKETS=2', 'FRESH_ON_LOSS', 'ASKS=3'], false, 'without: a lost acknowledgement is asked for again'],
   ['tickets', ['CLOSING', 'CLOSE_WITHOUT_TICKETS', 'ASKS=3'], false, 'without: a successor takes every free ticket'],
   ['versions', LONGER, true, 'two anchors, both needed'],
@@ -48,6 +54,12 @@ const CHECKS = [
   ['versions', ['RELEASE_BEFORE_QUORUM', 'COLLUDING=1'], false, 'without: no answer before the quorum'],
   ['versions', ['NO_CONDITIONAL_WRITE'], false, 'without: entries cannot be overwritten'],
   ['versions', ['HALF_CLAIMED_IGNORED'], false, 'without: a version that was begun is completed first'],
+  [
+    'versions',
+    ['CONFLICT_PASSED_OVER', 'COLLUDING=1', ...LONGER],
+    false,
+    'without: a version that may have been held is not passed over',
+  ],
   ['versions', ['CLAIM_BEFORE_STORE'], false, 'without: stored before it is claimed'],
 ];
 

@@ -20,6 +20,7 @@
  *   RELEASE_BEFORE_QUORUM  the answer leaves when the first anchor holds
  *   ONE_SHORT_OF_QUORUM    one anchor less is enough
  *   NEXT_BEFORE_CERTAIN    the next ticket is tried while this one may still become ours
+ *   NEXT_WHEN_BEATEN       the next ticket is tried when this one cannot become ours any more, though it may have been
  *   FRESH_ON_LOSS          a lost acknowledgement is taken for a loss, and the next ticket is claimed
  *   CLOSE_WITHOUT_TICKETS  the successor serves before every free ticket is taken
  */
@@ -60,10 +61,14 @@
 #ifdef NEXT_BEFORE_CERTAIN
 #define NEXT(others, seen) ((others) > 0)
 #else
-#ifdef FRESH_ON_LOSS
-#define NEXT(others, seen) (!MAY_STILL_HOLD(others) || (seen) == LOST)
-#else
+#ifdef NEXT_WHEN_BEATEN
 #define NEXT(others, seen) (!MAY_STILL_HOLD(others))
+#else
+#ifdef FRESH_ON_LOSS
+#define NEXT(others, seen) ((others) >= QUORUM || (seen) == LOST)
+#else
+#define NEXT(others, seen) ((others) >= QUORUM)
+#endif
 #endif
 #endif
 #define COLLUDES(a) ((COLLUDING >> (a)) & 1)
@@ -71,6 +76,7 @@
 byte holder[ANCHORS * TICKETS];
 bool sent[ANCHORS * TICKETS * (REQUESTS + 1)]; /* what the host and the owner of the anchor have seen, and may replay */
 bool answered[REQUESTS];
+byte answeredFrom[REQUESTS];  /* number of the ticket, and 1; 0: of none yet */
 bool ticketed[REQUESTS];     /* held a ticket anywhere when the successor began to serve */
 byte answers = 0;
 byte asks = ASKS;
@@ -124,8 +130,11 @@ inline look(a, k, r, seen) {
   }
 }
 
-inline release(r) {
+inline release(r, k) {
   atomic {
+    /* No request is answered from two tickets, whoever colludes. */
+    assert(answeredFrom[r] == 0 || answeredFrom[r] == k + 1);
+    answeredFrom[r] = k + 1;
     /* A closed predecessor gives no answer but to who held a ticket before. */
     assert(!closed || ticketed[r]);
     if
@@ -156,70 +165,84 @@ end:
   od
 }
 
-/* Claims ticket k for `whom` at every anchor; counts the anchors that hold r's tag and those that hold another's. */
+/* What anchor a shows is remembered, and counted: the anchors that hold r's tag and those that hold another's. */
+inline note() {
+  if
+  :: seen == LOST || seen == FREE
+  :: seen == OWN(r) -> mine++; known = known | (1 << a)
+  :: else -> others++; known = known | (1 << a)
+  fi
+}
+
+/* Claims ticket k for `whom` wherever nothing is known to stand. */
 inline claimAll(whom) {
-  mine = 0; others = 0; a = 0;
+  a = 0;
   do
   :: a < ANCHORS ->
-     claim(a, k, whom, seen);
      if
-     :: seen == LOST
-     :: seen == OWN(r) -> mine++
-     :: else -> others++
+     :: (known >> a) & 1
+     :: else -> claim(a, k, whom, seen); note()
      fi;
      a++
   :: else -> break
   od
 }
 
-/* Serves request r with its variables k, a, seen, mine, others, holdersTag. */
+/* Serves request r with its variables k, a, seen, mine, others, known, holdersTag. */
 inline serve() {
   k = 0;
   do
   :: k >= TICKETS -> break /* quota-exceeded */
   :: else ->
      /* The first anchor in order that answers: before it holds our tag the jail does not see the input. */
-     mine = 0; others = 0; a = 0; seen = LOST;
+     mine = 0; others = 0; known = 0; a = 0; seen = LOST;
      do
-     :: a < ANCHORS && seen == LOST && (a == 0 || ENOUGH < ANCHORS) -> claim(a, k, r, seen); a++
+     :: a < ANCHORS && seen == LOST && (a == 0 || ENOUGH < ANCHORS) -> claim(a, k, r, seen); note(); a++
      :: else -> break
      od;
      if
      :: seen == LOST
      :: seen == OWN(r) ->
 #ifdef RELEASE_BEFORE_QUORUM
-        release(r);
+        release(r, k);
 #endif
         claimAll(r)
      :: seen != LOST && seen != OWN(r) ->
-        others = 1;
         if
-        :: MAY_STILL_HOLD(others) && !NEXT(others, seen) ->
-           /* Another's there, and anchors to spare: it is finished for him, and this is left when it is lost to us. */
+        :: NEXT(others, seen)
+        :: else ->
+           /* Another's there: unless ours is seen elsewhere it is finished for him, until ours is lost. */
            holdersTag = seen; a = 0;
            do
-           :: a < ANCHORS && seen != OWN(r) -> look(a, k, r, seen); a++
+           :: a < ANCHORS ->
+              if
+              :: (known >> a) & 1
+              :: else -> look(a, k, r, seen); note()
+              fi;
+              a++
            :: else -> break
            od;
            if
-           :: seen == OWN(r)
-           :: else -> claimAll(holdersTag - 1)
+           :: mine == 0 && !NEXT(others, seen) -> claimAll(holdersTag - 1)
+           :: else
            fi;
-           claimAll(r)
-        :: else
+           if
+           :: MAY_STILL_HOLD(others) && !NEXT(others, seen) -> claimAll(r)
+           :: else
+           fi
         fi
      fi;
      if
-     :: mine >= ENOUGH -> release(r); break
+     :: mine >= ENOUGH -> release(r, k); break
      :: mine < ENOUGH && NEXT(others, seen) -> k++ /* with the answer in hand, where there is one */
      :: else -> break /* unavailable: the same request may be brought again */
      fi
   od;
-  a = 0; k = 0; mine = 0; others = 0; seen = 0; holdersTag = 0
+  a = 0; k = 0; mine = 0; others = 0; known = 0; seen = 0; holdersTag = 0
 }
 
 proctype Enclave() {
-  byte r, a, k, seen, mine, others, holdersTag;
+  byte r, a, k, seen, mine, others, known, holdersTag;
   do
   :: atomic { asks > 0 -> asks--; select(r : 0 .. REQUESTS - 1) };
      serve()
@@ -278,9 +301,9 @@ given_up:
 }
 #endif
 
-/* When all is calm: what was paid for is still to be had, and no request holds two tickets. */
+/* When all is calm: what was paid for is still to be had, and no request holds two tickets at honest anchors. */
 proctype Calm() {
-  byte r, a, k, seen, mine, others, holdersTag, paid, tickets;
+  byte r, a, k, seen, mine, others, known, holdersTag, paid, tickets;
   bool first;
   running == 0;
   atomic { faults = 0; r = 0 };

@@ -15,6 +15,8 @@
  *   NO_CONDITIONAL_WRITE      an anchor's entry can be overwritten
  *   HALF_CLAIMED_IGNORED      a version that not every anchor holds is passed over at a restore, and overwritten
  *   CLAIM_BEFORE_STORE        the version is claimed before the host has the record
+ *   CONFLICT_PASSED_OVER      a version at which anchors show different records is passed over, although one of them may
+ *                             have been held before a colluding owner showed another
  */
 #ifndef ANCHORS
 #define ANCHORS 2
@@ -208,6 +210,9 @@ inline restore() {
         fi;
         if
         :: mine >= QUORUM -> memory = found; break
+#ifdef CONFLICT_PASSED_OVER
+        :: mine < QUORUM && second != 0 && heard == ANCHORS -> v--
+#endif
         :: mine < QUORUM && mine + others == ANCHORS && others > ANCHORS - QUORUM && ANCHORS - others < QUORUM && heard == ANCHORS -> v--
         :: else -> break /* unavailable */
         fi

@@ -5,11 +5,11 @@
  *     first    the first anchor in order that answers holds the entry; of those who race for a place, one gets there
  *     held     a quorum holds it: no other entry ever will be held there, while fewer than 2 * quorum - anchors of the
  *              owners collude
- *     lost     it can never be held there
+ *     lost     a quorum holds others there: it never was held and never will be
  *
  * Nobody leaves a place before it is lost to him: a request that was served from a place finds it again there, whatever
- * it meets on the way. To get that far, a place that another began to take and did not finish is finished for him, with
- * his bytes. With q = n one other entry says it all, and nothing is ever finished for others.
+ * it meets on the way, and whatever colluding owners show it. To get that far, a place that another began to take and did
+ * not finish is finished for him, with his bytes.
  */
 import { Failure } from '../../policies/failure.ts';
 import type { Anchors } from './anchor.ts';
@@ -33,6 +33,8 @@ export interface Unsettled {
   readonly code: 'unavailable' | 'anchor-tampered';
   /** Whose anchor, and what is the matter with it. */
   readonly detail: string;
+  /** All anchors answered with entries of this collaboration, and none can ever be held: these. */
+  readonly split?: readonly Entry[];
 }
 
 export type ClaimCode = 'claim/unavailable' | 'claim/tampered';
@@ -60,7 +62,7 @@ export async function claim(
     if (isHeld(looked, i, bytes)) return { outcome: 'first', settle: () => settle(looked, anchors, bytes) };
     const standing = looked.standing(bytes);
     if (view.at === 'entry') {
-      // One other entry says it all where all must agree. Nobody is helped to what may be a forgery.
+      // Nobody is helped to what may be a forgery.
       if (standing === 'lost' || options.unchecked === true) return unheld(looked, 'lost');
       return contend(looked, anchors, bytes);
     }
@@ -83,6 +85,9 @@ export async function hold(
 
 async function settle(looked: Survey, anchors: Anchors, bytes: Uint8Array): Promise<Settled> {
   await claimFree(looked, anchors, bytes, () => looked.standing(bytes) !== 'open');
+  const isLosing = (): boolean => looked.standing(bytes) === 'losing';
+  const champion = looked.found().find((found) => !isSame(found.bytes, bytes))?.bytes;
+  if (isLosing() && champion !== undefined) await claimFree(looked, anchors, champion, () => !isLosing());
   const standing = looked.standing(bytes);
   return standing === 'held' ? { outcome: 'held' } : unheld(looked, standing);
 }
@@ -138,12 +143,16 @@ export function eachUntil(all: readonly Promise<unknown>[], enough: () => boolea
 
 function isHeld(looked: Survey, i: number, bytes: Uint8Array): boolean {
   const view = looked.views[i];
-  // Both are what anchors show to everybody: nothing to be learnt from the time of comparing.
-  return view?.at === 'entry' && view.bytes.every((byte, at) => byte === bytes[at]);
+  return view?.at === 'entry' && isSame(view.bytes, bytes);
 }
+
+/** Of entries, which are what anchors show to everybody: nothing to be learnt from the time of comparing. */
+const isSame = (a: Uint8Array, b: Uint8Array): boolean => a.every((byte, at) => byte === b[at]);
 
 function unheld(looked: Survey, standing: Standing): Unheld | Unsettled {
   if (standing === 'lost') return { outcome: 'lost', by: looked.found().map(({ entry }) => entry) };
   const code = standing === 'blocked' ? 'anchor-tampered' : 'unavailable';
-  return { outcome: 'failed', code, detail: looked.troubles() };
+  const isSplit = looked.count('entry') === looked.views.length;
+  const split = isSplit ? { split: looked.found().map(({ entry }) => entry) } : {};
+  return { outcome: 'failed', code, detail: looked.troubles(), ...split };
 }

@@ -19,7 +19,14 @@ export interface GivenAnswers<T> {
   find(request: GivenRequest): T | undefined;
   /** `bytes` is what the answer takes of the party's share. */
   keep(request: GivenRequest, answer: T, bytes: number): void;
+  /** A jail is about to see its input. False once that has happened as often as it may. */
+  begin(request: GivenRequest): boolean;
 }
+
+/** Computations of one request. Whether one stops, and how, is a word of its own of whoever took a jail over. */
+export const MAX_COMPUTATIONS = 16;
+/** Requests of one party whose computations are remembered. */
+const COMPUTED_REQUESTS = 4_096;
 
 /** 4 MiB for each party: thousands of answers of the usual size. */
 const SHARE_BYTES = 4_194_304;
@@ -39,6 +46,7 @@ interface Share<T> {
 
 export function createGivenAnswers<T>(shareBytes: number = SHARE_BYTES): GivenAnswers<T> {
   const shares = new Map<string, Share<T>>();
+  const computations = new Map<string, Map<string, number>>();
   const nameOf = (request: GivenRequest): string => `${toHex(request.requestId)}/${request.function}`;
   return {
     find(request) {
@@ -60,6 +68,18 @@ export function createGivenAnswers<T>(shareBytes: number = SHARE_BYTES): GivenAn
         share.kept.delete(oldest);
         share.bytes -= freed;
       }
+    },
+    begin(request) {
+      const own = computations.get(request.party) ?? new Map<string, number>();
+      computations.set(request.party, own);
+      const name = nameOf(request);
+      const before = own.get(name) ?? 0;
+      if (before >= MAX_COMPUTATIONS) return false;
+      own.delete(name);
+      own.set(name, before + 1);
+      const [oldest] = own.keys();
+      if (own.size > COMPUTED_REQUESTS && oldest !== undefined) own.delete(oldest);
+      return true;
     },
   };
 }

@@ -17,7 +17,7 @@ export interface Scanned {
 
 /**
  * The first ticket from `from` on, below `quota`, that is not plainly another's; `quota` where all are. Plainly
- * another's is a ticket at which as many anchors as it takes show entries, none of them this request's.
+ * another's is a ticket at which a quorum of anchors shows entries, none of them this request's.
  */
 export async function passTaken(
   { anchors, key, name, shelf }: Scanned,
@@ -26,7 +26,7 @@ export async function passTaken(
   mine: Entry | undefined,
   options: ClaimOptions,
 ): Promise<number> {
-  const asked = anchors.stores.length - anchors.quorum + 1;
+  const asked = anchors.quorum;
   const window = Math.max(1, Math.floor(PARALLEL / asked));
   let k = from;
   for (let size = Math.min(4, window); k < quota; size = window) {

@@ -1,11 +1,13 @@
 /**
- * What is known of one place, anchor by anchor, and what follows from it for an entry that somebody wants to stand there.
- * With n anchors, a quorum of q and a spare of n - q:
+ * What is known of one place, anchor by anchor, and what follows from it for an entry that somebody wants to stand there,
+ * of n anchors with a quorum of q, of whose owners 2q - n - 1 may show now one entry and now another:
  *
  *     held      q anchors hold it
- *     lost      more than the spare hold other entries of this collaboration, so that it can never be held: entries do
- *               not change
- *     blocked   it can never be held either, but not because of the collaboration: foreign entries stand in the way
+ *     lost      q anchors hold other entries of this collaboration: it was never held there and never will be, whatever
+ *               those owners showed before or will show
+ *     open      it may still be held
+ *     losing    it will not be held, and others may still be so many that it is lost
+ *     blocked   neither will ever be: foreign entries stand in the way, or anchors that hold different ones
  *     stuck     too many anchors do not answer
  */
 import { constantTimeEqual } from '../crypto/digest.ts';
@@ -20,7 +22,7 @@ export type View =
   | { readonly at: 'entry'; readonly entry: Entry; readonly bytes: Uint8Array }
   | { readonly at: 'failed'; readonly code: AnchorCode };
 
-export type Standing = 'held' | 'lost' | 'blocked' | 'stuck' | 'open';
+export type Standing = 'held' | 'lost' | 'open' | 'losing' | 'blocked' | 'stuck';
 
 export interface Found {
   readonly entry: Entry;
@@ -60,7 +62,8 @@ const TROUBLES = {
 
 export function survey(anchors: Anchors, key: EntryKey | undefined, place: Place, options: SurveyOptions): Survey {
   const { stores, quorum } = anchors;
-  const spare = stores.length - quorum;
+  // Where entries cannot be judged, nobody is helped to one: what can never be held there any more is lost.
+  const manyOthers = options.unchecked === true ? stores.length - quorum + 1 : quorum;
   const views: View[] = stores.map(() => ({ at: 'unknown' }));
   const count = (at: View['at']): number => views.filter((view) => view.at === at).length;
   const holding = (bytes: Uint8Array): number =>
@@ -105,10 +108,12 @@ export function survey(anchors: Anchors, key: EntryKey | undefined, place: Place
       const others = count('entry') - ours;
       const open = count('unknown') + count('absent');
       if (ours >= quorum) return 'held';
-      if (others > spare) return 'lost';
+      if (others >= manyOthers) return 'lost';
       if (ours + open >= quorum) return 'open';
-      const tampered = views.filter((view) => view.at === 'failed' && view.code === 'anchor/tampered').length;
-      return others + count('foreign') + tampered > spare ? 'blocked' : 'stuck';
+      if (others + open >= manyOthers) return 'losing';
+      const mute = views.filter((view) => view.at === 'failed' && view.code !== 'anchor/tampered').length;
+      const most = Math.max(ours, others) + open + mute;
+      return most >= quorum ? 'stuck' : 'blocked';
     },
     found() {
       const found: Found[] = [];
@@ -124,7 +129,8 @@ export function survey(anchors: Anchors, key: EntryKey | undefined, place: Place
         if (view.at === 'foreign') return [`${owner}'s anchor holds a foreign entry`];
         return view.at === 'failed' ? [`${owner}'s anchor ${TROUBLES[view.code]}`] : [];
       });
-      return told.join(', ');
+      const conflict = this.found().length > 1 ? ['the anchors hold different entries'] : [];
+      return [...told, ...conflict].join(', ');
     },
   };
 }

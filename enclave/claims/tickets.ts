@@ -135,9 +135,12 @@ export async function createTicketBook(options: TicketBookOptions): Promise<Tick
     async used(of, signal = never) {
       const under = scanned(of);
       // To look is worth less waiting than to claim.
-      const more = await halfClaimed(under, of.quota, { ...claiming(signal), patience: brief(patience) });
+      const half = await halfClaimed(under, of.quota, { ...claiming(signal), patience: brief(patience) });
       const { used, closed } = under.shelf.count(of.quota);
-      return { used: used + more.used, left: of.quota - used - closed - more.used - more.closed };
+      // Those that a call at work has settled meanwhile are among the others.
+      const more = [...half].filter(([k]) => !under.shelf.isDecided(k)).map(([, kind]) => kind);
+      const moreUsed = more.filter((kind) => kind === 'used').length;
+      return { used: used + moreUsed, left: of.quota - used - closed - more.length };
     },
   };
 }
@@ -214,17 +217,17 @@ async function halfClaimed(
   under: Scanned,
   quota: number,
   options: ClaimOptions,
-): Promise<{ used: number; closed: number }> {
+): Promise<ReadonlyMap<number, 'used' | 'closed'>> {
   const { anchors, key, name, shelf } = under;
-  const more = { used: 0, closed: 0 };
+  const half = new Map<number, 'used' | 'closed'>();
   for (let k = await passTaken(under, shelf.next(), quota, undefined, options); k < quota;) {
     if (!shelf.isDecided(k)) {
       const { entries, foreign } = await holderOf(anchors, key, { name, k }, options);
       if (entries.length === 0 && foreign === 0) break;
-      if (entries.some(({ entry }) => entry.kind === 'ticket')) more.used += 1;
-      else if (entries.length > 0) more.closed += 1;
+      if (entries.some(({ entry }) => entry.kind === 'ticket')) half.set(k, 'used');
+      else if (entries.length > 0) half.set(k, 'closed');
     }
     k = await passTaken(under, k + 1, quota, undefined, options);
   }
-  return more;
+  return half;
 }

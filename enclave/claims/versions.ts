@@ -126,8 +126,12 @@ function between(low: number, high: number): readonly number[] {
   return probes;
 }
 
-/** The entry that is held at the place when this resolves; undefined where none can be any more. */
-async function complete(
+/**
+ * The entry that is held at the place when this resolves; undefined where none ever was and none can be any more. Where
+ * anchors hold different entries, one of them may have been held until an owner put another in its place, and an answer
+ * may have left: such a version is not passed over, whoever it was.
+ */
+export async function complete(
   anchors: Anchors,
   key: EntryKey,
   place: Place,
@@ -142,8 +146,17 @@ async function complete(
   }
   const after = await holderOf(anchors, key, place, options);
   if (after.held !== undefined) return after.held;
+  if (after.entries.some(({ count }) => count + tolerated(anchors) >= anchors.quorum)) {
+    const detail = `the anchors hold different entries at ${place.name}/${place.k}`;
+    throw claimFailure({ code: 'anchor-tampered', detail });
+  }
   if (after.absent === 0 && after.answered === anchors.stores.length && after.foreign === 0) return undefined;
   throw claimFailure({ code: 'unavailable', detail: `${place.name}/${place.k} is half claimed` });
+}
+
+/** So many owners may collude with the host: what they show is no proof of anything. */
+function tolerated({ stores, quorum }: Anchors): number {
+  return 2 * quorum - stores.length - 1;
 }
 
 function unanswered(looked: Survey): Failure<ClaimCode> {

@@ -86,16 +86,40 @@ export interface SsdOutput extends Suppression {
   readonly priors?: { readonly levels: readonly PriorLevel[]; readonly variances: readonly number[] };
 }
 
-export type DetectorOutput = YoloxOutput | FastestDetOutput | SsdOutput;
-export type ModelOutput = ClassificationOutput | DetectorOutput;
+/** A decision tree in the form of `decision-tree/tree.schema.json`, or as ONNX with one TreeEnsembleClassifier. */
+export interface TreeOutput {
+  readonly kind: 'tree';
+  readonly format: 'json' | 'onnx';
+}
 
-export interface ModelManifest {
+/** A record of numbers by name, in the order of the tree's indexes. */
+export interface RecordInput {
+  readonly features: readonly string[];
+}
+
+export type DetectorOutput = YoloxOutput | FastestDetOutput | SsdOutput;
+export type PictureOutput = ClassificationOutput | DetectorOutput;
+export type ModelOutput = PictureOutput | TreeOutput;
+
+interface Description {
   readonly apiVersion: 'accord/v1';
   readonly name: string;
   readonly labels: readonly string[];
-  readonly input: ModelInput;
-  readonly output: ModelOutput;
 }
+
+export interface PictureManifest extends Description {
+  readonly input: ModelInput;
+  readonly output: PictureOutput;
+}
+
+export interface TreeManifest extends Description {
+  readonly input: RecordInput;
+  readonly output: TreeOutput;
+}
+
+export type ModelManifest = PictureManifest | TreeManifest;
+
+export const isTreeManifest = (manifest: ModelManifest): manifest is TreeManifest => manifest.output.kind === 'tree';
 
 /** Cells, priors or rows of a detector: what one pass of post-processing may look at. */
 export const MAX_BOXES = 200_000;
@@ -109,18 +133,20 @@ export function functionOf(output: ModelOutput): ModelFunctionKind {
     case 'fastestdet':
     case 'ssd':
       return 'object-detection';
+    case 'tree':
+      return 'decision-tree';
   }
 }
 
 export const channelsOf = (colour: Colour): 1 | 3 => (colour === 'gray' ? 1 : 3);
 
 /** The names of the output tensors that post-processing reads. */
-export function outputTensors(output: ModelOutput): readonly string[] {
+export function outputTensors(output: PictureOutput): readonly string[] {
   return output.kind === 'ssd' ? [output.scores, output.boxes] : [output.tensor];
 }
 
 /** Number of values a class, cell and the like that the model must give: labels, and the background where there is one. */
-export function classCount(manifest: ModelManifest): number {
+export function classCount(manifest: PictureManifest): number {
   const { output, labels } = manifest;
   return labels.length + (output.kind === 'ssd' && output.background !== null ? 1 : 0);
 }

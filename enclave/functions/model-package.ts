@@ -1,56 +1,79 @@
 /**
- * A contributed model: its manifest and its ONNX file in one piece, so that one digest names both.
+ * A contributed model: its manifest and its file (ONNX, or the JSON of a tree) in one piece, so that one digest names both.
  *
  *     struct {
  *       uint32 length;                     big-endian, 1 to 262,144
  *       opaque manifest[length];           UTF-8 JSON, see model-manifest.schema.json
- *       opaque onnx[];                     the rest, 1 byte to 256 MiB; untrusted, parsed in the computing jail alone
+ *       opaque file[];                     the rest, 1 byte to 256 MiB; untrusted, parsed in the computing jail alone
  *     } ModelPackage;
  */
 import { createHash } from 'node:crypto';
-import type { ModelFunctionKind } from '../../policies/model.ts';
-import { MAX_BOXES, cellCount, channelsOf, functionOf, priorCount, type ModelManifest } from './model-manifest.ts';
+import type { ModelFunctionKind, PictureFunctionKind } from '../../policies/model.ts';
+import { validate } from './generated/model-manifest.js';
+import {
+  MAX_BOXES,
+  cellCount,
+  channelsOf,
+  functionOf,
+  isTreeManifest,
+  priorCount,
+  type ModelManifest,
+  type PictureManifest,
+  type TreeManifest,
+} from './model-manifest.ts';
 import { modelFailure } from './model-refusal.ts';
-import { readManifest } from './validators.ts';
+import { faultOf } from './validator.ts';
 
 /** 256 KiB: a thousand labels of 64 characters and a description fit. */
 const MANIFEST_BYTES = 262_144;
 /** 256 MiB: while it loads, a model stands in memory about three times. */
-const ONNX_BYTES = 268_435_456;
+const FILE_BYTES = 268_435_456;
 
-export interface ModelPackage {
-  readonly manifest: ModelManifest;
+export interface ModelPackage<Manifest extends ModelManifest = ModelManifest> {
+  readonly manifest: Manifest;
   /** The manifest as contributed. */
   readonly manifestBytes: Uint8Array;
-  readonly onnx: Uint8Array;
+  /** ONNX, or the JSON of a tree, as the manifest says. */
+  readonly file: Uint8Array;
   /** Lower-case hex of SHA-256 over the whole package: what a policy pins. */
   readonly sha256: string;
 }
 
-/** Joins a manifest (JSON text) and ONNX bytes. Checks neither: `parseModelPackage` does, on both sides. */
-export function packModel(manifestJson: string, onnx: Uint8Array): Uint8Array {
+/** Joins a manifest (JSON text) and the model's file. Checks neither: `parseModelPackage` does, on both sides. */
+export function packModel(manifestJson: string, file: Uint8Array): Uint8Array {
   const manifest = new TextEncoder().encode(manifestJson);
-  const bytes = new Uint8Array(4 + manifest.length + onnx.length);
+  const bytes = new Uint8Array(4 + manifest.length + file.length);
   new DataView(bytes.buffer).setUint32(0, manifest.length);
   bytes.set(manifest, 4);
-  bytes.set(onnx, 4 + manifest.length);
+  bytes.set(file, 4 + manifest.length);
   return bytes;
 }
 
 /**
  * Splits a package and checks its manifest against the schema, the function and the policy's bound on labels. The parts are views of `bytes`.
- * Throws `Failure<ModelCode>`. The ONNX bytes are only measured: `startComputer` has them inspected.
+ * Throws `Failure<ModelCode>`. The file's bytes are only measured: `startComputer` has them inspected.
  */
+export function parseModelPackage(
+  bytes: Uint8Array,
+  kind: PictureFunctionKind,
+  mostLabels?: number,
+): ModelPackage<PictureManifest>;
+export function parseModelPackage(
+  bytes: Uint8Array,
+  kind: 'decision-tree',
+  mostLabels?: number,
+): ModelPackage<TreeManifest>;
+export function parseModelPackage(bytes: Uint8Array, kind: ModelFunctionKind, mostLabels?: number): ModelPackage;
 export function parseModelPackage(bytes: Uint8Array, kind: ModelFunctionKind, mostLabels?: number): ModelPackage {
-  const { manifestBytes, onnx } = split(bytes);
+  const { manifestBytes, file } = split(bytes);
   const manifest = parseManifest(manifestBytes);
   checkFunction(manifest, kind);
   checkLabels(manifest, mostLabels);
-  checkConsistency(manifest);
-  return { manifest, manifestBytes, onnx, sha256: createHash('sha256').update(bytes).digest('hex') };
+  if (!isTreeManifest(manifest)) checkConsistency(manifest);
+  return { manifest, manifestBytes, file, sha256: createHash('sha256').update(bytes).digest('hex') };
 }
 
-function split(bytes: Uint8Array): { readonly manifestBytes: Uint8Array; readonly onnx: Uint8Array } {
+function split(bytes: Uint8Array): { readonly manifestBytes: Uint8Array; readonly file: Uint8Array } {
   const malformed = (what: string): never => {
     throw modelFailure('model/malformed-package', `not a model package: ${what}`, `${bytes.length} bytes`);
   };
@@ -59,11 +82,11 @@ function split(bytes: Uint8Array): { readonly manifestBytes: Uint8Array; readonl
   if (length === 0 || length > MANIFEST_BYTES)
     malformed(`the manifest claims ${length} bytes (1 to ${MANIFEST_BYTES})`);
   if (4 + length >= bytes.length) malformed(`the manifest claims ${length} bytes and no model follows it`);
-  const onnx = bytes.subarray(4 + length);
-  if (onnx.length > ONNX_BYTES) {
-    throw modelFailure('model/too-large', `the ONNX file has ${onnx.length} bytes; at most ${ONNX_BYTES} are taken`);
+  const file = bytes.subarray(4 + length);
+  if (file.length > FILE_BYTES) {
+    throw modelFailure('model/too-large', `the model's file has ${file.length} bytes; at most ${FILE_BYTES} are taken`);
   }
-  return { manifestBytes: bytes.subarray(4, 4 + length), onnx };
+  return { manifestBytes: bytes.subarray(4, 4 + length), file };
 }
 
 function parseManifest(bytes: Uint8Array): ModelManifest {
@@ -73,10 +96,13 @@ function parseManifest(bytes: Uint8Array): ModelManifest {
   } catch {
     throw modelFailure('model/malformed-manifest', 'the manifest is not JSON in UTF-8', 'manifest');
   }
-  const read = readManifest(value);
-  if ('fault' in read)
-    throw modelFailure('model/malformed-manifest', `the manifest is not valid: ${read.fault}`, 'manifest');
-  return read.manifest;
+  if (isManifest(value)) return value;
+  const fault = faultOf(validate, value) ?? 'is not valid';
+  throw modelFailure('model/malformed-manifest', `the manifest is not valid: ${fault}`, 'manifest');
+}
+
+function isManifest(value: unknown): value is ModelManifest {
+  return validate(value);
 }
 
 function checkLabels({ labels }: ModelManifest, most: number | undefined): void {
@@ -94,7 +120,7 @@ function checkFunction(manifest: ModelManifest, kind: ModelFunctionKind): void {
 }
 
 /** What a schema cannot say: that the parts fit each other. */
-function checkConsistency({ input, output, labels }: ModelManifest): void {
+function checkConsistency({ input, output, labels }: PictureManifest): void {
   const demand = (holds: boolean, where: string, message: string): void => {
     if (!holds) throw modelFailure('model/inconsistent-manifest', message, `manifest ${where}`);
   };

@@ -16,14 +16,16 @@ export const MODEL_CODES = [
   'model/custom-operator', // an operator of another domain than ONNX's own
   'model/control-flow', // If, Loop, Scan, or any nested graph
   'model/operator-not-allowed',
-  'model/too-complex', // more nodes, tensors or dimensions than are taken
+  'model/too-complex', // more nodes, tensors, dimensions, features or decisions than are taken
   'model/wrong-input', // names, types or shapes are not those of the manifest
   'model/wrong-output',
   // the trial run
   'model/session-refused', // onnxruntime does not take it
-  'model/not-finite', // NaN or infinity for an even grey picture
+  'model/not-finite', // NaN or infinity for an even grey picture, or a threshold that is NaN
   'model/too-slow', // loading and one run were not done in time
   'model/crashed', // the computing process died of it
+  // a decision tree
+  'model/malformed-tree', // not a tree in one of the forms that are taken: cycles, missing children, other tests…
 ] as const;
 
 export type ModelCode = (typeof MODEL_CODES)[number];

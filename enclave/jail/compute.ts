@@ -4,28 +4,31 @@
  * opens sockets and writes a database.
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { refuseDebugger } from '../no-debugger.ts';
-import { Failure } from '../../policies/failure.ts';
 import type { Candidate, OutputTensor } from '../functions/candidate.ts';
 import { classify } from '../functions/image-classification/compute.ts';
-import { outputTensors, type ModelManifest } from '../functions/model-manifest.ts';
-import { MODEL_CODES, modelFailure } from '../functions/model-refusal.ts';
+import { outputTensors, type PictureManifest } from '../functions/model-manifest.ts';
+import { modelFailure } from '../functions/model-refusal.ts';
 import { detect } from '../functions/object-detection/compute.ts';
 import { encodeCandidates } from './candidates.ts';
-import { FRAME, REFUSAL_BYTES } from './frames.ts';
-import { inspectOnnx, matchManifest } from './onnx/inspect.ts';
+import { FRAME } from './frames.ts';
+import { reason, refuseModel } from './model-words.ts';
+import { inspectOnnx } from './onnx/inspect.ts';
+import { matchManifest } from './onnx/match-manifest.ts';
 import { readFrame, writeFrame } from './pipe.ts';
+import { runJail } from './program.ts';
 import { createFiller } from './tensor.ts';
-import { tether, volunteerForTheOomKiller } from './tether.ts';
 
 /** What the gate wants of the model; JSON before the ONNX bytes. */
 export interface ComputeSetup {
-  readonly manifest: ModelManifest;
+  readonly manifest: PictureManifest;
   readonly topK: number;
 }
 
 /** Longest body the first frame may have: setup and ONNX bytes. */
 const MODEL_BYTES = 300_000_000;
+
+/** The largest model three times (as it came, as read, as optimised), what it computes with, and what Node has. */
+const LIMITS = { dataBytes: 2 * 2 ** 30, addressBytes: 8 * 2 ** 30, cpuSeconds: 900 } as const;
 
 /** One thread, no files, no log: an answer must not depend on the machine, and nothing may leave by another way. */
 const SESSION = {
@@ -74,7 +77,7 @@ function prepare(session: InferenceSession, { manifest, topK }: ComputeSetup): C
 
 function candidates(
   tensorOf: (name: string) => OutputTensor,
-  manifest: ModelManifest,
+  manifest: PictureManifest,
   topK: number,
 ): readonly Candidate[] {
   const { output, labels } = manifest;
@@ -90,22 +93,7 @@ function outputOf(tensor: Tensor | undefined, name: string): OutputTensor {
   return { data: tensor.data, dims: tensor.dims };
 }
 
-const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
-/** Of the model, for its owner alone. */
-function refuseModel(error: unknown): void {
-  const failure =
-    error instanceof Failure ? error : modelFailure('model/session-refused', `it cannot be loaded: ${reason(error)}`);
-  const code = MODEL_CODES.findIndex((known) => known === failure.code);
-  const words = [failure.message, failure.where === undefined ? '' : ` [${failure.where}]`].join('');
-  const text = new TextEncoder().encode(words).subarray(0, REFUSAL_BYTES - 1);
-  writeFrame(FRAME.refused, [Uint8Array.of(code), text]);
-}
-
-async function main(): Promise<void> {
-  refuseDebugger();
-  volunteerForTheOomKiller();
-  tether();
+async function serve(): Promise<void> {
   const first = readFrame({ [FRAME.model]: MODEL_BYTES });
   if (first === undefined) return;
   const loaded = await load(first.body).catch(refuseModel);
@@ -123,8 +111,4 @@ async function main(): Promise<void> {
   }
 }
 
-// Whatever goes wrong, the gate sees the pipe close and refuses the one call; nobody reads a stack trace in here.
-main().then(
-  () => process.exit(0),
-  () => process.exit(1),
-);
+await runJail(LIMITS, serve);

@@ -3,13 +3,12 @@
  * is the only process in which `sharp` runs.
  */
 import sharp, { type Sharp } from 'sharp';
-import { refuseDebugger } from '../no-debugger.ts';
 import { MAX_PIXELS, MAX_SIDE, MEDIA_TYPES, MIN_SIDE, type MediaType } from '../functions/picture.ts';
 import { FRAME, PICTURE_HEADER_BYTES, PLAN_BYTES, UNREADABLE_BYTES } from './frames.ts';
 import { place, type Placement, type TensorSize } from './geometry.ts';
 import { pngFault, sniff } from './picture.ts';
 import { readFrame, writeFrame } from './pipe.ts';
-import { volunteerForTheOomKiller, whileTethered, type Ticks } from './tether.ts';
+import { runJail } from './program.ts';
 import { UNREADABLE, type Unreadable } from './unreadable.ts';
 
 /** What the gate wants of every picture. */
@@ -20,6 +19,9 @@ export interface DecodePlan extends TensorSize {
 
 /** A longer side, once scaled, is refused: a strip of a few pixels' width would make it endless. */
 const SCALED_SIDE = 65_535;
+
+/** A picture of MAX_PIXELS with four channels of 16 bits, twice, and what Node has. */
+const LIMITS = { dataBytes: 1.25 * 2 ** 30, addressBytes: 8 * 2 ** 30, cpuSeconds: 120 } as const;
 
 const OPTIONS = {
   // Cut off or damaged is refused; what libraries merely warn of (a stray byte between segments) is not.
@@ -145,14 +147,7 @@ function answer(result: Decoded | Refused): void {
   writeFrame(FRAME.pixels, [header, result.pixels]);
 }
 
-const ticks: Ticks = (milliseconds, run) => {
-  const timer = setInterval(run, milliseconds);
-  return () => clearInterval(timer);
-};
-
-async function main(): Promise<void> {
-  refuseDebugger();
-  volunteerForTheOomKiller();
+async function serve(): Promise<void> {
   const first = readFrame({ [FRAME.plan]: PLAN_BYTES });
   if (first === undefined) return;
   const plan: DecodePlan = JSON.parse(new TextDecoder().decode(first.body));
@@ -162,12 +157,8 @@ async function main(): Promise<void> {
   for (;;) {
     const frame = readFrame({ [FRAME.input]: plan.maxBytes });
     if (frame === undefined) return;
-    answer(await whileTethered(ticks, () => decode(frame.body, plan)));
+    answer(await decode(frame.body, plan));
   }
 }
 
-// Whatever goes wrong, the gate sees the pipe close and refuses the one call; nobody reads a stack trace in here.
-main().then(
-  () => process.exit(0),
-  () => process.exit(1),
-);
+await runJail(LIMITS, serve);

@@ -22,6 +22,17 @@
  *     computer -> gate  candidates  see candidates.ts
  *     computer -> gate  invalid     empty; why is not said, because the caller may not learn of weights
  *
+ *     gate -> reader    plan        JSON of a RecordPlan, at most 128 KiB; once
+ *     reader -> gate    ready       empty
+ *     gate -> reader    input       the record as the caller sent it: JSON
+ *     reader -> gate    vector      float32 numbers[features], little-endian, as many as the policy's bound
+ *     reader -> gate    unreadable  struct { uint8 reason; uint32 place, zero; }    see record-refusal.ts
+ *
+ *     gate -> walker    model       as to the computer, with the file of a tree; once
+ *     walker -> gate    ready, refused                                              as the computer's
+ *     gate -> walker    vector      as the reader gave it
+ *     walker -> gate    label       uint16: index into the manifest's labels
+ *
  * One question at a time, one answer each. Whoever hears anything else ends the conversation.
  */
 export const FRAME = {
@@ -29,11 +40,13 @@ export const FRAME = {
   input: 2,
   model: 3,
   pixels: 4,
+  vector: 5,
   ready: 16,
   unreadable: 17,
   refused: 18,
   candidates: 19,
   invalid: 20,
+  label: 21,
 } as const;
 
 export type FrameType = (typeof FRAME)[keyof typeof FRAME];
@@ -43,7 +56,9 @@ export const HEADER_BYTES = 5;
 export const PICTURE_HEADER_BYTES = 9;
 export const UNREADABLE_BYTES = 9;
 export const PLAN_BYTES = 1_024;
-/** Code and words. */
+/** Of a reader of records: 256 names of 64 characters each fit. */
+export const RECORD_PLAN_BYTES = 131_072;
+/** Code and words, of a refused model. */
 export const REFUSAL_BYTES = 513;
 
 export interface Frame {

@@ -1,20 +1,13 @@
 /** A jail as the gate holds it: one process, one pipe, one question at a time. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
 import { Socket } from 'node:net';
 import { assembleFrame, frameHeader, type Frame, type FrameLimits, type FrameType } from './frames.ts';
 import { jailFailure } from './jail-failure.ts';
-
-export interface JailSpec {
-  /** The Node binary, and the process's entry file. */
-  readonly node: string;
-  readonly entry: string;
-  /** An empty folder. */
-  readonly cwd: string;
-  /** All of its environment: nothing is inherited. */
-  readonly env: Readonly<Record<string, string>>;
-}
+import { OPEN_PRISON, type JailSpec, type Prison } from './prison.ts';
 
 export interface Jail {
+  /** Of the process that reads inputs; where bubblewrap started it, of bubblewrap until then. */
   readonly pid: number;
   /**
    * Sends one frame and gives the answer, whose type and length `limits` bounds. The parts must not change until then.
@@ -26,20 +19,28 @@ export interface Jail {
   readonly alive: () => boolean;
 }
 
-/** Nothing in a jail makes code from text; its JavaScript needs little memory (native memory is not counted here). */
-const FLAGS = ['--disallow-code-generation-from-strings', '--max-old-space-size=256'];
-
 const failed = (why: string): Error => jailFailure('jail/compute-failed', why);
 
 /** Starts a process. Throws `jail/not-started` where there is nothing to start. */
-export function spawnJail({ node, entry, cwd, env }: JailSpec): Jail {
-  const child = spawn(node, [...FLAGS, entry], { cwd, env, stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
+export function spawnJail(spec: JailSpec, prison: Prison = OPEN_PRISON): Jail {
+  const child = prison.start(spec);
   const pipe = child.stdio[3];
-  if (child.pid === undefined || !(pipe instanceof Socket)) {
+  const { pid } = child;
+  if (pid === undefined || !(pipe instanceof Socket)) {
     child.on('error', () => {});
-    throw jailFailure('jail/not-started', `the jail's process cannot be started (${node} ${entry} in ${cwd})`);
+    throw jailFailure(
+      'jail/not-started',
+      `the jail's process cannot be started (${spec.node} ${spec.entry} in ${spec.cwd})`,
+    );
   }
-  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  let over = false;
+  // `close`: the process has ended, and nothing that it started holds the pipe any more.
+  const gone = new Promise<void>((resolve) =>
+    child.once('close', () => {
+      over = true;
+      resolve();
+    }),
+  );
   let waiting: ((outcome: Frame | Error) => void) | undefined;
   let dead: Error | undefined;
   let assembler = assembleFrame({});
@@ -51,8 +52,9 @@ export function spawnJail({ node, entry, cwd, env }: JailSpec): Jail {
   };
   const end = (why: string): void => {
     dead ??= failed(why);
-    child.kill('SIGKILL');
-    pipe.destroy();
+    if (!over) killGroup(pid);
+    pipe.end();
+    pipe.resume();
     settle(dead);
   };
   child.once('exit', () => end('the process ended before it had an answer'));
@@ -60,6 +62,7 @@ export function spawnJail({ node, entry, cwd, env }: JailSpec): Jail {
   pipe.on('error', () => end('the pipe broke'));
   pipe.on('end', () => end('the process closed its pipe'));
   pipe.on('data', (chunk: Uint8Array) => {
+    if (dead !== undefined) return;
     try {
       const frame = assembler.push(chunk);
       if (frame === undefined) return;
@@ -71,7 +74,9 @@ export function spawnJail({ node, entry, cwd, env }: JailSpec): Jail {
   });
 
   return {
-    pid: child.pid,
+    get pid() {
+      return startedBy(pid) ?? pid;
+    },
     alive: () => dead === undefined,
     async ask(type, parts, limits) {
       if (dead !== undefined) throw dead;
@@ -87,9 +92,28 @@ export function spawnJail({ node, entry, cwd, env }: JailSpec): Jail {
     },
     async kill() {
       end('the process was ended');
-      if (child.exitCode === null && child.signalCode === null) await gone;
+      await gone;
     },
   };
+}
+
+/** With all that bubblewrap started. Whoever is gone already is none of them. */
+function killGroup(leader: number): void {
+  try {
+    process.kill(-leader, 'SIGKILL');
+  } catch {
+    // none is left
+  }
+}
+
+/** The one child of a process; undefined where it has none, or the kernel does not say. */
+function startedBy(pid: number): number | undefined {
+  try {
+    const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ');
+    return child === undefined || child === '' ? undefined : Number(child);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Node keeps the parts by reference until they are written: nothing is copied. */

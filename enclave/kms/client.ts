@@ -100,22 +100,29 @@ export function createKms(settings: AwsSettings): Kms {
       const client = await clientFor(request);
       const reply = await client.send(command, { abortSignal: signal }).catch(rethrow);
       const envelope = envelopeOf(reply);
-      if (reply.CiphertextBlob === undefined) throw unattested('without the ciphertext of the data key');
-      return { keyArn: reply.KeyId ?? '', ciphertext: reply.CiphertextBlob, envelope };
+      const ciphertext = bytesIn(reply.CiphertextBlob);
+      if (ciphertext === undefined) throw unattested('without the ciphertext of the data key');
+      return { keyArn: reply.KeyId ?? '', ciphertext, envelope };
     },
   };
 }
 
 interface Enveloped {
-  readonly CiphertextForRecipient?: Uint8Array | undefined;
-  readonly Plaintext?: Uint8Array | undefined;
+  readonly CiphertextForRecipient?: unknown;
+  readonly Plaintext?: unknown;
 }
 
-function envelopeOf({ CiphertextForRecipient: envelope, Plaintext: plaintext }: Enveloped): Uint8Array {
-  if (envelope === undefined || (plaintext?.length ?? 0) > 0) {
-    throw unattested('without an envelope for this enclave');
-  }
+function envelopeOf(reply: Enveloped): Uint8Array {
+  const envelope = bytesIn(reply.CiphertextForRecipient);
+  const plaintext = reply.Plaintext;
+  const isOpen = plaintext !== undefined && plaintext !== null && bytesIn(plaintext)?.length !== 0;
+  if (envelope === undefined || isOpen) throw unattested('without an envelope for this enclave');
   return envelope;
+}
+
+/** The SDK promises bytes, and hands on whatever else the JSON holds in their place. */
+function bytesIn(value: unknown): Uint8Array | undefined {
+  return value instanceof Uint8Array ? value : undefined;
 }
 
 function unattested(how: string): Failure<KmsCode> {

@@ -1,7 +1,7 @@
 /** Stage 5. ValidInput -> RawOutput: the jails compute; the answer that follows is held to the function's own schema. */
 import { Failure } from '../../policies/failure.ts';
 import type { JailCode } from '../jail/jail-failure.ts';
-import { validateOutput } from '../functions/validators.ts';
+import { validateOutput } from '../functions/validate-output.ts';
 import type { FunctionAnswer } from '../jail/gate-side.ts';
 import type { RefusalCode } from '../protocol/refusal.ts';
 import { count } from './count.ts';
@@ -16,21 +16,34 @@ export interface RawOutput {
   readonly [COMPUTED]: true;
 }
 
-/** Longest time one call may compute. A policy's release time will bound it further. */
-export const COMPUTE_MS = 30_000;
+/** What bounds a computation. */
+export interface ComputeLimits {
+  /** For what is asked of the host and the anchors. */
+  readonly signal: AbortSignal;
+  /** Ends the jail at work: the time of the call is over. */
+  readonly late: AbortSignal;
+  /** Resolves when the answer has left. */
+  readonly left: Promise<void>;
+  /** Called before a jail sees the input. Throws `Refused`. */
+  readonly begin: () => void;
+}
 
-/** `signal`: for what is asked of the host and the anchors; a jail has its own limit. */
-export async function compute(input: ValidInput, signal: AbortSignal): Promise<RawOutput> {
-  const output = 'records' in input ? await count(input, signal) : await run(input);
+export async function compute(input: ValidInput, limits: ComputeLimits): Promise<RawOutput> {
+  const output = 'records' in input ? await count(input, limits.signal) : await run(input, limits);
   if (validateOutput(input.function.uses, output) !== undefined) throw new Refused('output-invalid');
   return { json: JSON.stringify(output), [COMPUTED]: true };
 }
 
-async function run({ model, bytes }: Extract<ValidInput, { readonly model: unknown }>): Promise<FunctionAnswer> {
+async function run(
+  { model, bytes, party }: Extract<ValidInput, { readonly model: unknown }>,
+  { late, left, begin }: ComputeLimits,
+): Promise<FunctionAnswer> {
   try {
-    return await model.computer.run(bytes, { timeoutMs: COMPUTE_MS });
+    if (late.aborted) throw new Refused('compute-timeout');
+    begin();
+    return await model.computer.run(bytes, { party, signal: late, left });
   } catch (error) {
-    throw jailRefusal(error);
+    throw error instanceof Refused ? error : jailRefusal(error);
   } finally {
     // The jail has its own copy; this one is of no use any more.
     bytes.fill(0);

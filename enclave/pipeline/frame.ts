@@ -11,6 +11,12 @@ export interface Frame {
   readonly [FRAME]: true;
 }
 
+/** One that a party sent. */
+export interface Received extends Frame {
+  /** When its last byte was read, by the schedule's clock. */
+  readonly arrival: number;
+}
+
 export function toFrame(body: Uint8Array): Frame {
   if (body.length === 0 || body.length > LIMITS.frameBytes) {
     throw new Failure<FrameCode>('malformed', 'frame/oversized', `a frame of ${body.length} bytes`);
@@ -18,8 +24,13 @@ export function toFrame(body: Uint8Array): Frame {
   return { body, [FRAME]: true };
 }
 
-/** The next frame; undefined where the party is done. */
-export async function receive(reader: FrameReader, signal: AbortSignal): Promise<Frame | undefined> {
+/** The next frame; undefined where the party is done. `now`: the schedule's clock. */
+export async function receive(
+  reader: FrameReader,
+  now: () => number,
+  signal: AbortSignal,
+): Promise<Received | undefined> {
   const body = await reader.readFrame(signal);
-  return body === undefined ? undefined : toFrame(body);
+  const arrival = now();
+  return body === undefined ? undefined : { ...toFrame(body), arrival };
 }

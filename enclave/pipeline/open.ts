@@ -5,7 +5,7 @@ import { decodeOuter } from '../protocol/frame.ts';
 import type { Call, Request } from '../protocol/request.ts';
 import { assembleInput, decodeRequest } from '../protocol/request.ts';
 import type { SealedChannel } from '../protocol/session.ts';
-import type { Frame } from './frame.ts';
+import type { Frame, Received } from './frame.ts';
 
 export type OpenCode = 'session/out-of-place';
 
@@ -19,9 +19,11 @@ export interface OpenedRequest<R extends Request = Request> {
 
 /** The whole input of a call. Where it is more than the call may have, it was read and digested, not kept. */
 export interface ReceivedInput {
-  /** SHA-256 of everything that was sent. */
+  /** SHA-256 of the input, without the zeros behind it. */
   readonly digest: Uint8Array;
   readonly bytes: Uint8Array | 'too-large';
+  /** When the last of it was read, by the schedule's clock. */
+  readonly arrival: number;
 }
 
 /** Undefined where the party says that it is done. Throws `frame/…`, `session/…`, `request/…`, `cbor/…`. */
@@ -45,28 +47,41 @@ export function asks<T extends Request['t']>(
   return opened.request.t === t;
 }
 
+/** Runs the work when nothing else of the same party is at it, whatever number of sessions it has. */
+export type Turn = <T>(work: () => Promise<T>) => Promise<T>;
+
 /**
  * The chunks that follow a call. All of them are taken, whatever will be answered: what is refused looks the same on the
- * wire as what is not. Memory grows with what arrived, to `maxBytes` and no further.
+ * wire as what is not. Memory grows with what arrived, to `maxBytes` and no further. What stands behind the input is not
+ * read, and costs the time that the input does: how fast chunks are taken is seen by the host.
  */
 export async function receiveInput(
-  next: () => Promise<Frame | undefined>,
+  next: () => Promise<Received | undefined>,
   channel: SealedChannel,
   call: OpenedRequest<Call>,
   maxBytes: number,
+  turn: Turn,
 ): Promise<ReceivedInput> {
-  const { inputBytes } = call.request;
-  const kept = inputBytes <= maxBytes;
-  const assembly = assembleInput(inputBytes, kept);
+  const { inputBytes, paddedBytes } = call.request;
+  const kept = paddedBytes <= maxBytes;
+  const assembly = assembleInput(paddedBytes, kept);
   const hash = createHash('sha256');
+  const behind = createHash('sha256');
   for (;;) {
     const frame = await next();
-    const opened = frame === undefined ? undefined : await open(channel, frame);
-    if (opened === undefined || !asks(opened, 'chunk')) throw outOfPlace('an input that does not go on');
-    const { request: chunk } = opened;
-    hash.update(chunk.data);
-    const whole = assembly.add(chunk);
-    if (whole !== undefined) return { digest: new Uint8Array(hash.digest()), bytes: kept ? whole : 'too-large' };
+    if (frame === undefined) throw outOfPlace('an input that does not go on');
+    const whole = await turn(async () => {
+      const opened = await open(channel, frame);
+      if (opened === undefined || !asks(opened, 'chunk')) throw outOfPlace('an input that does not go on');
+      const { request: chunk } = opened;
+      const end = Math.max(0, inputBytes - chunk.position);
+      hash.update(chunk.data.subarray(0, end));
+      behind.update(chunk.data.subarray(end));
+      return assembly.add(chunk);
+    });
+    if (whole === undefined) continue;
+    const digest = new Uint8Array(hash.digest());
+    return { digest, bytes: kept ? whole.subarray(0, inputBytes) : 'too-large', arrival: frame.arrival };
   }
 }
 

@@ -5,75 +5,147 @@
  *     SealedAnswer -> Frame
  *
  * A stage that says no ends the way to the padding, where a refusal takes the answer's place. A request that was answered
- * before goes from Authenticated straight to its PaddedAnswer (recall.ts).
+ * before goes from Authenticated straight to its PaddedAnswer (recall.ts). A call has a time (lateness.ts): what it came to
+ * by then leaves at that time, and what is still under way goes on without it.
  */
+import { Failure } from '../../policies/failure.ts';
+import { deadline } from '../deadline.ts';
 import type { Gate } from '../gate.ts';
+import type { PaddedAnswer } from '../protocol/answer.ts';
 import type { Call } from '../protocol/request.ts';
-import { admit, dismiss, functionOf } from './admit.ts';
+import type { Provisions } from './admit.ts';
+import { admit, dismiss } from './admit.ts';
+import type { Session } from './authenticate.ts';
 import { authenticate } from './authenticate.ts';
 import { compute } from './compute.ts';
 import { confirm } from './confirm.ts';
 import { contribute } from './contribute.ts';
-import type { Frame } from './frame.ts';
-import type { OpenedRequest } from './open.ts';
+import type { Frame, Received } from './frame.ts';
+import type { CallTime } from './lateness.ts';
+import { callTime } from './lateness.ts';
+import type { OpenedRequest, Turn } from './open.ts';
 import { asks, open, outOfPlace, receiveInput } from './open.ts';
-import { pad, sizeOf } from './pad.ts';
-import { keep, recall } from './recall.ts';
+import { pad } from './pad.ts';
+import { begin, keep, recall } from './recall.ts';
 import { orRefusal } from './refused.ts';
-import { release } from './release.ts';
+import type { Leave, Write } from './release.ts';
+import { leaveAt, ready } from './release.ts';
 import { seal } from './seal.ts';
-import type { Session } from './authenticate.ts';
 import { status } from './status.ts';
+import { termsOf } from './terms.ts';
 import { validate } from './validate.ts';
 
-/** Where the frames of a session come from; each wait is bounded by the connection. */
-export type NextFrame = () => Promise<Frame | undefined>;
+/** A session's connection, as the pipeline needs it. */
+export interface Line {
+  /** The next frame; each wait is bounded by the connection. */
+  readonly next: () => Promise<Received | undefined>;
+  readonly write: Write;
+}
 
-/** One request and all that belongs to it; undefined where the party says that it is done. */
+/** Milliseconds that one call may compute at most where its answer has no time of its own. */
+const COMPUTE_MS = 30_000;
+
+/** One request and all that belongs to it: resolves when the answer has left. `done`: the party says that it is. */
 export async function answer(
   gate: Gate,
   session: Session,
   frame: Frame,
-  next: NextFrame,
+  line: Line,
   signal: AbortSignal,
-): Promise<Frame | undefined> {
+): Promise<'answered' | 'done'> {
   const opened = await open(session.channel, frame);
-  if (opened === undefined) return undefined;
-  if (asks(opened, 'call')) return answerCall(gate, session, opened, next, signal);
-  if (asks(opened, 'contribute'))
-    return release(await seal(session.channel, await contribute(gate, session, opened, signal)));
-  if (asks(opened, 'status')) return release(await seal(session.channel, await status(gate, session, opened, signal)));
+  if (opened === undefined) return 'done';
+  if (asks(opened, 'call')) {
+    await answerCall(gate, session, opened, line, signal);
+    return 'answered';
+  }
+  const padded = await answerPlain(gate, session, opened, signal);
+  ready(await seal(session.channel, padded), line.write)();
+  return 'answered';
+}
+
+/** What is no call is answered when it is done, in a size of its own. */
+async function answerPlain(
+  gate: Gate,
+  session: Session,
+  opened: OpenedRequest,
+  signal: AbortSignal,
+): Promise<PaddedAnswer> {
+  if (asks(opened, 'contribute')) return contribute(gate, session, opened, signal);
+  if (asks(opened, 'status')) return status(gate, session, opened, signal);
   throw outOfPlace(`a ${opened.request.t} where none may stand`);
 }
 
+/** A call is in flight, and its party's slot taken, until its answer has left and nothing of it is under way. */
 async function answerCall(
   gate: Gate,
   session: Session,
   opened: OpenedRequest<Call>,
-  next: NextFrame,
+  line: Line,
   signal: AbortSignal,
-): Promise<Frame> {
-  const name = opened.request.function;
+): Promise<void> {
+  const { maxBytes, afterMs, padTo } = termsOf(gate, opened.request.function);
   const slot = gate.slots.enter(`call ${session.party}`);
-  const maxBytes = slot === undefined ? 0 : (functionOf(gate, name)?.input.maxBytes ?? 0);
-  try {
-    const input = await receiveInput(next, session.channel, opened, maxBytes);
-    const answered = await orRefusal(async () => {
-      const caller = await authenticate(gate, session, opened);
-      const given = await recall(gate, caller, { input, slot }, signal);
-      if (given !== undefined) return given;
-      const admitted = await admit(gate, caller, { input, slot }, signal);
-      try {
-        const outcome = await orRefusal(async () => compute(validate(admitted), signal));
-        return keep(gate, admitted, await confirm(admitted, outcome));
-      } finally {
-        dismiss(admitted);
-      }
-    });
-    const padded = 'refused' in answered ? pad(answered, sizeOf(gate, name)) : answered;
-    const sealed = await seal(session.channel, padded);
-    return release(sealed);
-  } finally {
+  const turn: Turn = (work) => gate.intake.take(session.party, signal, work);
+  const kept = slot === undefined ? 0 : maxBytes;
+  const received = await receiveInput(line.next, session.channel, opened, kept, turn).catch((error: unknown) => {
     slot?.();
+    throw error;
+  });
+  const time = callTime(gate.schedule, received.arrival, afterMs);
+  const call = { session, opened, provisions: { input: received, slot }, time, padTo };
+  const work = gate.underWay.run((signal) => outcomeOf(gate, call, signal));
+  let leave: Leave = () => {};
+  try {
+    const padded = await time.decided(work, pad({ refused: 'compute-timeout' }, padTo));
+    leave = ready(await seal(session.channel, padded), line.write);
+  } finally {
+    // Also where the session is closed meanwhile: a slot that were free sooner would tell its party so.
+    await leaveAt(gate.schedule, time.due, leave);
+    // Not before: the end of a process, which keeps the kernel busy for milliseconds, is nothing that may delay an answer.
+    time.stop();
+    time.over();
+    if (slot !== undefined) void work.finally(slot);
+  }
+}
+
+interface CallAtWork {
+  readonly session: Session;
+  readonly opened: OpenedRequest<Call>;
+  readonly provisions: Provisions;
+  readonly time: CallTime;
+  readonly padTo: number;
+}
+
+/** What comes of a call, however long it takes. Never rejects: an error of our own is one refused call, and told. */
+async function outcomeOf(gate: Gate, call: CallAtWork, signal: AbortSignal): Promise<PaddedAnswer> {
+  try {
+    const outcome = await orRefusal(() => stagesOf(gate, call, signal));
+    return 'refused' in outcome ? pad(outcome, call.padTo) : outcome;
+  } catch (error) {
+    // Told to the host, and hence not before the answer has left.
+    if (!(error instanceof Failure) && !signal.aborted) void call.time.left.then(() => gate.fault(error));
+    return pad({ refused: 'compute-failed' }, call.padTo);
+  }
+}
+
+async function stagesOf(
+  gate: Gate,
+  { session, opened, provisions, time }: CallAtWork,
+  signal: AbortSignal,
+): Promise<PaddedAnswer> {
+  const caller = await authenticate(gate, session, opened);
+  const given = await recall(gate, caller, provisions, signal);
+  if (given !== undefined) return given;
+  const admitted = await admit(gate, caller, provisions, signal);
+  const limit = time.due === undefined ? deadline(gate.timers, COMPUTE_MS, 'a computation') : undefined;
+  try {
+    const late = AbortSignal.any([signal, limit?.signal ?? time.late]);
+    const limits = { signal, late, left: time.left, begin: () => begin(gate, admitted) };
+    const outcome = await orRefusal(async () => compute(validate(admitted), limits));
+    return keep(gate, admitted, await confirm(admitted, outcome));
+  } finally {
+    limit?.cancel();
+    dismiss(admitted);
   }
 }

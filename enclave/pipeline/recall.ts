@@ -3,6 +3,7 @@
  * already. A refusal for what the input or the output was is an answer in this sense; a computation that stopped is not.
  */
 import type { GivenRequest } from '../claims/given.ts';
+import { MAX_COMPUTATIONS } from '../claims/given.ts';
 import type { Gate } from '../gate.ts';
 import type { PaddedAnswer } from '../protocol/answer.ts';
 import type { Call } from '../protocol/request.ts';
@@ -12,8 +13,9 @@ import type { Admitted, Provisions } from './admit.ts';
 import type { Authenticated } from './authenticate.ts';
 import type { Confirmed } from './confirm.ts';
 import type { ReceivedInput } from './open.ts';
-import { pad, sizeOf } from './pad.ts';
+import { pad } from './pad.ts';
 import { Refused } from './refused.ts';
+import { termsOf } from './terms.ts';
 
 /** The same request may be tried again after these, and may then have another outcome. */
 const PASSING: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
@@ -23,6 +25,8 @@ const PASSING: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
   'anchor-tampered',
   'state-refused',
 ]);
+
+const NO_MORE = `computed ${MAX_COMPUTATIONS} times; this enclave computes it no more`;
 
 /** Undefined where this request has no answer yet. */
 export async function recall(
@@ -40,9 +44,14 @@ export async function recall(
   return found;
 }
 
+/** A jail is about to see the input. Refuses where that has happened too often, whatever became of it. */
+export function begin(gate: Gate, { session, call, input }: Admitted): void {
+  if (!gate.given.begin(requestOf(session.party, call, input))) throw new Refused('compute-failed', NO_MORE);
+}
+
 /** Pads what came of an admitted call, and keeps it where it is final. Only what is confirmed is ever given again. */
 export function keep(gate: Gate, { session, call, input }: Admitted, confirmed: Confirmed): PaddedAnswer {
-  const padded = pad(confirmed, sizeOf(gate, call.function));
+  const padded = pad(confirmed, termsOf(gate, call.function).padTo);
   const { outcome } = confirmed;
   const isFinal = !('refused' in outcome) || !PASSING.has(outcome.refused);
   if (isFinal) gate.given.keep(requestOf(session.party, call, input), padded, padded.length);

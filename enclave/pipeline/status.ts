@@ -9,6 +9,8 @@ import type { AnchorKind } from '../claims/anchor.ts';
 import { MEMORY_ANCHOR_SENTENCE } from '../claims/memory-anchor.ts';
 import type { TicketsOf, Usage } from '../claims/tickets.ts';
 import type { Gate } from '../gate.ts';
+import { unconfined } from '../jail/confinement.ts';
+import type { Confinement } from '../jail/confinement.ts';
 import type { PaddedAnswer } from '../protocol/answer.ts';
 import { padPlain } from '../protocol/answer.ts';
 import type { Request } from '../protocol/request.ts';
@@ -32,6 +34,8 @@ export interface Status {
   readonly state: OpeningStatus;
   readonly anchors: AnchorStatus;
   readonly weakenings: readonly { readonly code: string; readonly text: string }[];
+  /** What holds the processes that read inputs and models. */
+  readonly confinement: Confinement;
 }
 
 export interface AnchorStatus {
@@ -84,6 +88,7 @@ export async function status(
 
 async function statusFor(gate: Gate, party: string, signal: AbortSignal): Promise<Status> {
   const { policy, opening } = gate;
+  const confinement = await gate.confinement();
   // Whoever asks lends the credentials that the state is opened with: they would go with a session that ends too soon.
   await opening.demand(signal).catch((error: unknown) => {
     if (!(error instanceof Refused || error instanceof Failure)) throw error;
@@ -102,7 +107,8 @@ async function statusFor(gate: Gate, party: string, signal: AbortSignal): Promis
     functions: Object.fromEntries(await Promise.all(functions)),
     state: opening.status(),
     anchors: anchorStatus(policy, tickets?.reports ?? []),
-    weakenings: weakenings(policy),
+    weakenings: [...weakenings(policy), ...unconfined(confinement)],
+    confinement,
   };
 }
 

@@ -17,6 +17,8 @@ export type ValidInput = { readonly [VALID]: true } & (ForModel | ForState);
 interface ForModel {
   readonly function: ModelFunctionPolicy;
   readonly model: BorrowedModel;
+  /** Who calls. */
+  readonly party: string;
   readonly bytes: Uint8Array;
 }
 
@@ -29,11 +31,20 @@ interface ForState {
 }
 
 export function validate(admitted: Admitted): ValidInput {
-  const { function: policy, input, call, ticket } = admitted;
-  if (input.bytes === 'too-large')
-    throw new Refused('input-too-large', `the policy allows ${policy.input.maxBytes} bytes`);
+  const { function: policy, input, call, session, ticket } = admitted;
+  const { maxBytes, buckets } = policy.input;
+  if (input.bytes === 'too-large') throw new Refused('input-too-large', `the policy allows ${maxBytes} bytes`);
+  // What is sent in a size of its own says more to the host than was agreed.
+  if (!buckets.includes(call.paddedBytes))
+    throw new Refused('input-invalid', 'it is not padded to a size of the policy');
   if ('records' in admitted)
     return { function: admitted.function, name: call.function, records: admitted.records, ticket, [VALID]: true };
   if (input.bytes.length === 0) throw new Refused('input-invalid', 'the input is empty');
-  return { function: admitted.function, model: admitted.model, bytes: input.bytes, [VALID]: true };
+  return {
+    function: admitted.function,
+    model: admitted.model,
+    party: session.party,
+    bytes: input.bytes,
+    [VALID]: true,
+  };
 }

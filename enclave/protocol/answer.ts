@@ -41,8 +41,10 @@ export type Answer =
   | { readonly t: 'contributed'; readonly modelSha256: Uint8Array }
   | { readonly t: 'status'; readonly status: string };
 
+const PADDED: unique symbol = Symbol('PaddedAnswer');
+
 /** Made by `padAnswer` and `padPlain` alone: nothing else may be sealed towards a party. */
-export type PaddedAnswer = Uint8Array & { readonly __brand: 'PaddedAnswer' };
+export type PaddedAnswer = Uint8Array & { readonly [PADDED]: true };
 
 /** Exactly `padTo` bytes. Throws `answer/too-long`; `fitsAnswer` asks first. A too long detail is cut. */
 export function padAnswer(answer: Answer, padTo: number): PaddedAnswer {
@@ -59,8 +61,7 @@ export function padAnswer(answer: Answer, padTo: number): PaddedAnswer {
   const padded = new Uint8Array(padTo);
   new DataView(padded.buffer).setUint32(0, body.length);
   padded.set(body, HEAD_BYTES);
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand is made here
-  return padded as PaddedAnswer;
+  return Object.assign(padded, { [PADDED]: true } as const);
 }
 
 /** For answers that belong to no function's call: the smallest multiple of 4 KiB that holds it. */

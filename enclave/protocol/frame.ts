@@ -118,12 +118,22 @@ export function encodeFrame(body: Uint8Array, maxBytes: number = LIMITS.frameByt
 export async function writeFrame(stream: Duplex, body: Uint8Array, signal?: AbortSignal): Promise<void> {
   const frame = encodeFrame(body);
   signal?.throwIfAborted();
-  if (!stream.writable) throw closed('the connection is closed');
+  await writeNow(stream, frame)(signal);
+}
+
+/**
+ * Writes a frame that is encoded already, before it returns. What it gives waits until the stream has room for the next,
+ * and throws where the connection was gone or broke.
+ */
+export function writeNow(stream: Duplex, frame: Uint8Array): (signal?: AbortSignal) => Promise<void> {
+  if (!stream.writable) return () => Promise.reject(closed('the connection is closed'));
   let failure: Error | undefined;
   // The write's own callback reports what went wrong; a stream's 'error' event alone would go unheard here.
   const roomy = stream.write(frame, (error) => (failure = error ?? undefined));
-  if (!roomy) await settled(stream, ['drain', 'close', 'error'], signal);
-  if (failure !== undefined || stream.destroyed) throw closed('the connection broke', failure ?? stream.errored);
+  return async (signal) => {
+    if (!roomy && stream.writableNeedDrain) await settled(stream, ['drain', 'close', 'error'], signal);
+    if (failure !== undefined || stream.destroyed) throw closed('the connection broke', failure ?? stream.errored);
+  };
 }
 
 export interface FrameReader {

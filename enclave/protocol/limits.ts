@@ -39,8 +39,8 @@ export const LIMITS: Readonly<Record<Limit, number>> = {
   keySetBytes: 524_288,
   /** One hour. A session's life by the NSM's clock. */
   sessionMs: 3_600_000,
-  /** Open connections the gate holds at once. */
-  connections: 256,
+  /** Open connections the gate holds at once; half of them may be parties' sessions, each party its share. */
+  connections: 512,
   /** Time a connection may take from accept to authenticated. */
   handshakeMs: 30_000,
 };

@@ -4,16 +4,19 @@
  *     authenticate = { t: "authenticate", keyArn: text[1..256], sessionId: bytes[16], ciphertext: bytes[1..6,144],
  *                      credentials: { accessKeyId: text[1..128], secretAccessKey: text[1..256],
  *                                     sessionToken: text[1..8,192] } }
- *     call         = { t: "call", function: name, requestId: bytes[32], inputBytes: uint[0..64 MiB] }
+ *     call         = { t: "call", function: name, requestId: bytes[32], inputBytes: uint[0..paddedBytes],
+ *                      paddedBytes: uint[0..64 MiB], zeros: bytes }        // 512 bytes in all
  *     chunk        = { t: "chunk", position: uint, last: bool, data: bytes[0..262,144] }
  *     contribute   = { t: "contribute", function: name, envelopeSha256: bytes[32], bytes: uint[1..512 MiB],
  *                      testData: bool }
  *     status       = { t: "status" }
  *     name         = text matching NAME of policies/name.ts
  *
- * A call is followed by its input in chunks: `position` is the offset of `data`, every chunk but the last is full, the
- * last has `last` set and ends at `inputBytes`; an input of no bytes is one empty last chunk. The enclave takes all chunks
- * whatever it will answer, so that a refusal looks on the wire like everything else; the answer follows the last one.
+ * Every call has one size, so that neither the function's name nor the input's length shows. It is followed by the input,
+ * with zeros behind it up to `paddedBytes`, in chunks: `position` is the offset of `data`, every chunk but the last is full,
+ * the last has `last` set and ends at `paddedBytes`; an input of no bytes that is not padded is one empty last chunk. The
+ * enclave takes all chunks whatever it will answer, so that a refusal looks on the wire like everything else; the answer
+ * follows the last one.
  */
 import { Failure } from '../../policies/failure.ts';
 import { NAME } from '../../policies/name.ts';
@@ -29,6 +32,10 @@ export type RequestCode =
 export const SESSION_ID_BYTES = 16;
 export const REQUEST_ID_BYTES = 32;
 const SHA256_BYTES = 32;
+/** Plaintext of every call: with the longest name it has less than 250 bytes without its zeros. */
+export const CALL_BYTES = 512;
+/** CBOR's head of a byte string of 256 to 65,535 bytes, less that of an empty one. */
+const LONG_HEAD_BYTES = 2;
 /** KMS Encrypt gives at most 6,144 bytes (for 4,096 bytes of plaintext). */
 const CIPHERTEXT_BYTES = 6_144;
 
@@ -52,7 +59,10 @@ export interface Call {
   readonly t: 'call';
   readonly function: string;
   readonly requestId: Uint8Array;
+  /** Length of the input itself. */
   readonly inputBytes: number;
+  /** Length of what is sent: the input and the zeros behind it. A size that the function's policy names. */
+  readonly paddedBytes: number;
 }
 
 export interface Chunk {
@@ -75,7 +85,11 @@ export interface Contribute {
 export type Request = Authenticate | Call | Chunk | Contribute | { readonly t: 'status' };
 
 export function encodeRequest(request: Request): Uint8Array {
-  return encodeCbor(new Map<string, CborValue>([['t', request.t], ...entriesOf(request)]));
+  const encode = (...more: (readonly [string, CborValue])[]): Uint8Array =>
+    encodeCbor(new Map<string, CborValue>([['t', request.t], ...entriesOf(request), ...more]));
+  if (request.t !== 'call') return encode();
+  const bare = encode(['zeros', new Uint8Array(0)]).length;
+  return encode(['zeros', new Uint8Array(CALL_BYTES - bare - LONG_HEAD_BYTES)]);
 }
 
 function entriesOf(request: Request): readonly (readonly [string, CborValue])[] {
@@ -99,6 +113,7 @@ function entriesOf(request: Request): readonly (readonly [string, CborValue])[] 
         ['function', request.function],
         ['requestId', request.requestId],
         ['inputBytes', request.inputBytes],
+        ['paddedBytes', request.paddedBytes],
       ];
     case 'chunk':
       return [
@@ -127,6 +142,9 @@ export function decodeRequest(plaintext: Uint8Array): Request {
   );
   const request = readRequest(map);
   map.done();
+  // One size, or it would say what the host must not know.
+  if (request.t === 'call' && plaintext.length !== CALL_BYTES)
+    throw malformed('request', `is not of ${CALL_BYTES} bytes`);
   return request;
 }
 
@@ -141,13 +159,17 @@ function readRequest(map: MapReader): Request {
         ciphertext: map.bytes('ciphertext', { min: 1, max: CIPHERTEXT_BYTES }),
         credentials: readCredentials(map.map('credentials')),
       };
-    case 'call':
+    case 'call': {
+      const paddedBytes = map.uint('paddedBytes', { max: LIMITS.inputBytes });
+      if (map.bytes('zeros', {}).some((byte) => byte !== 0)) throw malformed('request.zeros', 'is not zero');
       return {
         t,
         function: functionName(map),
         requestId: map.bytes('requestId', { exact: REQUEST_ID_BYTES }),
-        inputBytes: map.uint('inputBytes', { max: LIMITS.inputBytes }),
+        inputBytes: map.uint('inputBytes', { max: paddedBytes }),
+        paddedBytes,
       };
+    }
     case 'chunk':
       return {
         t,
@@ -180,22 +202,33 @@ function readCredentials(map: MapReader): EnclaveCredentials {
 
 function functionName(map: MapReader): string {
   const name = map.text('function', { max: 63 });
-  if (!NAME.test(name)) {
-    throw new Failure<RequestCode>('malformed', 'request/malformed', 'request.function is not a name', {
-      where: 'request.function',
-    });
-  }
+  if (!NAME.test(name)) throw malformed('request.function', 'is not a name');
   return name;
 }
 
-/** The chunks of an input, in order. Each `data` is a view into `input`. */
-export function* inputChunks(input: Uint8Array): Generator<Chunk, void, undefined> {
+function malformed(where: string, is: string): Failure<RequestCode> {
+  return new Failure('malformed', 'request/malformed', `${where} ${is}`, { where });
+}
+
+/**
+ * The chunks of an input and of the zeros behind it, in order: `paddedBytes` in all. Each `data` is a view into `input`, as
+ * far as there is input.
+ */
+export function* inputChunks(input: Uint8Array, paddedBytes: number = input.length): Generator<Chunk, void, undefined> {
   let position = 0;
   do {
-    const data = input.subarray(position, position + LIMITS.chunkBytes);
-    yield { t: 'chunk', position, last: position + data.length === input.length, data };
-    position += data.length;
-  } while (position < input.length);
+    const bytes = Math.min(LIMITS.chunkBytes, paddedBytes - position);
+    const data = paddedTo(bytes, input.subarray(position, position + bytes));
+    yield { t: 'chunk', position, last: position + bytes === paddedBytes, data };
+    position += bytes;
+  } while (position < paddedBytes);
+}
+
+function paddedTo(bytes: number, data: Uint8Array): Uint8Array {
+  if (data.length === bytes) return data;
+  const padded = new Uint8Array(bytes);
+  padded.set(data);
+  return padded;
 }
 
 export interface InputAssembly {
@@ -204,17 +237,18 @@ export interface InputAssembly {
 }
 
 /**
- * Puts an input together. Memory grows with what has arrived, never with what was announced; that `inputBytes` is within
- * the policy's limit is for the caller to check first. An input that is not kept is checked alike, and comes out empty.
+ * Puts together what is sent of an input: `paddedBytes`, and what of that is the input is for the caller to cut out. Memory
+ * grows with what has arrived, never with what was announced; that `paddedBytes` is within the policy's limit is for the
+ * caller to check first. An input that is not kept is checked alike, and comes out empty.
  */
-export function assembleInput(inputBytes: number, keep = true): InputAssembly {
+export function assembleInput(paddedBytes: number, keep = true): InputAssembly {
   const parts: Uint8Array[] = [];
   let arrived = 0;
   let complete = false;
   return {
     add({ position, last, data }) {
-      const expected = Math.min(LIMITS.chunkBytes, inputBytes - arrived);
-      const ends = arrived + data.length === inputBytes;
+      const expected = Math.min(LIMITS.chunkBytes, paddedBytes - arrived);
+      const ends = arrived + data.length === paddedBytes;
       if (complete || position !== arrived || data.length !== expected || last !== ends) {
         throw new Failure<RequestCode>(
           'malformed',

@@ -16,7 +16,7 @@ import { claimFailure, hold } from '../claims/claim.ts';
 import type { Entry, EntryKey, Place } from '../claims/entry.ts';
 import { entryOf } from '../claims/entry.ts';
 import { ticketsName } from '../claims/tickets.ts';
-import { holderOf, newestVersion, versionsName } from '../claims/versions.ts';
+import { complete, holderOf, newestVersion, versionsName } from '../claims/versions.ts';
 import { constantTimeEqual, sha256 } from '../crypto/digest.ts';
 import { fromHex } from '../encoding/hex.ts';
 import { KEYS } from './key-claim.ts';
@@ -119,12 +119,27 @@ async function closeTickets(
   let spent = 0;
   for (let from = 0; from < quota; from += PARALLEL) {
     const numbers = Array.from({ length: Math.min(PARALLEL, quota - from) }, (_, i) => from + i);
-    const closed = await Promise.all(numbers.map((k) => closePlace(old, { name, k }, entry, options)));
-    for (const outcome of closed) {
-      if (outcome.outcome === 'lost' && outcome.by.some(({ kind }) => kind === 'ticket')) spent += 1;
-    }
+    const closed = await Promise.all(numbers.map((k) => closeTicket(old, { name, k }, entry, options)));
+    spent += closed.filter((by) => by.some(({ kind }) => kind === 'ticket')).length;
   }
   return spent;
+}
+
+/**
+ * Who holds it instead; empty where it is closed. Where the anchors are split for good between a call and its being closed,
+ * no copy gets the ticket any more, and an answer may have left for it: it is spent.
+ */
+async function closeTicket(
+  { anchors, key }: ToClose,
+  place: Place,
+  entry: Entry,
+  options: ClaimOptions,
+): Promise<readonly Entry[]> {
+  const settled = await hold(anchors, key, place, entry, options);
+  if (settled.outcome === 'held') return [];
+  if (settled.outcome === 'lost') return settled.by;
+  if (settled.split === undefined) throw claimFailure(settled);
+  return settled.split;
 }
 
 /** Undefined where the record has no version. */
@@ -154,7 +169,7 @@ async function lastBefore(
 ): Promise<LastVersion | undefined> {
   const name = versionsName(old.policyDigest, recordName);
   for (let k = closedAt - 1; k >= 0; k -= 1) {
-    const { held } = await holderOf(old.anchors, old.key, { name, k }, options);
+    const held = await complete(old.anchors, old.key, { name, k }, options);
     if (held?.kind === 'version') return { name: recordName, version: k, sha256: held.first };
   }
   return undefined;

@@ -27,12 +27,13 @@ and the same version of Accord give the same measurements, each time, on every m
   --target nitro   an image for EC2's enclaves, and for QEMU's Nitro machine (default)
   --target local   an image for the local host: no kernel, this machine's Node; for trials and tests
   --trust FILE     a local stand-in for AWS (\`accord local-aws\` writes the file), composed in and so measured
-  -o, --out DIR    writes DIR/image.eif, DIR/measurements.json and DIR/build-arg.txt
+  -o, --out DIR    writes DIR/image.eif, its measurements.json, build-arg.txt and sbom.cdx.json
   --json           what measurements.json holds, and the paths
 
 with --target nitro:
   --engine NAME    docker, buildah or podman builds it (default: the first that works)
-  --base IMAGE     takes the C library from a registry's Debian 13 image, NAME@sha256:… (default: from locked packages)
+  --base IMAGE     takes the C library and bubblewrap from a registry's Debian 13 image, NAME@sha256:… (default: from locked
+                   packages)
   --blobs DIR      AWS's kernel and init, as nitro-cli ships them, in place of Accord's own
   --sign KEY       signs the image: a private key in PEM, on P-256, P-384 or P-521; PCR8 names who signed
   --certificate PEM   the certificate of that key
@@ -132,8 +133,8 @@ async function nitroOptions(io: Io, values: NitroValues): Promise<NitroOptions> 
 }
 
 function told(json: boolean | undefined, built: BuildResult, render: () => string): string {
-  const { measurements, eifPath, measurementsPath } = built;
-  return json === true ? `${JSON.stringify({ ...measurements, eifPath, measurementsPath })}\n` : render();
+  const { measurements, eifPath, measurementsPath, sbomPath } = built;
+  return json === true ? `${JSON.stringify({ ...measurements, eifPath, measurementsPath, sbomPath })}\n` : render();
 }
 
 function renderLocal(built: BuildResult, hostLibraries: readonly string[], io: Io): string {
@@ -164,8 +165,9 @@ function renderImage({ eifPath, measurements, policyDigest, sizing }: BuildResul
   ].join('');
 }
 
-function renderNext({ eifPath, measurementsPath }: BuildResult, io: Io): string {
+function renderNext({ eifPath, measurementsPath, sbomPath }: BuildResult, io: Io): string {
   return [
+    `\nWhat is in it, with licences and origins: ${relative(io.cwd, sbomPath)} (CycloneDX)\n`,
     '\nNext: each party checks that it gets the same PCR0 and lets its key open to it:\n',
     `  accord measure ${relative(io.cwd, eifPath)}\n`,
     `  accord key-policy --key YOUR-KEY-ARN --measurements ${relative(io.cwd, measurementsPath)} --apply\n`,

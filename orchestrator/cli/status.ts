@@ -11,9 +11,9 @@ const ANSWER: ClientCode = 'cli/answer';
 export const verb: Verb = {
   help: `usage: accord status ID [--orchestrator URL] [--json]
 
-Tells which enclaves of a collaboration run and whether their sealed state is open, whose anchors have a credential, what was
-contributed, and how much sealed state is stored here. Relayed, not verified: a party asks its own verified enclave and its own
-anchor (\`accord quota\`).
+Tells which enclaves of a collaboration run, what does not hold their jails, whether their sealed state is open, whose anchors
+have a credential, what was contributed, and how much sealed state is stored here. Relayed, not verified: a party asks its own
+verified enclave and its own anchor (\`accord quota\`).
 
   ID                  the collaboration, as \`accord run\` printed it
   --orchestrator URL  default: ACCORD_ORCHESTRATOR, else http://127.0.0.1:7400
@@ -36,12 +36,21 @@ function render(found: Fields): string {
   const rows: readonly (readonly [string, string])[] = [
     ['collaboration', shown(found.text('id'))],
     ['state', shown(found.text('state')) + (reason === undefined ? '' : ` (${shown(reason)})`)],
-    ...found.list('enclaves').map((one) => [`enclave ${one.count('copy')}`, renderEnclave(one)] as const),
+    ...found.list('enclaves').flatMap((one) => renderedEnclave(one)),
     ...found.list('anchors').map((one) => ['anchor', renderAnchor(one)] as const),
     ...found.list('contributions').map((one) => ['contribution', renderContribution(one)] as const),
     ['sealed state', `${records.count('records')} records of ${records.count('bytes')} bytes`],
   ];
   return rows.map(([name, value]) => `${name.padEnd(14)} ${value}\n`).join('');
+}
+
+function renderedEnclave(one: Fields): readonly (readonly [string, string])[] {
+  const missing: unknown = new Map(one.entries()).get('unconfined');
+  const words = Array.isArray(missing) ? missing.map(shown) : [];
+  return [
+    [`enclave ${one.count('copy')}`, renderEnclave(one)],
+    ...words.map((word): readonly [string, string] => ['  weakened', word]),
+  ];
 }
 
 function renderEnclave(one: Fields): string {

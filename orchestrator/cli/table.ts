@@ -41,6 +41,11 @@ export const VERBS: readonly VerbEntry[] = [
     load: async () => (await import('../../parties/cli/measure.ts')).verb,
   },
   {
+    name: 'measure-time',
+    summary: 'measure how long a function computes here, to choose when its answers leave',
+    load: async () => (await import('../../parties/cli/measure-time.ts')).verb,
+  },
+  {
     name: 'reproduce',
     summary: 'build an image again, and say in what a published one differs',
     load: async () => (await import('../../parties/cli/reproduce.ts')).verb,

@@ -1,8 +1,9 @@
 /** A chapter for real machines: what is on a photograph, found inside. */
 import { join } from 'node:path';
 import { produce } from './agreement.ts';
-import { applyKeyPolicy, exampleFolder, fieldsOf, homeOf, makeHome, policyOf } from './cast.ts';
+import { applyKeyPolicy, exampleFolder, fieldsOf, homeOf, makeHome } from './cast.ts';
 import type { Scene } from './cast.ts';
+import { policyOf } from './release.ts';
 
 export interface Detection {
   readonly picture: string;
@@ -26,7 +27,7 @@ export async function tellDetection(scene: Scene, { picture, model, manifest }: 
   const { stage, story } = scene;
   story.chapter('Object detection: what is on a photograph, and where');
   const example = exampleFolder(EXAMPLE);
-  const play = await produce(scene, example, policyOf(example));
+  const play = await produce(scene, example, await policyOf(scene, example));
   await Promise.all(
     (['alice', 'bob'] as const).map(async (person) => {
       await applyKeyPolicy(scene, person, play, ['--add']);

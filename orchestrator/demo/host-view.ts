@@ -3,7 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Fields } from '../../parties/json-fields.ts';
 import { fieldsOf, inputOf } from './cast.ts';
-import type { Observed, Play, Scene } from './cast.ts';
+import type { Observed, ObservedCall, Play, Scene } from './cast.ts';
+import { tellTimes } from './host-times.ts';
+import { afterMsOf } from './release.ts';
 import { createScanner } from './plaintext-scan.ts';
 import type { Found, Scanner, Secret } from './plaintext-scan.ts';
 
@@ -15,7 +17,7 @@ async function observe({ stage }: Scene, { id }: Play): Promise<Observed> {
   return {
     sessions: of('session').length,
     outbound: [...new Set(of('outbound').map((entry) => `${entry.text('host')}:${entry.count('port')}`))],
-    answerBytes: of('session').flatMap(answerSize),
+    calls: of('session').flatMap(callOf),
   };
 }
 
@@ -25,11 +27,20 @@ export async function note(scene: Scene, play: Play): Promise<void> {
 }
 
 /** A call is hello, authentication, request and input; what comes back last is its answer. */
-function answerSize(session: Fields): readonly number[] {
+function callOf(session: Fields): readonly ObservedCall[] {
   const frames = session.list('frames');
-  const sizes = (direction: string): readonly number[] =>
-    frames.filter((frame) => frame.text('direction') === direction).map((frame) => frame.count('bytes'));
-  return sizes('to-enclave').length < 4 ? [] : sizes('from-enclave').slice(-1);
+  const of = (direction: string): readonly Fields[] => frames.filter((frame) => frame.text('direction') === direction);
+  const [asked, answered] = [of('to-enclave'), of('from-enclave')];
+  const [last, answer] = [asked.at(-1), answered.at(-1)];
+  if (asked.length < 4 || last === undefined || answer === undefined) return [];
+  return [
+    {
+      openedAt: session.count('openedAt'),
+      tookMs: answer.count('at') - last.count('at'),
+      requestBytes: asked.slice(2).reduce((sum, frame) => sum + frame.count('bytes'), 0),
+      answerBytes: answer.count('bytes'),
+    },
+  ];
 }
 
 export interface Played {
@@ -41,17 +52,22 @@ export interface Played {
 export async function tellHost(scene: Scene, played: readonly Played[]): Promise<void> {
   const { stage, story, seen: observed } = scene;
   story.chapter('What the host saw');
-  const sizes = observed.flatMap(({ answerBytes }) => answerBytes);
+  const sizes = observed.flatMap(({ calls }) => calls.map(({ answerBytes }) => answerBytes));
   const distinct = [...new Set(sizes)];
   const sessions = observed.reduce((sum, one) => sum + one.sessions, 0);
   const outbound = [...new Set(observed.flatMap((one) => one.outbound))];
-  story.fact(`${sessions} sessions, when they were opened, and how large the encrypted inputs were.`);
+  story.fact(
+    `${sessions} sessions, when they were opened and calls were made, and which size of the policy each input had.`,
+  );
   story.fact(`Encrypted connections of the enclaves to ${outbound.join(', ')}, and nowhere else.`);
   story.check(
     'answers and refusals all had one size',
     sizes.length > 0 && distinct.length === 1,
-    `${sizes.length} of ${distinct.join(', ')} bytes. Sizes are equal; times are not hidden in this version`,
+    `${sizes.length} of ${distinct.join(', ')} bytes`,
   );
+  const [first] = played;
+  if (first !== undefined)
+    tellTimes(scene, await afterMsOf(first.play.policy.filter((file) => file.endsWith('.yaml'))));
   story.doing('looking for plaintext in everything that the host stored and logged, and in the anchors');
   const secrets = (await Promise.all(played.map(secretsOf))).flat();
   const scanner = createScanner(secrets);

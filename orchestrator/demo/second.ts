@@ -11,9 +11,10 @@ import { produce, DENIED } from './agreement.ts';
 import { headerOf, imageAttempt } from './attacks.ts';
 import type { Attempt } from './attacks.ts';
 import { answered, refusedOverQuota } from './outcomes.ts';
-import { applyKeyPolicy, call, contribute, exampleFolder, fieldsOf, homeOf, inputOf, inWords, makeHome, measurementsOf, policyOf, start } from './cast.ts'; // prettier-ignore
+import { applyKeyPolicy, call, contribute, exampleFolder, fieldsOf, homeOf, inputOf, inWords, makeHome, measurementsOf, start } from './cast.ts'; // prettier-ignore
 import type { Person, Play, Scene } from './cast.ts';
 import { note } from './host-view.ts';
+import { policyOf } from './release.ts';
 
 /** `weights` is Bob's encrypted file, from the first collaboration. */
 export async function tellCharlie(scene: Scene, first: Play, name: string, weights: string): Promise<Play> {
@@ -21,7 +22,7 @@ export async function tellCharlie(scene: Scene, first: Play, name: string, weigh
   story.chapter('Charlie: another agreement is another image, to which no key of Bob opens');
   const began = performance.now();
   const example = exampleFolder(name);
-  const play = await produce(scene, example, policyOf(example));
+  const play = await produce(scene, example, await policyOf(scene, example));
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   story.check(
     'Alice and Charlie agree on a policy of their own; its image has other measurements',

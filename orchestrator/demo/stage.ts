@@ -25,7 +25,7 @@ export type DemoHost = 'local' | 'qemu';
 export interface Stage {
   /** What is built for that host. */
   readonly target: 'local' | 'nitro';
-  /** Everything that the demo writes is below this folder. */
+  /** Everything that the demo writes is below this folder, but for the enclaves that the local host unpacks. */
   readonly folder: string;
   /** What the local AWS printed for people's shells. */
   readonly awsEnvironment: Readonly<Record<string, string>>;
@@ -172,12 +172,14 @@ export async function setStage(
   signal: AbortSignal,
 ): Promise<Stage> {
   const folder = await mkdtemp(join(tmpdir(), 'accord-demo-'));
+  // Beside it: jails are other users where root runs them, and the demo's own folder is shut.
+  const runAt = host === 'local' ? [await mkdtemp(join(tmpdir(), 'accord-demo-run-'))] : [];
   const awsFolder = join(folder, 'aws');
   const orchestratorFolder = join(folder, 'orchestrator');
   const services: Service[] = [];
   const close = async (): Promise<void> => {
     for (const service of services.splice(0).toReversed()) await stop(service.child);
-    await rm(folder, { recursive: true, force: true });
+    for (const path of [folder, ...runAt]) await rm(path, { recursive: true, force: true });
   };
   try {
     await Promise.all([awsFolder, orchestratorFolder].map((path) => mkdir(path)));
@@ -189,7 +191,7 @@ export async function setStage(
     const awsEnvironment = Object.fromEntries(Object.entries(printed).map(([name, value]) => [name, text(value)]));
     let earlierLog = '';
     const up = (port: string): Promise<Service> => {
-      const folders = ['--data', orchestratorFolder, '--local-aws', awsFolder];
+      const folders = ['--data', orchestratorFolder, '--local-aws', awsFolder, ...runAt.flatMap((path) => ['--run-dir', path])]; // prettier-ignore
       return startService(bin, ['up', '--port', port, ...folders, '--host', host], clean, folder, signal);
     };
     let orchestrator = await up('0');

@@ -3,8 +3,10 @@ import type { Io } from '../../parties/cli/verb.ts';
 import { tellImage, tellKeys, tellPolicy } from './agreement.ts';
 import { tellAlice, tellBob, tellContribution } from './calls.ts';
 import { tellAnchors } from './anchors.ts';
-import { exampleFolder, policyOf } from './cast.ts';
+import { exampleFolder } from './cast.ts';
+import { policyOf } from './release.ts';
 import type { Scene } from './cast.ts';
+import { tellConfinement } from './confinement.ts';
 import { tellDetection } from './detection.ts';
 import type { Detection } from './detection.ts';
 import { note, tellHost } from './host-view.ts';
@@ -31,15 +33,16 @@ export interface Telling {
 export async function tell({ bin, host, detection }: Telling, story: Story, io: Io): Promise<void> {
   story.opening('starting AWS in miniature and the orchestrator');
   const stage = await setStage(bin, host, io.env, io.signal);
-  const scene: Scene = { stage, story, io, seen: [] };
+  const scene: Scene = { stage, story, io, seen: [], made: [] };
   const example = exampleFolder(WITH_BOB);
-  const policy = policyOf(example, 'anchors.yaml');
   try {
+    const policy = await policyOf(scene, example, 'anchors.yaml');
     await tellPolicy(scene, policy);
     const first = await tellImage(scene, example, policy);
     const weights = await tellKeys(scene, first);
     await tellAnchors(scene, first);
     await tellContribution(scene, first);
+    await tellConfinement(scene, first);
     const call = await tellAlice(scene, first);
     await tellRestart(scene, first, call);
     await tellBob(scene, first);

@@ -29,7 +29,7 @@ import { dialGuest, serveHostPorts } from './local-sockets.ts';
 import type { EnclaveHost, EnclaveState, HostServices, LaunchSpec, Measurements, RunningEnclave } from './host.ts';
 import { killWithThisProcess } from './living.ts';
 import { killProcessesOf, sendSignal } from './processes.ts';
-import { makeLaunchFolder, sweepRunFolder } from './run-folder.ts';
+import { letJailsThrough, makeLaunchFolder, sweepRunFolder } from './run-folder.ts';
 import { whenServing } from './serving.ts';
 import type { Started } from './serving.ts';
 import { openSocketFolder } from './socket-folder.ts';
@@ -91,6 +91,7 @@ async function start(
 
     const run = join(root, 'run');
     await mkdir(run, { mode: 0o700 });
+    await letJailsThrough(folder, root);
     const sockets = await openSocketFolder(run, 'guest-65535.sock');
     undo.push(() => sockets.close());
     const id = `${options.instanceId}-enc${randomBytes(8).toString('hex')}`;

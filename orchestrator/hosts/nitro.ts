@@ -17,6 +17,7 @@ import { resolve as resolvePath } from 'node:path';
 import { measureEif } from '../../build/measure/pcr.ts';
 import { leastForNitroCli } from '../../build/sizing.ts';
 import { PORTS } from '../../enclave/vsock/socket.ts';
+import { realTimers } from '../../parties/timers.ts';
 import { Failure } from '../../policies/failure.ts';
 import { serially } from '../serially.ts';
 import { INIT_PORTS } from './host.ts';
@@ -204,8 +205,5 @@ async function openHostVsock(): Promise<HostVsock> {
     import('../../enclave/vsock/af-vsock.ts'),
     import('../../enclave/libc.ts'),
   ]);
-  return openAfVsock(loadLibc(), (milliseconds, run) => {
-    const timer = setTimeout(run, milliseconds);
-    return () => clearTimeout(timer);
-  });
+  return openAfVsock(loadLibc(), realTimers);
 }

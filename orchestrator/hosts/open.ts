@@ -54,7 +54,7 @@ export async function openHost(options: OpenHostOptions): Promise<OpenedHost> {
   const localAws = await findLocalAws(localAwsFolder);
   const issuer = await createAttestationIssuer(localAws.nsmFolder);
   const common = {
-    runFolder: options.runFolder ?? runFolderFor(data),
+    runFolder: options.runFolder ?? runFolderFor(name, data),
     issuer,
     instanceId: instanceIdOf(data),
     roleArn: LOCAL_HOST_ROLE,
@@ -89,7 +89,12 @@ function digestOf(data: string): string {
   return createHash('sha256').update(data).digest('hex');
 }
 
-function runFolderFor(data: string): string {
-  if (nodeModulesAbove(data) === undefined) return join(data, 'run');
+/**
+ * Below the data folder where that can be. Not where root runs unpacked enclaves: their jails are other users, whom
+ * the data folder keeps out.
+ */
+function runFolderFor(name: 'local' | 'qemu', data: string): string {
+  const hasOtherUsers = name === 'local' && process.getuid?.() === 0;
+  if (!hasOtherUsers && nodeModulesAbove(data) === undefined) return join(data, 'run');
   return join(tmpdir(), `accord-${process.getuid?.() ?? 'run'}`);
 }

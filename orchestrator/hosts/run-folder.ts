@@ -6,7 +6,7 @@
  *     <run folder>/enclave-<pid of its orchestrator>-<that process's start time>-<random>/
  */
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, readFile, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, readdir, realpath, rm, lstat, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeFolder } from '../../build/disk.ts';
 import { Failure } from '../../policies/failure.ts';
@@ -40,6 +40,21 @@ export async function makeLaunchFolder(runFolder: string): Promise<string> {
   return folder;
 }
 
+/** To walk through a folder, for everybody but its owner. */
+const WALK = 0o011;
+
+/**
+ * Where the orchestrator is root, the enclave's jails are other users, who must reach what was unpacked for them: they may
+ * walk through these folders, whose names they know, and list none. What nobody else may touch is shut by itself.
+ */
+export async function letJailsThrough(launchFolder: string, unpacked: string): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  for (const folder of [dirname(launchFolder), launchFolder, unpacked]) {
+    const { mode } = await stat(folder);
+    if ((mode & WALK) !== WALK) await chmod(folder, (mode & 0o777) | WALK);
+  }
+}
+
 /** Stops and removes what dead orchestrators left under `runFolder`. What a living one runs is not touched. */
 export async function sweepRunFolder(runFolder: string): Promise<void> {
   const runs = await prepare(runFolder);
@@ -59,7 +74,8 @@ async function prepare(runFolder: string): Promise<string> {
   try {
     await makeFolder(runFolder, 0o700);
     const runs = await realpath(runFolder);
-    // In a shared place (/tmp) somebody else may have made it first.
+    // In a shared place (/tmp) somebody else may have made it first, or have put a link to one of ours there.
+    if ((await lstat(runFolder)).uid !== process.getuid?.()) throw new Error('somebody else made it');
     const { uid, mode } = await stat(runs);
     if (uid !== process.getuid?.() || (mode & 0o022) !== 0) throw new Error('others may write to it');
     return runs;

@@ -12,7 +12,7 @@ import { finish } from './ask.ts';
 import type { OpenObservation } from './observations.ts';
 
 export interface SessionLimits {
-  /** A session on which no frame moves either way for so long is closed. */
+  /** A session on which no frame moves either way for so long is closed: longer than a policy may let an answer wait. */
   readonly idleMs: number;
   /** A session lives so long at most: an hour by the enclave's clock, and the handshake before it. */
   readonly totalMs: number;
@@ -21,7 +21,7 @@ export interface SessionLimits {
 }
 
 export const SESSION_LIMITS: SessionLimits = {
-  idleMs: 600_000,
+  idleMs: 900_000,
   totalMs: LIMITS.sessionMs + LIMITS.handshakeMs,
   pingMs: 30_000,
 };

@@ -4,14 +4,16 @@ import { resolve } from 'node:path';
 import { sha256 } from '../../enclave/crypto/digest.ts';
 import { fromHex, toHex } from '../../enclave/encoding/hex.ts';
 import { sniff } from '../../enclave/jail/picture.ts';
-import type { FunctionPolicy } from '../../policies/model.ts';
+import type { FunctionPolicy, ModelFunctionPolicy } from '../../policies/model.ts';
 import type { AttestationDocument } from '../attestation/document.ts';
 import { chooseCall, outcomeOfRefusal, priceOf, settleCall } from '../calls.ts';
 import type { CallRecord, Price } from '../calls.ts';
 import { fileFailure } from '../files.ts';
 import { parseJson } from '../json-fields.ts';
 import { printableJson } from '../printable.ts';
+import { recordFault } from '../record-fault.ts';
 import { Refused } from '../session/refusal.ts';
+import type { CallTerms } from '../session/session.ts';
 import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments, usage } from './arguments.ts';
 import { functionOf, partyContext, startSession, systemRandom, tellingRefusals } from './party.ts';
 import type { DebugMode, PartyContext } from './party.ts';
@@ -29,7 +31,8 @@ A call spends one of your calls. It is written down before the first byte is sen
 not lost: the same command again asks for the same answer. It is free where the call was counted. With anchors a call that
 was counted stays counted; without them an enclave that was started anew remembers no call.
 
-  --input FILE     what to send: a picture (JPEG, PNG or WebP); - is stdin; nothing for a counter
+  --input FILE     what to send: a picture (JPEG, PNG or WebP), or of a decision tree a record (JSON); - is stdin; nothing
+                   for a counter
   --retry ID       repeat this call, with the same --input (8 digits of its id are enough)
   --new            make a new call, even where the same one is still without an answer
   --copy N         speak to the enclave of that number, where the host runs several (default: any)
@@ -58,15 +61,14 @@ export const verb: Verb = {
       const context = await partyContext(values, io);
       const policy = functionOf(context, functionName);
       demandPermitted(context, policy);
-      const input =
-        policy.uses === 'counter' ? new Uint8Array(0) : await readInput(inputOf(values), policy.input.maxBytes, io);
+      const input = policy.uses === 'counter' ? new Uint8Array(0) : await readInput(inputOf(values), policy, io);
       const subject = { function: functionName, inputSha256: toHex(await sha256(input)), inputBytes: input.length };
       const choice = { retry: values.retry, fresh: values.new };
       const { record, repeated } = await chooseCall(context.home, subject, choice, systemRandom, new Date());
       const id = record.requestId.slice(0, 12);
       const debug = values['test-data'] ? 'demanded' : 'refused';
       const anchored = context.home.policy.anchors !== 'none';
-      const output = await ask({ context, record, input, debug, io }, ({ moduleId }) => {
+      const output = await ask({ context, record, input, terms: policy, debug, io }, ({ moduleId }) => {
         const clear = io.interactive ? '\r\u001B[K' : '';
         const price = PRICES[priceOf(record, anchored, moduleId)];
         if (repeated) io.err(`${clear}asking again for call ${id} of ${record.madeAt}: ${price}\n`);
@@ -93,13 +95,14 @@ interface Asked {
   readonly context: PartyContext;
   readonly record: CallRecord;
   readonly input: Uint8Array;
+  readonly terms: CallTerms;
   readonly debug: DebugMode;
   readonly io: Io;
 }
 
 /** The output's JSON. Whatever happens, the record says whether asking again makes sense. */
 async function ask(
-  { context, record, input, debug, io }: Asked,
+  { context, record, input, terms, debug, io }: Asked,
   beforeCall: (enclave: AttestationDocument) => void,
 ): Promise<string> {
   const { home } = context;
@@ -109,7 +112,7 @@ async function ask(
     try {
       beforeCall(session.attestation.document);
       progress.update('the enclave computes');
-      const answer = await session.call(record.function, fromHex(record.requestId), input);
+      const answer = await session.call(record.function, fromHex(record.requestId), input, terms);
       if (answer.t === 'refused') {
         await settleCall(home, record, outcomeOfRefusal(answer.refused));
         throw new Refused(answer);
@@ -143,17 +146,21 @@ function demandPermitted({ home }: PartyContext, policy: FunctionPolicy): void {
   }
 }
 
-/** At most `maxBytes`, and a picture by its first bytes: everything else would be refused, and cost a call. */
-async function readInput(file: string, maxBytes: number, io: Io): Promise<Uint8Array> {
+/** At most `maxBytes`, and of the form that the function takes: everything else would be refused, and cost a call. */
+async function readInput(file: string, { uses, input: terms }: ModelFunctionPolicy, io: Io): Promise<Uint8Array> {
+  const { maxBytes } = terms;
   const input = file === '-' ? await io.stdin() : await readAtMost(resolve(io.cwd, file), maxBytes);
   if (input.length <= maxBytes) {
-    if (sniff(input) !== undefined) return input;
-    const what = input.length === 0 ? 'is empty' : 'does not begin like a JPEG, PNG or WebP file';
+    const what = input.length === 0 ? 'is empty' : uses === 'decision-tree' ? recordFault(input) : pictureFault(input);
+    if (what === undefined) return input;
     throw new Refused({ refused: 'input-invalid', detail: `${file} ${what}` }, 'here');
   }
   const detail = `${file} has more than ${maxBytes} bytes`;
   throw new Refused({ refused: 'input-too-large', detail }, 'here');
 }
+
+const pictureFault = (input: Uint8Array): string | undefined =>
+  sniff(input) === undefined ? 'does not begin like a JPEG, PNG or WebP file' : undefined;
 
 /** One byte more than `maxBytes` tells that there is more; a huge file is not read to find out. */
 async function readAtMost(path: string, maxBytes: number): Promise<Uint8Array> {

@@ -4,21 +4,26 @@ import { EXIT_CODES } from '../../policies/failure.ts';
 import { explain } from '../../policies/explain.ts';
 import { PolicyFailure } from '../../policies/fault.ts';
 import type { Policy } from '../../policies/model.ts';
+import { fitting, readMeasurements, timesFolder } from '../measure-time/measured.ts';
+import type { Measurement } from '../measure-time/measured.ts';
 import { usage } from './arguments.ts';
+import { computingMemory, needs } from './computing-needs.ts';
 import { readPolicyArguments } from './policy-arguments.ts';
 import { readPolicy } from './policy-files.ts';
 import { renderWeakenings, wrap } from './render-policy.ts';
 import type { Io, Verb } from './verb.ts';
 
-const HELP = `usage: accord check POLICY [PART…] [--trust FILE] [--at TIME] [--json]
+const HELP = `usage: accord check POLICY [PART…] [--trust FILE] [--at TIME] [--home DIR] [--json]
 
 Checks a policy: every fault at once, with line, column and what to write instead. A policy without faults is summed up,
-with its digest and a warning for everything that protects less than it could.
+with its digest, what computing needs, and a warning for everything that protects less than it could. Where
+\`accord measure-time\` has measured a function, a release time that is shorter than computing took is a warning too.
 
   POLICY       the policy, YAML or JSON; - is stdin
   PART         further files of the same policy, for example one of each party; none may say what another one says
   --trust FILE a local stand-in for AWS (\`accord local-aws\` writes the file)
   --at TIME    judge as of this time instead of now
+  --home DIR   where \`accord measure-time\` kept its figures (default: ACCORD_HOME, else ./.accord)
   --json       the outcome as JSON
 
 Exit codes: 0 no fault, 20 it asks for something this version does not enforce, 30 it has faults.
@@ -27,12 +32,13 @@ Exit codes: 0 no fault, 20 it asks for something this version does not enforce, 
 export const verb: Verb = {
   help: HELP,
   async run(argv, io) {
-    const { files, trust, json, at } = readPolicyArguments('check', argv);
+    const { files, trust, json, at, home } = readPolicyArguments('check', argv, ['home']);
     const [file, ...parts] = files;
     if (file === undefined) throw usage('check', 'POLICY is missing');
     try {
       const policy = await readPolicy(io, [file, ...parts], trust);
-      return await reportSound(policy, at ?? new Date(), json, io);
+      const measured = fitting(policy, await readMeasurements(timesFolder(home, io)));
+      return await reportSound(policy, { now: at ?? new Date(), measured }, json, io);
     } catch (error) {
       if (!(json && error instanceof PolicyFailure)) throw error;
       const { code, message, where, hint, faults } = error;
@@ -42,19 +48,31 @@ export const verb: Verb = {
   },
 };
 
-async function reportSound(policy: Policy, now: Date, json: boolean, io: Io): Promise<number> {
+interface Appraisal {
+  readonly now: Date;
+  readonly measured: Readonly<Record<string, Measurement>>;
+}
+
+async function reportSound(policy: Policy, appraisal: Appraisal, json: boolean, io: Io): Promise<number> {
   const canonicalText = canonicalPolicyText(await toCanonicalPolicy(policy));
   const digest = await policyDigest(canonicalText);
-  const { title, sentences, weakenings, information } = explain(policy, { now });
+  const { title, sentences, weakenings, information } = explain(policy, appraisal);
+  const { measured } = appraisal;
+  const memory = computingMemory(policy);
   if (json) {
     const { collaboration, until } = policy;
     const parties = Object.keys(policy.parties);
     const summary = { valid: true, collaboration, until, parties, policyDigest: digest };
-    const judged = { inWords: sentences, weakenings, information };
+    const judged = { inWords: sentences, weakenings, information, measured, memory };
     io.out(`${JSON.stringify({ ...summary, canonicalBytes: canonicalText.length, ...judged })}\n`);
     return 0;
   }
   io.out(`${title}\n\n${sentences.map((sentence) => wrap(sentence, '    ', '  - ')).join('')}\n`);
+  io.out(
+    `What computing needs:\n${needs(policy, measured)
+      .map((line) => wrap(line, '    ', '  - '))
+      .join('')}\n`,
+  );
   io.out(renderWeakenings(weakenings));
   io.out(`\nNo fault. Policy digest (SHA-384): ${digest}\n`);
   return 0;

@@ -10,13 +10,13 @@ import { functionOf, partyContext, startSession, systemRandom, tellingRefusals }
 import { stepProgress } from './progress.ts';
 import type { Verb } from './verb.ts';
 
-const HELP = `usage: accord contribute FUNCTION --model FILE.onnx --manifest FILE.json [options]
+const HELP = `usage: accord contribute FUNCTION --model FILE --manifest FILE.json [options]
 
 Hands a model over: packs it with its manifest, encrypts both under a data key of your KMS key, stores the ciphertext
 with the orchestrator, verifies the enclave, and tells it in your own session which bytes to take. The same again is
 harmless; another model replaces the one before.
 
-  --model FILE     the ONNX file
+  --model FILE     the ONNX file; of a decision tree, ONNX or JSON
   --manifest FILE  labels, pre- and post-processing, as JSON
   --test-data      the model is test data, for an enclave in debug mode, whose host can read it; no other enclave takes it,
                    and no key whose policy pins an image gives a data key for it: use a key of its own for trials

@@ -22,10 +22,13 @@ export function warningsOf(
   terms: KeyPolicyTerms,
   trial: boolean,
   metadata: KeyMetadata | undefined,
+  { pinsRemoved }: KeyPolicyChange,
 ): readonly string[] {
   const { account } = terms;
   const origin = metadata?.Origin;
+  const shutOut = pinsRemoved.filter((removed) => !terms.pins.some(({ pcr0 }) => pcr0 === removed.pcr0));
   return [
+    ...(shutOut.length === 0 ? [] : [describeShutOut(shutOut)]),
     ...(trial ? [TRIAL_WARNING] : []),
     ...describeSuccessions(terms.pins),
     ...describeForeignRoles(terms),
@@ -35,6 +38,11 @@ export function warningsOf(
       : [`the key's material comes from outside of KMS (${origin}): whoever holds it there can open the key`]),
     ...(metadata?.KeyState === 'Disabled' ? ['the key is disabled: until it is enabled again no session opens'] : []),
   ];
+}
+
+function describeShutOut(pins: readonly Pin[]): string {
+  const images = pins.length === 1 ? 'an image' : `${pins.length} images`;
+  return `the key no longer opens to ${images} of before: where one still runs, it stops within the hour (--add keeps them)`;
 }
 
 export function asJson({ terms, policy, text, change, applied, warnings }: Outcome): Readonly<Record<string, unknown>> {

@@ -262,12 +262,7 @@ function written(
   metadata?: KeyMetadata,
 ): Outcome {
   const policy = trial ? trialKeyPolicy(terms) : keyPolicy(terms);
-  return {
-    terms,
-    policy,
-    text: keyPolicyText(policy),
-    change: compareKeyPolicies(before, policy, terms.keyArn),
-    applied: false,
-    warnings: warningsOf(terms, trial, metadata),
-  };
+  const change = compareKeyPolicies(before, policy, terms.keyArn);
+  const warnings = warningsOf(terms, trial, metadata, change);
+  return { terms, policy, text: keyPolicyText(policy), change, applied: false, warnings };
 }

@@ -1,5 +1,5 @@
 /** What the anchors say of calls, read with the party's own rights: as JSON, and in words. */
-import { realTimers } from '../anchors/timers.ts';
+import { realTimers } from '../timers.ts';
 import type { ReadAnchor, UnreadAnchor } from '../anchors/read.ts';
 import { readAnchor } from '../anchors/read.ts';
 import type { Difference, EnclaveCount, PartyUsage } from '../anchors/usage.ts';

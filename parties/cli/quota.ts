@@ -117,6 +117,9 @@ async function askStatus(context: PartyContext, debug: DebugMode, io: Io): Promi
 }
 
 /** One function a line, then what the numbers mean. */
+/** What does not hold the enclave's jails depends on the machine, and no policy says it. */
+const JAIL = 'jail-';
+
 function render(status: Fields): string {
   const functions = status.fields('functions');
   const names = functions.entries().map(([name]) => name);
@@ -124,7 +127,10 @@ function render(status: Fields): string {
   const rows = names.map((name) => `  ${name.padEnd(width)}  ${renderFunction(functions.fields(name))}\n`);
   const head = `${status.text('collaboration')}, as ${status.text('party')}, until ${status.text('until')}\n`;
   const meaning = wrap(printable(status.fields('anchors').text('meaning')), '    ', '  ! ');
-  return `${printable(head.trimEnd())}\n${rows.join('')}${meaning}`;
+  const held = (status.has('weakenings') ? status.list('weakenings') : [])
+    .filter((one) => one.text('code').startsWith(JAIL))
+    .map((one) => wrap(printable(`${one.text('text')} [${one.text('code')}]`), '    ', '  ! '));
+  return `${printable(head.trimEnd())}\n${rows.join('')}${meaning}${held.join('')}`;
 }
 
 function renderFunction(found: Fields): string {

@@ -8,8 +8,10 @@
  */
 import type { RandomSource } from '../../enclave/crypto/random.ts';
 import { toHex } from '../../enclave/encoding/hex.ts';
+import { isTreeManifest } from '../../enclave/functions/model-manifest.ts';
 import type { ModelPackage } from '../../enclave/functions/model-package.ts';
 import { packModel, parseModelPackage } from '../../enclave/functions/model-package.ts';
+import { readTree } from '../../enclave/jail/tree-file.ts';
 import { modelContext } from '../../enclave/protocol/context.ts';
 import { LIMITS } from '../../enclave/protocol/limits.ts';
 import { Failure } from '../../policies/failure.ts';
@@ -56,16 +58,19 @@ export interface ContributeOptions {
 }
 
 /**
- * Joins and checks manifest and ONNX file as the enclave will, before KMS or anybody else is asked. What the ONNX file
- * holds is for the enclave's jail to judge.
+ * Joins and checks manifest and model as the enclave will, before KMS or anybody else is asked. A tree is read to its last
+ * leaf; what the ONNX file of a picture model holds is for the enclave's jail to judge.
  */
 export function prepareModel(
   manifest: string,
-  onnx: Uint8Array,
+  file: Uint8Array,
   policy: ModelFunctionPolicy,
 ): { readonly model: ModelPackage; readonly packed: Uint8Array } {
-  const packed = packModel(manifest, onnx);
+  const packed = packModel(manifest, file);
   const model = parseModelPackage(packed, policy.uses, policy.output.labels);
+  if (policy.uses === 'decision-tree' && isTreeManifest(model.manifest)) {
+    readTree(model.file, model.manifest, policy.tree);
+  }
   const { sha256 } = policy.model;
   if (sha256 !== undefined && sha256 !== model.sha256) {
     throw new Failure<ContributeCode>('refused', 'contribute/not-pinned', 'the policy pins another model', {

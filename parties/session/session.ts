@@ -13,8 +13,9 @@ import type { Answer } from '../../enclave/protocol/answer.ts';
 import { sessionContext } from '../../enclave/protocol/context.ts';
 import type { EncryptionContext } from '../../enclave/protocol/context.ts';
 import { SESSION_ID_BYTES, inputChunks } from '../../enclave/protocol/request.ts';
-import type { EnclaveCredentials, Request } from '../../enclave/protocol/request.ts';
+import type { Call, EnclaveCredentials, Request } from '../../enclave/protocol/request.ts';
 import { CHALLENGE_BYTES, EXPORT_LABELS } from '../../enclave/protocol/session.ts';
+import { bucketOf } from '../../policies/buckets.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { PolicyDigest } from '../../policies/model.ts';
 import type { ChainCache, VerifiedAttestation } from '../attestation/verify.ts';
@@ -36,7 +37,7 @@ export interface SessionTimeouts {
   readonly greetMs: number;
   /** The party's KMS and STS, then the enclave's KMS. */
   readonly authenticateMs: number;
-  /** From the last chunk to the answer: the enclave computes at most 30 s, after a call before it. */
+  /** From the last chunk to the answer, the time that the policy gives it not counted: the enclave computes at most 30 s. */
   readonly answerMs: number;
   /** One frame to be taken by the relay. */
   readonly sendMs: number;
@@ -77,10 +78,21 @@ export interface SessionOptions {
 
 type AnswerTo<T extends Answer['t']> = Extract<Answer, { readonly t: T | 'refused' }>;
 
+/** What of a function's policy shows on the wire. */
+export interface CallTerms {
+  /** The input is padded to the smallest of these that holds it; one that none holds is sent as it is, and refused. */
+  readonly input: { readonly buckets: readonly number[] };
+  /** Milliseconds from the request's last byte to the answer. */
+  readonly release: { readonly afterMs: number };
+}
+
 export interface Session {
   readonly attestation: VerifiedAttestation;
-  /** `requestId` has 32 bytes. `input` is copied chunk by chunk as it is sent; leave it alone until this resolves. */
-  call(functionName: string, requestId: Uint8Array, input: Uint8Array): Promise<AnswerTo<'answer'>>;
+  /**
+   * `requestId` has 32 bytes. `input` is copied chunk by chunk as it is sent; leave it alone until this resolves. `terms`:
+   * what the policy says of the function.
+   */
+  call(functionName: string, requestId: Uint8Array, input: Uint8Array, terms: CallTerms): Promise<AnswerTo<'answer'>>;
   /**
    * After the envelope was stored with the orchestrator. `sha256` has 32 bytes, `bytes` is its length; `testData` where its
    * encryption context marks it as such. Default no.
@@ -197,8 +209,11 @@ function sessionOver(
 
   return {
     attestation,
-    call: (name, requestId, input) =>
-      inOrder(() => exchange(callRequests(name, new Uint8Array(requestId), input), 'answer', timeouts.answerMs)),
+    call: (name, requestId, input, { input: { buckets }, release: { afterMs } }) => {
+      const paddedBytes = bucketOf(buckets, input.length) ?? input.length;
+      const call: Call = { t: 'call', function: name, requestId: new Uint8Array(requestId), inputBytes: input.length, paddedBytes }; // prettier-ignore
+      return inOrder(() => exchange(callRequests(call, input), 'answer', timeouts.answerMs + afterMs));
+    },
     contribute: (name, digest, bytes, testData = false) => {
       const envelopeSha256 = new Uint8Array(digest);
       const request: Request = { t: 'contribute', function: name, envelopeSha256, bytes, testData };
@@ -209,9 +224,9 @@ function sessionOver(
   };
 }
 
-function* callRequests(name: string, requestId: Uint8Array, input: Uint8Array): Generator<Request, void, undefined> {
-  yield { t: 'call', function: name, requestId, inputBytes: input.length };
-  yield* inputChunks(input);
+function* callRequests(call: Call, input: Uint8Array): Generator<Request, void, undefined> {
+  yield call;
+  yield* inputChunks(input, call.paddedBytes);
 }
 
 function isOneOf<T extends Answer['t']>(answer: Answer, wanted: T): answer is AnswerTo<T> {

@@ -11,7 +11,7 @@ interface Optional<T> {
   readonly shape: Shape<T>;
   readonly presence: 'optional';
 }
-interface Defaulted<T> {
+export interface Defaulted<T> {
   readonly shape: Shape<T>;
   readonly presence: 'defaulted';
   readonly value: T;

@@ -3,9 +3,21 @@
  * text mean something else than it shows is refused: anchors and aliases (also the bombs made of them), tags,
  * directives, duplicate keys, further documents, merge keys. Dates stay text; NaN and infinities are not numbers here.
  */
-import { Composer, isMap, isNode, isScalar, isSeq, LineCounter, Parser, type CST, type Node, type Pair } from 'yaml';
+import {
+  Composer,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  Lexer,
+  LineCounter,
+  Parser,
+  type CST,
+  type Node,
+  type Pair,
+} from 'yaml';
 import { BOUNDS } from '../bounds.ts';
-import type { Fault, PolicyCode, Position } from '../fault.ts';
+import { MOST_FAULTS, type Fault, type PolicyCode, type Position } from '../fault.ts';
 import { formatPath, MAX_DEPTH, type Path, type Source, type SourceEntry } from './source.ts';
 
 interface Text {
@@ -23,7 +35,11 @@ export function parseYaml(text: string, file: string, faults: Fault[]): Source |
     return fault(context, 0, [], 'policy/too-large', message, 'is this the right file?');
   }
   const before = faults.length;
-  const tokens = [...new Parser(lines.addNewLine).parse(text)];
+  const tokens = tokensOf(text, lines);
+  if (tokens === undefined) {
+    const message = `the text has more than ${BOUNDS.lexemes} marks and words; no policy needs so many`;
+    return fault(context, 0, [], 'policy/too-large', message, 'is this the right file?');
+  }
   // The composer recurses: depth is judged on the flat tokens of the text first.
   const deep = tokens.map(tooDeep).find((offset) => offset !== undefined);
   if (deep !== undefined) {
@@ -32,7 +48,7 @@ export function parseYaml(text: string, file: string, faults: Fault[]): Source |
   for (const token of tokens) refuseDirective(context, token);
   const documents = [...new Composer(COMPOSER).compose(tokens, true, text.length)];
   for (const { errors } of documents) {
-    for (const { code, message, pos } of errors)
+    for (const { code, message, pos } of errors.slice(0, MOST_FAULTS))
       fault(context, pos[0], [], 'policy/syntax', message, SYNTAX_HINTS[code]);
   }
   const [first, second] = documents;
@@ -46,6 +62,29 @@ export function parseYaml(text: string, file: string, faults: Fault[]): Source |
     return fault(context, 0, [], 'policy/empty', 'nothing is written here', 'start from one of the example policies');
   }
   return toSource(context, root, []);
+}
+
+/**
+ * Undefined for a text of too many pieces: each costs the parser a hundred times its bytes. What comes after many errors
+ * is not read.
+ */
+function tokensOf(text: string, lines: LineCounter): readonly CST.Token[] | undefined {
+  const parser = new Parser(lines.addNewLine);
+  const tokens: CST.Token[] = [];
+  let lexemes = 0;
+  let errors = 0;
+  const take = (token: CST.Token): void => {
+    if (token.type === 'error') errors += 1;
+    if (errors <= MOST_FAULTS) tokens.push(token);
+  };
+  lines.addNewLine(0);
+  for (const lexeme of new Lexer().lex(text)) {
+    lexemes += 1;
+    if (lexemes > BOUNDS.lexemes) return undefined;
+    for (const token of parser.next(lexeme)) take(token);
+  }
+  for (const token of parser.end()) take(token);
+  return tokens;
 }
 
 const COMPOSER = {

@@ -23,7 +23,7 @@ export async function loadSharp(): Promise<typeof Sharp> {
 export async function bareOf(subject: Subject): Promise<() => Promise<readonly Candidate[]>> {
   process.env['ORT_DISABLE_TELEMETRY'] = '1';
   const [sharp, { default: ort }] = [await loadSharp(), await import('onnxruntime-node')];
-  const { manifest, onnx } = parseModelPackage(packModel(subject.manifest, subject.onnx), subject.uses);
+  const { manifest, file: onnx } = parseModelPackage(packModel(subject.manifest, subject.onnx), subject.uses);
   const { input, output, labels } = manifest;
   const session = await ort.InferenceSession.create(onnx, {
     executionProviders: ['cpu'],

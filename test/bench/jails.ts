@@ -24,9 +24,9 @@ const policy: ModelFunctionPolicy = {
   uses: 'object-detection',
   model: { from: 'bob' },
   calls: { alice: 1 },
-  input: { maxBytes: 8_388_608 },
+  input: { maxBytes: 8_388_608, buckets: [8_388_608] },
   output: OUTPUT,
-  release: { padTo: 2_048 },
+  release: { afterMs: 0, padTo: 2_048 },
 };
 
 async function withComputer(
@@ -59,7 +59,8 @@ export async function benchJails(emit: Emit): Promise<void> {
     for (const subject of subjects) {
       const bare = await bareOf(subject);
       await withComputer(subject, entries, async (computer) => {
-        const run = (): Promise<unknown> => computer.run(picture, { timeoutMs: 60_000 });
+        const run = (): Promise<unknown> =>
+          computer.run(picture, { party: 'alice', signal: AbortSignal.timeout(60_000) });
         const found = await interleaved({ rounds: ROUNDS, between: () => sleep(PAUSE_MS) }, run, bare);
         emit({
           figure: `jails: ${subject.name}`,

@@ -2,7 +2,6 @@
  * The real image in QEMU's Nitro machine, with the local AWS for its keys: built by a container engine, launched by the
  * qemu host, spoken to over vsock. No orchestrator between, so that memory can be chosen and what is timed is the machine.
  */
-import { createHash } from 'node:crypto';
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,6 +24,7 @@ import { parseCanonicalPolicy } from '../../policies/canonical.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import type { Home } from '../../parties/home.ts';
 import type { Session } from '../../parties/session/session.ts';
+import { createEnvelopes } from './envelopes.ts';
 import { overStream } from './frames.ts';
 import { contribute, homeOf, openSessionOf, pin } from './parties.ts';
 import type { Party } from './parties.ts';
@@ -142,17 +142,11 @@ function recordsOf(): RecordKeeper {
 
 async function launch(host: EnclaveHost, aws: LocalAws, image: Image, options: LaunchOptions): Promise<Machine> {
   const policy = parseCanonicalPolicy(image.canonicalPolicy);
-  const envelopes = new Map<string, Uint8Array>();
+  const { contributions, coordinator } = createEnvelopes();
   const usual: HostServicesOptions = {
     policy,
     information: { keyArns: Object.values(KEY_ARNS), roots: [aws.caDer] },
-    contributions: {
-      async give(name) {
-        const envelope = envelopes.get(name);
-        return envelope && { bytes: envelope.length, stream: Readable.from([envelope]) };
-      },
-      taken: async () => true,
-    },
+    contributions,
     findCredentials: async () => undefined,
     records: recordsOf(),
     localAws: async () => ({ host: '127.0.0.1', port: aws.port }),
@@ -168,18 +162,7 @@ async function launch(host: EnclaveHost, aws: LocalAws, image: Image, options: L
     enclave,
     openSession,
     async contribute(subject) {
-      const store = async (name: string, content: AsyncIterable<Uint8Array>) => {
-        const pieces: Uint8Array[] = [];
-        for await (const piece of content) pieces.push(new Uint8Array(piece));
-        const envelope = Buffer.concat(pieces);
-        envelopes.set(name, envelope);
-        const sha256 = createHash('sha256').update(envelope).digest('hex');
-        return { function: name, bytes: envelope.length, sha256 };
-      };
-      await contribute(aws, await image.home('bob'), subject, {
-        coordinator: { contribute: (_id, name, { content }) => store(name, content) },
-        openSession: () => openSession('bob'),
-      });
+      await contribute(aws, await image.home('bob'), subject, { coordinator, openSession: () => openSession('bob') });
     },
   };
 }

@@ -14,6 +14,7 @@ import { benchJails } from './jails.ts';
 import { benchOpening } from './opening.ts';
 import { benchImage } from './real-image.ts';
 import { benchRelay } from './relay.ts';
+import { benchRelease } from './release.ts';
 import { benchSealing } from './sealing.ts';
 
 const NAMES = [
@@ -30,6 +31,7 @@ const NAMES = [
   'sealing',
   'anchors',
   'opening',
+  'release',
 ] as const;
 /** Measured only where they are asked for: they take minutes. */
 const LONG = ['memory-qemu'] as const;
@@ -79,6 +81,7 @@ async function main(): Promise<number> {
     [wanted.has('sealing'), () => benchSealing(emit)],
     [wanted.has('anchors'), () => benchAnchors(emit, keep)],
     [wanted.has('opening'), () => benchOpening(emit)],
+    [wanted.has('release'), () => benchRelease(emit, keep)],
     [wanted.has('memory-qemu'), () => benchLeastMemory(emit, keep)],
   ];
   let exitCode = 0;

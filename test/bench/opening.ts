@@ -194,7 +194,14 @@ function policyOf(parties: readonly string[]): Policy {
     ...POLICY,
     collaboration: 'bench',
     parties: Object.fromEntries(parties.map((party) => [party, { role: 'data-owner', kmsKeyArn: arnOf(party) }])),
-    functions: { count: { uses: 'counter', calls: alice, input: { maxBytes: 64 }, release: { padTo: 512 } } },
+    functions: {
+      count: {
+        uses: 'counter',
+        calls: alice,
+        input: { maxBytes: 64, buckets: [64] },
+        release: { afterMs: 0, padTo: 512 },
+      },
+    },
     anchors: {
       stores: parties.map((owner) => ({
         owner,

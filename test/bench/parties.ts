@@ -19,7 +19,7 @@ import type { Session } from '../../parties/session/session.ts';
 import { parseKmsKeyArn } from '../../policies/arn.ts';
 import { parseCanonicalPolicy } from '../../policies/canonical.ts';
 import { policyDigest } from '../../policies/digest.ts';
-import { FUNCTION, KEY_ARNS } from './samples.ts';
+import { CALL_TERMS, FUNCTION, KEY_ARNS } from './samples.ts';
 import type { Subject } from './samples.ts';
 
 export type Party = keyof typeof KEY_ARNS;
@@ -124,15 +124,21 @@ export interface Delivery {
 }
 
 /** As `accord contribute` brings Bob's model. */
-export async function contribute(aws: LocalAws, bob: Home, subject: Subject, delivery: Delivery): Promise<void> {
-  const policy = bob.policy.functions[FUNCTION];
+export async function contribute(
+  aws: LocalAws,
+  bob: Home,
+  subject: Pick<Subject, 'manifest' | 'onnx'>,
+  delivery: Delivery,
+  functionName: string = FUNCTION,
+): Promise<void> {
+  const policy = bob.policy.functions[functionName];
   if (policy === undefined || policy.uses === 'counter')
-    throw new Error(`the policy has no function ${FUNCTION} with a model`);
+    throw new Error(`the policy has no function ${functionName} with a model`);
   const kms = createKms(settings(aws, 'bob'));
   try {
     await contributeModel({
       home: bob,
-      functionName: FUNCTION,
+      functionName,
       ...prepareModel(subject.manifest, subject.onnx, policy),
       ...delivery,
       dataKeys: kmsDataKeys(kms),
@@ -146,7 +152,7 @@ export async function contribute(aws: LocalAws, bob: Home, subject: Subject, del
 
 /** The answer's JSON; throws where there is none, so that a refusal is never taken for a fast answer. */
 export async function call(session: Session, picture: Uint8Array): Promise<string> {
-  const answer = await session.call(FUNCTION, random(32), picture);
+  const answer = await session.call(FUNCTION, random(32), picture, CALL_TERMS);
   if (answer.t === 'answer') return answer.output;
   throw new Error(`the enclave refused: ${answer.refused} ${answer.detail ?? ''}`);
 }

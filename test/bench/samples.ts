@@ -1,12 +1,14 @@
 /** What is computed in the benchmark: models and pictures, real ones where they stand beside the repository. */
+import { standardBuckets } from '../../policies/buckets.ts';
+import type { CallTerms } from '../../parties/session/session.ts';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { ModelFunctionKind, LocalTrust } from '../../policies/model.ts';
+import type { PictureFunctionKind, LocalTrust } from '../../policies/model.ts';
 
 /** A model, a picture, and how it is spoken of. */
 export interface Subject {
   readonly name: string;
-  readonly uses: ModelFunctionKind;
+  readonly uses: PictureFunctionKind;
   readonly manifest: string;
   readonly onnx: Uint8Array;
   readonly picture: Uint8Array;
@@ -48,6 +50,10 @@ export function example(): Subject {
   };
 }
 
+const INPUT_BYTES = 8_388_608;
+/** What `policyOf` says of calls, as far as it shows on the wire. */
+export const CALL_TERMS: CallTerms = { input: { buckets: standardBuckets(INPUT_BYTES) }, release: { afterMs: 0 } };
+
 /** The name of the one function of `policyOf`. */
 export const FUNCTION = 'compute';
 
@@ -62,7 +68,12 @@ export const OUTPUT = { topK: 10, decimals: 3 } as const;
 export type AnchorFolders = Readonly<Record<keyof typeof KEY_ARNS, string>>;
 
 /** Text of a policy: Bob's model, Alice may call it so often; spent calls in the anchors' folders, if there are any. */
-export function policyOf(uses: ModelFunctionKind, calls: number, trust?: LocalTrust, folders?: AnchorFolders): string {
+export function policyOf(
+  uses: PictureFunctionKind,
+  calls: number,
+  trust?: LocalTrust,
+  folders?: AnchorFolders,
+): string {
   return JSON.stringify({
     apiVersion: 'accord/v1',
     collaboration: 'bench',
@@ -76,9 +87,9 @@ export function policyOf(uses: ModelFunctionKind, calls: number, trust?: LocalTr
         uses,
         model: 'bob',
         calls: { alice: calls },
-        input: { maxBytes: 8_388_608 },
+        input: { maxBytes: INPUT_BYTES },
         output: uses === 'object-detection' ? OUTPUT : { topK: 1, decimals: 2 },
-        release: { padTo: 2_048 },
+        release: { afterMs: 0, padTo: 2_048 },
       },
     },
     ...(folders === undefined

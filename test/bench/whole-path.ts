@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startLocalAws } from '../../orchestrator/local/aws.ts';
 import type { LocalAws } from '../../orchestrator/local/aws.ts';
 import { startOrchestrator } from '../../orchestrator/main.ts';
-import { processesOf } from '../../orchestrator/hosts/processes.ts';
+import { createQuiet, processesBelow } from '../timing/quiet.ts';
 import { createCoordinator } from '../../parties/coordinator/client.ts';
 import type { CollaborationView, Coordinator } from '../../parties/coordinator/client.ts';
 import type { Home } from '../../parties/home.ts';
@@ -48,14 +48,17 @@ const MANY_CALLS = 1_000_000;
 
 export async function startWholePath(): Promise<WholePath> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'accord-bench-')));
-  const undo: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
+  // Beside it: jails are other users where root runs them, and the folder above is shut.
+  const runFolder = await realpath(await mkdtemp(join(tmpdir(), 'accord-bench-run-')));
+  const undo: (() => Promise<unknown>)[] = [folder, runFolder].map(
+    (path) => () => rm(path, { recursive: true, force: true }),
+  );
   const close = async (): Promise<void> => {
     for (const step of undo.splice(0).toReversed()) await step();
   };
   try {
     const aws = await startLocalAws({ dataDir: join(folder, 'aws') });
     undo.push(() => aws.close());
-    const runFolder = join(folder, 'run');
     const orchestrator = await startOrchestrator({
       dataFolder: join(folder, 'data'),
       localAwsFolder: aws.dataDir,
@@ -71,7 +74,7 @@ export async function startWholePath(): Promise<WholePath> {
       aws,
       close,
       collaborate: (subject, anchored) =>
-        collaborate({ aws, url: orchestrator.url, folder, runFolder, pinned }, subject, anchored !== undefined),
+        collaborate({ aws, url: orchestrator.url, folder, pinned }, subject, anchored !== undefined),
     };
   } catch (error) {
     await close();
@@ -83,7 +86,6 @@ interface Place {
   readonly aws: LocalAws;
   readonly url: string;
   readonly folder: string;
-  readonly runFolder: string;
   /** Of every collaboration so far. */
   readonly pinned: Pick<Home, 'pins'>[];
 }
@@ -104,10 +106,12 @@ async function collaborate(place: Place, subject: Subject, anchored: boolean): P
   const alice = await open('alice');
   await contribute(aws, bob, subject, { coordinator, openSession: () => open('bob') });
   await alice.close();
+  const quiet = createQuiet();
+  await quiet.learn();
   return {
     openSession: open,
-    processes: () => enclaveProcesses(place.runFolder),
-    settled: () => settled(place.runFolder),
+    processes: enclaveProcesses,
+    settled: () => quiet.reached(),
     stop: async () => void (await post(`${url}/v1/collaborations/${view.id}/terminate`)),
   };
 }
@@ -144,37 +148,16 @@ function agreementOf({ url }: Place, { id, measurements, canonicalPolicy }: Coll
   return { measurements, canonicalPolicy, orchestrator: url, collaboration: id };
 }
 
-async function enclaveProcesses(runFolder: string): Promise<EnclaveProcesses> {
-  const pids = await processesOf(runFolder);
-  // Of each kind of jail one is next, and one is a spare.
+/** Of each kind of jail one is next, and one is a spare. */
+async function enclaveProcesses(): Promise<EnclaveProcesses> {
+  const pids = await processesBelow(process.pid);
+  const commands = pids.map((pid) => ({ pid, words: readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0') }));
   const find = (entry: string): number => {
-    const pid = pids.find((candidate) => readFileSync(`/proc/${candidate}/cmdline`, 'utf8').includes(entry));
-    if (pid === undefined) throw new Error(`no process of ${entry} runs`);
-    return pid;
+    const found = commands.find(
+      ({ words }) => !words[0]?.endsWith('bwrap') && words.some((word) => word.endsWith(entry)),
+    );
+    if (found === undefined) throw new Error(`no process of ${entry} runs`);
+    return found.pid;
   };
   return { gate: find('gate.mjs'), decode: find('decode.mjs'), compute: find('compute.mjs') };
-}
-
-const QUIET_MS = 60;
-const JAILS = 4;
-
-async function settled(runFolder: string): Promise<void> {
-  let before = '';
-  for (;;) {
-    const pids = await processesOf(runFolder);
-    const now = pids.map((pid) => `${pid} ${ticks(pid)}`).join();
-    if (now === before && pids.length % (JAILS + 1) === 0) return;
-    before = now;
-    await sleep(QUIET_MS);
-  }
-}
-
-/** Processor time of a process, in the kernel's ticks; of one that is gone, none. */
-function ticks(pid: number): number {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-    return Number(fields[11]) + Number(fields[12]);
-  } catch {
-    return 0;
-  }
 }

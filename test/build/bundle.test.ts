@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EXTERNAL_PACKAGES, SOURCES, bundleEnclave, bundleEntry, bundleProgram } from '../../build/bundle.ts';
 import type { Bundle } from '../../build/bundle.ts';
+import { readInputsLock } from '../../build/inputs/lock.ts';
 import { plainKeys } from '../../build/lean-tables.ts';
 import { findPackages } from '../../build/packages.ts';
 import type { Platform } from '../../build/packages.ts';
@@ -31,11 +32,13 @@ async function checkout(name: string): Promise<string> {
 }
 
 describe('what is in the image (law 4)', () => {
-  test('is the gate and two jails, where the gate looks for them', () => {
+  test('is the gate and its jails, where the gate looks for them', () => {
     expect(bundles.map(({ path }) => path)).toEqual([
       'rootfs/accord/gate.mjs',
       'rootfs/accord/jail/decode.mjs',
       'rootfs/accord/jail/compute.mjs',
+      'rootfs/accord/jail/record.mjs',
+      'rootfs/accord/jail/tree.mjs',
     ]);
   });
 
@@ -52,6 +55,22 @@ describe('what is in the image (law 4)', () => {
     // In the jails there is nothing that could reach a network or a key.
     const jails = bundles.filter(({ path }) => path.includes('/jail/')).flatMap(({ inputs }) => inputs);
     expect(jails.filter((name) => /aws|smithy|hpke|enclave\/(kms|vsock|pipeline|attest)\//.test(name))).toEqual([]);
+  });
+
+  test('has of the compiled schemas what each program judges by', () => {
+    const generated = 'enclave/functions/generated/';
+    const judged = bundles
+      .slice(1)
+      .map(({ path, inputs }) => [
+        path.replace(/^.*\//, ''),
+        inputs.filter((name) => name.startsWith(generated)).map((name) => name.slice(generated.length)),
+      ]);
+    expect(Object.fromEntries(judged)).toEqual({
+      'decode.mjs': [],
+      'compute.mjs': [],
+      'record.mjs': [],
+      'tree.mjs': ['decision-tree', 'tree-kernel'],
+    });
   });
 
   test('has names of modules and no path of this machine, no source map and no time', () => {
@@ -92,7 +111,8 @@ test('what of others is in the image stands in docs/dependencies.md, and nothing
   const platform: Platform = { os: 'linux', cpu: 'x64' };
   const native = findPackages(EXTERNAL_PACKAGES, join(SOURCES, 'package.json'), platform).map(({ name }) => name);
   const bundled = bundles.flatMap(({ packages }) => packages.map((name) => name.replace(/@[^@]+$/, '')));
-  expect(new Set(listed)).toEqual(new Set([...native, ...bundled]));
+  const debian = readInputsLock().debian.base.map(({ name }) => name);
+  expect(new Set(listed)).toEqual(new Set([...native, ...bundled, ...debian]));
 });
 
 describe('the same sources give the same bytes', () => {
@@ -130,6 +150,8 @@ describe('the same sources give the same bytes', () => {
       ['main', bundles[0]],
       ['jail/decode', bundles[1]],
       ['jail/compute', bundles[2]],
+      ['jail/record', bundles[3]],
+      ['jail/tree', bundles[4]],
     ] as const) {
       const path = bundle?.path ?? '';
       const compiled = await bundleEntry(join(root, `dist/enclave/${name}.js`), path, join(root, 'dist'));

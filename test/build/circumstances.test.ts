@@ -85,7 +85,7 @@ async function build({ name, installation, umask, uid, env, clock }: Circumstanc
 async function copyOfSources(): Promise<string> {
   const copy = join(folder, 'somewhere else', 'checkout');
   await cp(join(ROOT, 'dist'), join(copy, 'dist'), { recursive: true });
-  await cp(join(ROOT, 'package.json'), join(copy, 'package.json'));
+  for (const file of ['package.json', 'package-lock.json']) await cp(join(ROOT, file), join(copy, file));
   await symlink(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
   const gate = join(copy, 'dist', 'enclave', 'main.js');
   await chmod(gate, 0o755);

@@ -9,9 +9,9 @@ const DETECT: FunctionPolicy = {
   uses: 'object-detection',
   model: { from: 'bob' },
   calls: { alice: 3, bob: 2 },
-  input: { maxBytes: 4 * MiB },
+  input: { maxBytes: 4 * MiB, buckets: [4 * MiB] },
   output: { topK: 10, decimals: 2 },
-  release: { padTo: 1024 },
+  release: { afterMs: 0, padTo: 1024 },
 };
 
 const policyOf = (
@@ -45,9 +45,38 @@ describe('memory', () => {
   test('grows with each function, with its model and with its inputs', () => {
     const one = sum(size());
     expect(sum(size({}, policyOf({ detect: DETECT, again: DETECT })))).toBeGreaterThan(one + 500);
-    expect(sum(size({ modelBytes: { detect: 108 * MiB } })) - one).toBe(500);
-    const large = { ...DETECT, input: { maxBytes: 64 * MiB } };
+    // Once in the gate, and twice in each of two processes of two parties.
+    expect(sum(size({ modelBytes: { detect: 108 * MiB } })) - one).toBe((1 + 2 * 2 * 2) * 100);
+    const large = { ...DETECT, input: { maxBytes: 64 * MiB, buckets: [64 * MiB] } };
     expect(sum(size({}, policyOf({ detect: large }))) - one).toBe(2 * 2 * 60);
+  });
+
+  test('grows with each party that may call, and with no other', () => {
+    const calledBy = (calls: Readonly<Record<string, number>>): Sizing =>
+      size({}, policyOf({ detect: { ...DETECT, calls } }));
+    const one = sum(calledBy({ alice: 1 }));
+    const lane = 264 + 2 * 2 * 8 + 2 * 4;
+    expect(sum(calledBy({ alice: 1, bob: 1 })) - one).toBe(lane);
+    expect(sum(calledBy({ alice: 9, bob: 1, carol: 1 })) - one).toBe(2 * lane);
+    expect(sum(calledBy({ alice: 1, bob: 0 }))).toBe(one);
+    expect(termOf(calledBy({ alice: 1, bob: 1 }), 'of each party that may call (2)')).toBe(2 * 264);
+    // The model is tried in its owner's lane.
+    expect(sum(calledBy({}))).toBe(one - 2 * 4);
+  });
+
+  test('of a tree is what Node takes', () => {
+    const tree: FunctionPolicy = {
+      uses: 'decision-tree',
+      model: { from: 'bob' },
+      calls: { alice: 3 },
+      input: { maxBytes: 4096, buckets: [4096] },
+      tree: { depth: 8, nodes: 255, features: 16 },
+      output: {},
+      release: { afterMs: 0, padTo: 1024 },
+    };
+    const sizing = size({}, policyOf({ tree }));
+    expect(termOf(sizing, 'tree: two reading and two computing')).toBe(72);
+    expect(termOf(sizing, 'tree: a model of at most 1 MiB')).toBe(5);
   });
 
   test('a model that is known is named with its size, another one with what was assumed', () => {

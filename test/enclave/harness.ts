@@ -23,6 +23,7 @@ import { fromHex } from '../../enclave/encoding/hex.ts';
 import type { StartComputer } from '../../enclave/gate.ts';
 import type { RecipientKey } from '../../enclave/kms/recipient.ts';
 import type { LifeLine } from '../../enclave/life.ts';
+import type { Schedule } from '../../enclave/pipeline/schedule.ts';
 import type { Keyed, World } from '../../enclave/service.ts';
 import { boot, key, serve } from '../../enclave/service.ts';
 import { openTransport } from '../../enclave/transport.ts';
@@ -31,6 +32,7 @@ import { PORTS } from '../../enclave/vsock/socket.ts';
 import type { AttestationIssuer } from '../../orchestrator/local/attestation-issuer.ts';
 import { createAttestationIssuer } from '../../orchestrator/local/attestation-issuer.ts';
 import { startLocalNsm } from '../../orchestrator/local/nsm.ts';
+import { bucketOf } from '../../policies/buckets.ts';
 import { canonicalPolicyText, toCanonicalPolicy } from '../../policies/canonical.ts';
 import { policyDigest } from '../../policies/digest.ts';
 import type { Failure } from '../../policies/failure.ts';
@@ -44,7 +46,7 @@ import type { ScriptedKms } from './scripted-kms.ts';
 import { createScriptedKms } from './scripted-kms.ts';
 import type { HostStorage, ScriptedHost } from './scripted-host.ts';
 import { createHostStorage, createScriptedHost, serveHost } from './scripted-host.ts';
-import { realTimers } from './real-timers.ts';
+import { realSchedule, realTimers } from './real-timers.ts';
 
 export const KEY_ARNS = {
   alice: 'arn:aws:kms:eu-west-1:111122223333:key/a11ce000-0000-4000-8000-000000000001',
@@ -66,9 +68,9 @@ export const POLICY: Policy = {
       uses: 'image-classification',
       model: { from: 'bob' },
       calls: { alice: 3, bob: 2 },
-      input: { maxBytes: 600_000 },
+      input: { maxBytes: 600_000, buckets: [4_096, 300_000, 600_000] },
       output: { topK: 1, decimals: 2 },
-      release: { padTo: 1024 },
+      release: { afterMs: 0, padTo: 1024 },
     },
   },
   anchors: 'none',
@@ -102,6 +104,8 @@ export interface GateOptions {
   /** One byte (hex) for each of PCR0, 1, 2. Default aa, bb, cc; 00 for all is debug mode. */
   readonly pcrs?: readonly string[];
   readonly timers?: Timers;
+  /** Default: a real one, whatever the harness's own time is. */
+  readonly schedule?: Schedule;
   /** Replaces parts of the world. */
   readonly world?: (world: World) => World;
   /** Key ARNs that the host hands over. Default: those of the policy. */
@@ -194,9 +198,11 @@ export async function startGate(options: GateOptions = {}): Promise<TestGate> {
       random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
       monotonic: () => monotonic,
       timers: options.timers ?? realTimers,
+      schedule: options.schedule ?? realSchedule(),
       makeRecipientKey: () => (recipientKey ??= makeRecipientKey()),
       connectAws: options.connectAws ?? (() => Promise.resolve({ kms, openAnchor })),
       startComputer: options.startComputer ?? computers.start,
+      confinement: () => Promise.resolve({ user: true, namespaces: true, seccomp: true, limits: true, cgroup: true }),
       report: (line) => lines.push(line),
       end: (failure) => ends.push(failure),
     };
@@ -237,6 +243,10 @@ export async function startGate(options: GateOptions = {}): Promise<TestGate> {
           keyArn: KEY_ARNS[party],
           policyDigest: digest,
           encrypt: (keyArn, plaintext, context) => kms.encrypt(keyArn, plaintext, context),
+          pad: (name, bytes) =>
+            Object.hasOwn(policy.functions, name)
+              ? bucketOf(policy.functions[name]?.input.buckets ?? [], bytes)
+              : undefined,
           ...more,
         }),
       stop,

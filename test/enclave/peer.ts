@@ -26,6 +26,8 @@ export interface PeerOptions {
   ) => Uint8Array | Promise<Uint8Array>;
   /** What the enclave shall call KMS with. */
   readonly credentials?: EnclaveCredentials;
+  /** The policy's bucket for an input of a function. Default: inputs are sent as they are. */
+  readonly pad?: (functionName: string, inputBytes: number) => number | undefined;
   /** Changes the first request before it is sealed. */
   readonly tamper?: (request: Authenticate) => Request;
   /** Changes the challenge before KMS encrypts it. */
@@ -47,8 +49,13 @@ export interface Peer {
   /** The next answer; `closed` where the enclave said so or hung up. */
   hear(): Promise<Answer | 'closed'>;
   ask(request: Request): Promise<Answer | 'closed'>;
-  /** A call with its input in chunks. */
-  call(functionName: string, requestId: Uint8Array, input: Uint8Array): Promise<Answer | 'closed'>;
+  /** A call with its input in chunks, padded as its policy says; `paddedBytes`: otherwise. */
+  call(
+    functionName: string,
+    requestId: Uint8Array,
+    input: Uint8Array,
+    paddedBytes?: number,
+  ): Promise<Answer | 'closed'>;
   close(): void;
 }
 
@@ -112,9 +119,11 @@ export async function openPeer(socket: Socket, options: PeerOptions): Promise<Pe
       await say(request);
       return hear();
     },
-    async call(functionName, requestId, input) {
-      await say({ t: 'call', function: functionName, requestId, inputBytes: input.length });
-      for (const chunk of inputChunks(input)) await say(chunk);
+    async call(functionName, requestId, input, padTo) {
+      const inputBytes = input.length;
+      const paddedBytes = padTo ?? options.pad?.(functionName, inputBytes) ?? inputBytes;
+      await say({ t: 'call', function: functionName, requestId, inputBytes, paddedBytes });
+      for (const chunk of inputChunks(input, paddedBytes)) await say(chunk);
       return hear();
     },
     close: () => socket.destroy(),

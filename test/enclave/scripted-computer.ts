@@ -1,8 +1,10 @@
 /** Jails as an argument: answers that follow from the first byte of the input, and every way of not answering. */
+import { randomBytes } from 'node:crypto';
 import type { Computer, FunctionAnswer } from '../../enclave/jail/gate-side.ts';
+import { orAborted } from '../../enclave/deadline.ts';
 import type { StartComputer } from '../../enclave/gate.ts';
 import { jailFailure } from '../../enclave/jail/jail-failure.ts';
-import type { ModelManifest } from '../../enclave/functions/model-manifest.ts';
+import type { PictureManifest } from '../../enclave/functions/model-manifest.ts';
 import type { ModelPackage } from '../../enclave/functions/model-package.ts';
 import { packModel } from '../../enclave/functions/model-package.ts';
 
@@ -19,10 +21,15 @@ export const INPUTS = {
   held: 0x16,
 } as const;
 
+/** An input that is answered, like no other. */
+export const plainInput = (): Uint8Array => Uint8Array.of(INPUTS.plain, ...randomBytes(99));
+
 export interface ScriptedComputers {
   readonly start: StartComputer;
   /** Inputs that were computed, by SHA-256 of the model. */
   readonly computed: { readonly model: string; readonly input: Uint8Array }[];
+  /** Inputs at work when the time of their call was over. */
+  readonly killed: Uint8Array[];
   /** SHA-256 of the models whose computers were closed. */
   readonly closed: string[];
   /** Lets every held input go on. */
@@ -35,6 +42,7 @@ export function createScriptedComputers(): ScriptedComputers {
   let waiting: (() => void)[] = [];
   const computers: ScriptedComputers = {
     computed: [],
+    killed: [],
     closed: [],
     refuse: undefined,
     release() {
@@ -48,9 +56,12 @@ export function createScriptedComputers(): ScriptedComputers {
   };
 
   const computer = (model: ModelPackage): Computer => ({
-    async run(input) {
+    async run(input, { signal }) {
       computers.computed.push({ model: model.sha256, input: input.slice() });
-      return outcome(input[0] ?? 0, model);
+      signal.addEventListener('abort', () => computers.killed.push(input.slice()), { once: true });
+      return orAborted(outcome(input[0] ?? 0, model), signal).catch((error: unknown) => {
+        throw signal.aborted ? jailFailure('jail/compute-timeout', 'not done in time') : error;
+      });
     },
     pids: () => [],
     close: () => {
@@ -85,7 +96,7 @@ export function createScriptedComputers(): ScriptedComputers {
   return computers;
 }
 
-export const MANIFEST: ModelManifest = {
+export const MANIFEST: PictureManifest = {
   apiVersion: 'accord/v1',
   name: 'scripted',
   labels: ['benign', 'malignant', 'unclear'],

@@ -18,16 +18,30 @@ export interface Crew {
 /** The argument with which `main.ts` becomes one of the crew. */
 export const MEMBER = '--member';
 
+/** What a simulated enclave waited for when it was killed stays in memory, about 75 kB a run: then somebody else goes on. */
+const RUNS_A_MEMBER = 5_000;
+
 export function createCrew(size: number = availableParallelism()): Crew {
   const members = new Set<ChildProcess>();
+  const runsOf = new Map<ChildProcess, number>();
   const idle: ChildProcess[] = [];
   const waiting: ((member: ChildProcess) => void)[] = [];
   const [, program = ''] = process.argv;
-  for (let i = 0; i < size; i += 1) {
+  const recruit = (): ChildProcess => {
     const member = fork(program, [MEMBER], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     members.add(member);
-    idle.push(member);
-  }
+    return member;
+  };
+  const rested = (member: ChildProcess, runs: number): ChildProcess => {
+    const done = (runsOf.get(member) ?? 0) + runs;
+    runsOf.set(member, done);
+    if (done < RUNS_A_MEMBER) return member;
+    members.delete(member);
+    runsOf.delete(member);
+    member.disconnect();
+    return recruit();
+  };
+  for (let i = 0; i < size; i += 1) idle.push(recruit());
   const taken = (): Promise<ChildProcess> => {
     const member = idle.shift();
     return member === undefined ? new Promise((resolve) => void waiting.push(resolve)) : Promise.resolve(member);
@@ -35,8 +49,9 @@ export function createCrew(size: number = availableParallelism()): Crew {
   return {
     size,
     async seek(stretch) {
-      const member = await taken();
-      const sought = await ask(member, stretch);
+      const asked = await taken();
+      const sought = await ask(asked, stretch);
+      const member = rested(asked, stretch.runs);
       const next = waiting.shift();
       if (next === undefined) idle.push(member);
       else next(member);

@@ -5,13 +5,14 @@
  *     npm run faults -- --replay S [--rule NAME]           the trace of one run; with a rule switched off
  *     npm run faults -- --weakened [--runs N] [--rule NAME]  each rule switched off: must be found out in N runs (5,000);
  *                                                          and the same plans with the rule in force, which are clean
- *     npm run faults -- --real N [--seed S] [--anchors folder|s3]  N runs of the real programs (default: half and half)
+ *     npm run faults -- --real N [--seed S] [--anchors folder|s3|moto]  N runs of the real programs, of each kind a third
  *
  * Exit codes: 0 as it should be, 1 a violation, or a weakening that nobody noticed; 2 usage.
  */
 import { parseArgs } from 'node:util';
 import { MEMBER, createCrew, serveCrew } from './crew.ts';
 import type { Crew } from './crew.ts';
+import { ANCHOR_KINDS } from './real/place.ts';
 import { seekReal } from './real/seek.ts';
 import { findOut, searchAll } from './search.ts';
 import type { FoundViolation } from './seek.ts';
@@ -99,14 +100,21 @@ async function weakened(crew: Crew): Promise<boolean> {
 }
 
 async function real(): Promise<boolean> {
-  const kinds = (['folder', 's3'] as const).filter((kind) => values.anchors === undefined || values.anchors === kind);
-  const total = await seekReal(number(values.real, 50), seed, kinds, tell, mention);
+  const kinds = ANCHOR_KINDS.filter((kind) => values.anchors === undefined || values.anchors === kind);
+  if (kinds.length === 0) {
+    mention(`no such anchors; there are ${ANCHOR_KINDS.join(', ')}`);
+    process.exit(2);
+  }
+  const total = await seekReal({ runs: number(values.real, 50), firstSeed: seed, kinds }, tell, mention);
   if (values.json) say(JSON.stringify(total));
-  else
+  else {
     say(
-      `${total.runs} runs of the real programs: ${total.violating} with a violation; ${total.calls} questions, ` +
-        `${total.answers} answers; ${JSON.stringify(total.blows)}; ${total.seconds} s`,
+      `${total.runs} runs of the real programs from seed ${total.firstSeed} (${JSON.stringify(total.anchors)}): ` +
+        `${total.violating} with a violation; ${total.calls} questions, ${total.answers} answers; ${total.seconds} s, ` +
+        `${total.runsPerSecond} runs/s, ${total.processorSecondsPerRun} s of processor time a run`,
     );
+    for (const [what, times] of Object.entries(total.faults)) say(`${String(times).padStart(7)} ${what}`);
+  }
   return total.violating === 0;
 }
 

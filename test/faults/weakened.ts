@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Anchor } from '../../enclave/claims/anchor.ts';
 import type { S3 } from '../../enclave/claims/s3.ts';
-import type { TicketBook } from '../../enclave/claims/tickets.ts';
+import type { TicketBook, TicketRefused } from '../../enclave/claims/tickets.ts';
 import type { Gate } from '../../enclave/gate.ts';
 import type { OpenedState } from '../../enclave/state/opening.ts';
 import type { Records } from '../../enclave/state/records.ts';
@@ -68,6 +68,17 @@ const withAccomplice = (plan: Plan): Plan => {
     quotas: { [name]: { [party]: 1 } },
     calls: { [party]: [1, 2].map((input) => ({ ...call, input: Uint8Array.of(input) })) },
     blows: { ...NO_BLOWS, start: 100, kill: plan.blows.kill },
+  };
+};
+
+/** The same with calls to spare: the answer of one is asked for again, at whatever copy. */
+const withAccompliceLater = (plan: Plan): Plan => {
+  const bent = withAccomplice({ ...plan, modelOwner: undefined });
+  const call = { function: COUNTER, twice: false, reused: false, again: 2 };
+  return {
+    ...bent,
+    quotas: { [COUNTER]: { bob: 4 } },
+    calls: { bob: [1, 2].map((input) => ({ ...call, after: 200 * input, input: Uint8Array.of(input) })) },
   };
 };
 
@@ -144,9 +155,10 @@ function releasingAtOnce(tickets: TicketBook): TicketBook {
   };
 }
 
-/** After an outcome that is not known, as if the ticket were somebody else's: the next one. */
-function takingTheNext(tickets: TicketBook): TicketBook {
-  return {
+/** After such an outcome, as if the ticket were somebody else's: the next one. */
+const takingTheNext =
+  (after: TicketRefused['code']) =>
+  (tickets: TicketBook): TicketBook => ({
     ...tickets,
     async take(request, signal) {
       for (let attempt = 0; ; attempt += 1) {
@@ -156,12 +168,10 @@ function takingTheNext(tickets: TicketBook): TicketBook {
             : new Uint8Array(createHash('sha256').update(request.requestId).update(String(attempt)).digest());
         const ticket = await tickets.take({ ...request, requestId }, signal);
         const end = ticket.outcome === 'granted' ? await ticket.settled : ticket;
-        const isUnknown = end.outcome === 'refused' && end.code === 'unavailable';
-        if (!isUnknown || attempt === 3) return ticket;
+        if (end.outcome !== 'refused' || end.code !== after || attempt === 3) return ticket;
       }
     },
-  };
-}
+  });
 
 /** The answer leaves with what the record was before, while the new version is still on its way. */
 function answeringFirst(records: Records): Records {
@@ -215,7 +225,13 @@ export const WEAKENINGS: readonly Weakening[] = [
     name: 'no-read-back',
     text: 'after an ambiguous outcome the next ticket is taken',
     plan: withOutages,
-    gate: withState((state) => ({ ...state, tickets: takingTheNext(state.tickets) })),
+    gate: withState((state) => ({ ...state, tickets: takingTheNext('unavailable')(state.tickets) })),
+  },
+  {
+    name: 'next-after-conflict',
+    text: 'where anchors show different tickets the next one is taken',
+    plan: withAccompliceLater,
+    gate: withState((state) => ({ ...state, tickets: takingTheNext('anchor-tampered')(state.tickets) })),
   },
   {
     name: 'newest-version-holds',

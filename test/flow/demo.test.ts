@@ -54,13 +54,14 @@ const CHAPTERS: readonly (readonly [RegExp, readonly RegExp[]])[] = [
   [/^The keys/, [/host's Decrypt/, /host's ReEncrypt/, /host's CreateGrant/, /Bob's own Decrypt/]],
   [/^The anchors/, [/no way around either/, /key of its state/]],
   [/^Bob's weights/, [/the enclave opened Bob's weights/]],
+  [/^The jail/, [/says what holds them/]],
   [/^Alice/, [/is the image she built/, /alice-1/, /alice-2/, /alice-3/, /same answer, for free/, /fourth call is refused/]],
   [/^The host restarts the enclave/, [/cannot remove an entry/, /cannot even list/, /contributed once/, /after a restart: 0 left/, /fourth call after a restart is refused/, /at the second copy: 0 left/, /fourth call at the second copy is refused/, /also from the other copy/]],
   [/^Bob: two calls/, [/bob-1/, /bob-2/, /third call is refused/]],
   [/^The host restores an old disk/, [/with the old disk: 0 left/, /fourth call with the old disk is refused/, /Bob's third call is refused/]],
   [/^Charlie/, [/other measurements/, /Bob's ciphertext, and refuses it/, /Bob's KMS refuses/, /Alice's third call here is refused/, /Charlie's fifth is refused/, /without anchors the trick works/, /had said so/]],
   [/^One byte/, [/its PCR0 is another/, /verification says no/, /before anything is sent/, /alice's KMS refuses/, /bob's KMS refuses/]],
-  [/^What the host saw/, [/one size/, /no picture, no weights and no label/, /none in the anchors/]],
+  [/^What the host saw/, [/answers and refusals all had one size/, /answer left 1000 ms after its request/, /requests had one size/, /no picture, no weights and no label/, /none in the anchors/]],
 ]; // prettier-ignore
 
 function demandWhole(out: string): void {

@@ -75,6 +75,7 @@ beforeAll(async () => {
   aws = await startLocalAws({ dataDir: join(folder, 'aws') });
   orchestrator = await startOrchestrator({
     dataFolder,
+    runFolder: join(dataFolder, 'run'),
     localAwsFolder: aws.dataDir,
     port: 0,
     address: '127.0.0.1',

@@ -26,6 +26,7 @@ export async function startHarness(): Promise<Harness> {
   const start = (): Promise<Orchestrator> =>
     startOrchestrator({
       dataFolder,
+      runFolder: join(dataFolder, 'run'),
       localAwsFolder: aws.dataDir,
       port: 0,
       address: '127.0.0.1',
@@ -73,9 +74,9 @@ export function policyText(trust: LocalTrust | undefined, calls = 3): string {
         uses: 'image-classification',
         model: 'bob',
         calls: { alice: calls },
-        input: { maxBytes: 4_194_304 },
+        input: { maxBytes: 4_194_304, buckets: [4_194_304] },
         output: { topK: 1, decimals: 2 },
-        release: { padTo: 1024 },
+        release: { afterMs: 0, padTo: 1024 },
       },
     },
     anchors: 'none',

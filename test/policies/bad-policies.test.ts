@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BOUNDS } from '../../policies/bounds.ts';
 import type { PolicyCode } from '../../policies/fault.ts';
-import { PolicyFailure } from '../../policies/fault.ts';
+import { MOST_FAULTS, PolicyFailure } from '../../policies/fault.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import { accord, ALICE, BOB, DURABLE, faultsOf, GOOD, LOCAL_TRUST, written } from './written.ts';
 
@@ -125,12 +125,12 @@ const MEANING: readonly Bad[] = [
 
 const LATER: readonly Bad[] = [
   [
-    'release times',
-    written('    calls:', '    release: { afterMs: 400, padTo: 1KiB }\n    calls:'),
+    'another way to authenticate',
+    written('    calls:', '    auth: passkey\n    calls:'),
     'policy/unsupported',
-    'functions.classify.release.afterMs',
-    [15, 16],
-    /remove afterMs/,
+    'functions.classify.auth',
+    [15, 5],
+    /remove auth/,
   ],
   [
     'another kind of function',
@@ -201,7 +201,7 @@ describe('many faults', () => {
   });
 
   test('one that is malformed outweighs those that are for later', () => {
-    const later = written('    calls:', '    release: { afterMs: 400 }\n    calls:');
+    const later = written('    calls:', '    auth: passkey\n    calls:');
     const mixed = later.replace('alice: 3', 'alice: -3');
     expect(() => loadPolicy(mixed, { file: 'p' })).toThrow(expect.objectContaining({ kind: 'malformed' }));
     expect(() => loadPolicy(later, { file: 'p' })).toThrow(expect.objectContaining({ kind: 'unsupported' }));
@@ -239,4 +239,25 @@ describe('texts that are no policy', () => {
       { numRuns: 500 },
     );
   });
+
+  test('of a text of nothing but faults the first are told, and the text is not read to its end', () => {
+    for (const mark of [']', '?\n', ': ', 'a:\n', '*a\n', '@\n']) {
+      const failure = faultOf(mark.repeat(Math.floor(BOUNDS.textBytes / mark.length)));
+      expect(failure.faults.length, mark).toBeLessThanOrEqual(MOST_FAULTS);
+      expect(failure.message.length, mark).toBeLessThan(65_536);
+    }
+    const { message, faults } = faultOf('?\n'.repeat(2_000));
+    expect(faults).toHaveLength(MOST_FAULTS);
+    expect(message).toMatch(/^\d{4} faults in the policy, of which the first 100 are\n/);
+  });
 });
+
+function faultOf(text: string): PolicyFailure {
+  try {
+    loadPolicy(text, { file: 'p' });
+  } catch (error) {
+    if (error instanceof PolicyFailure) return error;
+    throw error;
+  }
+  throw new Error('it was taken');
+}

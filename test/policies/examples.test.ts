@@ -5,13 +5,16 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { packModel, parseModelPackage } from '../../enclave/functions/model-package.ts';
-import { inspectOnnx, matchManifest } from '../../enclave/jail/onnx/inspect.ts';
+import { inspectOnnx } from '../../enclave/jail/onnx/inspect.ts';
+import { matchManifest } from '../../enclave/jail/onnx/match-manifest.ts';
+import { readTree } from '../../enclave/jail/tree-file.ts';
 import { loadPolicy } from '../../policies/load.ts';
 import { policySchema } from '../../policies/schema.ts';
 import { accord, GOOD } from './written.ts';
 
 const policies = join(import.meta.dirname, '..', '..', 'policies');
-const EXAMPLES = ['object-detection', 'skin-lesion-screening', 'skin-lesion-screening-charlie'];
+const PICTURES = ['object-detection', 'skin-lesion-screening', 'skin-lesion-screening-charlie'];
+const EXAMPLES = [...PICTURES, 'triage'];
 const published: object = JSON.parse(readFileSync(join(policies, 'policy.schema.json'), 'utf8'));
 const valid = new Ajv({ strict: true, allowUnionTypes: true }).compile(published);
 
@@ -50,15 +53,15 @@ describe.each(EXAMPLES)('%s', (name) => {
     }
   });
 
-  test('its model is of a kind that the function takes, and small', () => {
+  test.runIf(PICTURES.includes(name))('its model is of a kind that the function takes, and small', () => {
     const onnx = readFileSync(join(folder, 'model.onnx'));
     expect(onnx.length).toBeLessThanOrEqual(2 * 1024 * 1024);
     const packed = packModel(readFileSync(join(folder, 'manifest.json'), 'utf8'), onnx);
     const model = parseModelPackage(packed, owner?.uses === 'object-detection' ? owner.uses : 'image-classification');
-    expect(() => matchManifest(inspectOnnx(model.onnx), model.manifest)).not.toThrow();
+    expect(() => matchManifest(inspectOnnx(model.file), model.manifest)).not.toThrow();
   });
 
-  test('it has pictures of its callers, as many as they may call with or fewer, none too large', () => {
+  test('it has inputs of its callers, as many as they may call with or fewer, none too large', () => {
     const files = readdirSync(join(folder, 'inputs'));
     expect(files.length).toBeGreaterThan(1);
     for (const [caller, calls] of Object.entries(owner?.calls ?? {})) {
@@ -70,4 +73,16 @@ describe.each(EXAMPLES)('%s', (name) => {
       expect(readFileSync(join(folder, 'inputs', file)).length).toBeLessThanOrEqual(owner?.input.maxBytes ?? 0);
     }
   });
+});
+
+test('the tree of triage is one that its policy takes', () => {
+  const folder = join(policies, 'examples', 'triage');
+  const { triage } = loadPolicy(readFileSync(join(folder, 'policy.yaml'), 'utf8'), { file: 'policy.yaml' }).functions;
+  if (triage?.uses !== 'decision-tree') throw new Error('triage is no decision tree');
+  const packed = packModel(
+    readFileSync(join(folder, 'manifest.json'), 'utf8'),
+    readFileSync(join(folder, 'tree.json')),
+  );
+  const { manifest, file } = parseModelPackage(packed, triage.uses, triage.output.labels);
+  expect(readTree(file, manifest, triage.tree)).toHaveLength(17);
 });

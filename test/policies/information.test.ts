@@ -10,7 +10,7 @@ import { REFUSALS } from '../../enclave/protocol/refusal.ts';
 import { answerSchema, MOST_LABELS } from '../../policies/answer-schema.ts';
 import { answerBudget, budgetObjection, budgetOf, REFUSALS_AT_MOST } from '../../policies/budget.ts';
 import { bitsInWords, schemaBits, timesBits, type Bits } from '../../policies/information.ts';
-import type { CounterPolicy, FunctionPolicy, ModelFunctionPolicy } from '../../policies/model.ts';
+import type { CounterPolicy, FunctionPolicy, PicturePolicy } from '../../policies/model.ts';
 import type { JsonSchema } from '../../policies/reading/shape.ts';
 
 const text = (maxLength: number): JsonSchema => ({ type: 'string', maxLength });
@@ -140,14 +140,18 @@ test('a schema never admits more values than its bits can tell apart', () => {
   expect(told).toBeGreaterThan(100);
 });
 
-const TERMS = { calls: { alice: 3, bob: 2 }, input: { maxBytes: 1000 }, release: { padTo: 1024 } };
-const classify = (output: ModelFunctionPolicy['output']): ModelFunctionPolicy => ({
+const TERMS = {
+  calls: { alice: 3, bob: 2 },
+  input: { maxBytes: 1000, buckets: [1000] },
+  release: { afterMs: 0, padTo: 1024 },
+};
+const classify = (output: PicturePolicy['output']): PicturePolicy => ({
   ...TERMS,
   uses: 'image-classification',
   model: { from: 'bob' },
   output,
 });
-const detect = (output: ModelFunctionPolicy['output']): ModelFunctionPolicy => ({
+const detect = (output: PicturePolicy['output']): PicturePolicy => ({
   ...classify(output),
   uses: 'object-detection',
 });

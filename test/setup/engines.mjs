@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 /**
- * Installs container engines, so that images can be built and compared across them: Debian's docker.io and buildah. Needs
- * root and apt; a second run finds everything there and does nothing. It starts no daemon: the tests start one of their own,
- * in a folder of their own, and end it. On a machine of your own install Docker as its makers say, or buildah alone.
+ * Installs container engines, so that images can be built and compared across them, Debian's docker.io and buildah; and
+ * bubblewrap, with which the local host has the jails that the image has. Needs root and apt; a second run finds everything
+ * there and does nothing. It starts no daemon: the tests start one of their own, in a folder of their own, and end it. On a
+ * machine of your own install Docker as its makers say, or buildah alone.
  *
  * usage: node test/setup/engines.mjs
  */
@@ -13,13 +14,14 @@ import { rm, writeFile } from 'node:fs/promises';
 const PROGRAMS = [
   ['/usr/sbin/dockerd', 'docker.io'],
   ['/usr/bin/buildah', 'buildah'],
+  ['/usr/bin/bwrap', 'bubblewrap'],
 ];
 /** invoke-rc.d asks it whether a service may be started; 101 is "no" (Debian Policy, /usr/share/doc/init-system-helpers). */
 const MAY_START = '/usr/sbin/policy-rc.d';
 
 try {
   const missing = PROGRAMS.filter(([path]) => !existsSync(path)).map(([, name]) => name);
-  if (missing.length === 0) say('docker.io and buildah are installed');
+  if (missing.length === 0) say(`${PROGRAMS.map(([, name]) => name).join(', ')} are installed`);
   else if (process.getuid?.() !== 0) throw new Error(`${missing.join(' and ')} must be installed: run this as root`);
   else await install(missing);
 } catch (error) {

@@ -2,7 +2,7 @@
  * image-classification: a picture in, its most likely labels out (`../picture.schema.json`, `output.schema.json`). Here is
  * the gate's own writing of the answer: labels by index into the manifest, numbers rounded.
  */
-import type { ModelFunctionPolicy } from '../../../policies/model.ts';
+import type { PicturePolicy } from '../../../policies/model.ts';
 import type { Candidate } from '../candidate.ts';
 import { round } from '../round.ts';
 
@@ -14,7 +14,7 @@ export interface ClassificationAnswer {
 export function rebuildLabels(
   candidates: readonly Candidate[],
   labels: readonly string[],
-  limits: ModelFunctionPolicy['output'],
+  limits: PicturePolicy['output'],
 ): ClassificationAnswer | undefined {
   const distinct = new Set(candidates.map(({ label }) => label)).size === candidates.length;
   if (!distinct || candidates.length !== Math.min(limits.topK, labels.length)) return undefined;

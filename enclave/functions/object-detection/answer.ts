@@ -2,7 +2,7 @@
  * object-detection: a picture in, what was found out (`../picture.schema.json`, `output.schema.json`). Here is the gate's own
  * writing of the answer: labels by index into the manifest, boxes clipped, numbers rounded.
  */
-import type { ModelFunctionPolicy } from '../../../policies/model.ts';
+import type { PicturePolicy } from '../../../policies/model.ts';
 import type { Box, Candidate } from '../candidate.ts';
 import { clip, round } from '../round.ts';
 
@@ -24,7 +24,7 @@ export interface DetectionAnswer {
 export function rebuildObjects(
   candidates: readonly Candidate[],
   labels: readonly string[],
-  limits: ModelFunctionPolicy['output'],
+  limits: PicturePolicy['output'],
   toPicture: (x: number, y: number) => readonly [x: number, y: number],
 ): DetectionAnswer | undefined {
   if (candidates.length > limits.topK) return undefined;

@@ -1,6 +1,6 @@
 /** From the model's numbers to what was found. Runs in the computing jail. */
 import { demandFinite, type OutputTensor } from '../candidate.ts';
-import type { DetectorOutput, ModelManifest } from '../model-manifest.ts';
+import type { DetectorOutput, PictureManifest } from '../model-manifest.ts';
 import { modelFailure } from '../model-refusal.ts';
 import { readFastestDet } from './fastestdet.ts';
 import { readSsd } from './ssd.ts';
@@ -10,7 +10,7 @@ import { readYolox } from './yolox.ts';
 /** Throws `Failure<ModelCode>` where the tensors do not fit the manifest. */
 export function detect(
   tensorOf: (name: string) => OutputTensor,
-  manifest: ModelManifest,
+  manifest: PictureManifest,
   output: DetectorOutput,
   topK: number,
 ): readonly BoxCandidate[] {
@@ -28,7 +28,11 @@ export function detect(
   return suppress(real, output, topK);
 }
 
-function read(tensor: (name: string) => OutputTensor, manifest: ModelManifest, output: DetectorOutput): BoxCandidate[] {
+function read(
+  tensor: (name: string) => OutputTensor,
+  manifest: PictureManifest,
+  output: DetectorOutput,
+): BoxCandidate[] {
   switch (output.kind) {
     case 'yolox':
       return readYolox(tensor(output.tensor), manifest, output);

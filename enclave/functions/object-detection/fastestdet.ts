@@ -1,7 +1,7 @@
 /** FastestDet-like detectors: one grid; each cell gives objectness, an offset, a size and its classes, plane by plane. */
 import { activate, sigmoid } from '../activation.ts';
 import { demandScore, demandShape, type OutputTensor } from '../candidate.ts';
-import type { FastestDetOutput, ModelManifest } from '../model-manifest.ts';
+import type { FastestDetOutput, PictureManifest } from '../model-manifest.ts';
 import { argmax, centred } from './boxes.ts';
 import type { BoxCandidate } from './suppress.ts';
 
@@ -11,7 +11,7 @@ const SIZE = { sigmoid, none: (value: number): number => value } as const;
 /** Every cell that reaches the threshold. Throws `Failure<ModelCode>` where the tensor does not fit the manifest. */
 export function readFastestDet(
   tensor: OutputTensor,
-  manifest: ModelManifest,
+  manifest: PictureManifest,
   output: FastestDetOutput,
 ): BoxCandidate[] {
   const { labels } = manifest;

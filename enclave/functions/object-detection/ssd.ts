@@ -5,7 +5,7 @@ import {
   MAX_BOXES,
   classCount,
   priorCount,
-  type ModelManifest,
+  type PictureManifest,
   type PriorLevel,
   type SsdOutput,
 } from '../model-manifest.ts';
@@ -17,7 +17,7 @@ import type { BoxCandidate } from './suppress.ts';
 export function readSsd(
   scores: OutputTensor,
   boxes: OutputTensor,
-  manifest: ModelManifest,
+  manifest: PictureManifest,
   output: SsdOutput,
 ): BoxCandidate[] {
   const count = classCount(manifest);
@@ -45,7 +45,7 @@ export function readSsd(
 function boxAt(
   data: Float32Array,
   row: number,
-  { input }: ModelManifest,
+  { input }: PictureManifest,
   output: SsdOutput,
   priors: Float64Array | undefined,
 ): Box {

@@ -1,12 +1,12 @@
 /** YOLOX-like detectors: one row a cell, cells of every stride one after the other, row by row. */
 import { activate, sigmoid } from '../activation.ts';
 import { demandScore, demandShape, type OutputTensor } from '../candidate.ts';
-import { cellCount, type ModelManifest, type YoloxOutput } from '../model-manifest.ts';
+import { cellCount, type PictureManifest, type YoloxOutput } from '../model-manifest.ts';
 import { argmax, centred } from './boxes.ts';
 import type { BoxCandidate } from './suppress.ts';
 
 /** Every cell that reaches the threshold. Throws `Failure<ModelCode>` where the tensor does not fit the manifest. */
-export function readYolox(tensor: OutputTensor, manifest: ModelManifest, output: YoloxOutput): BoxCandidate[] {
+export function readYolox(tensor: OutputTensor, manifest: PictureManifest, output: YoloxOutput): BoxCandidate[] {
   const { input, labels } = manifest;
   const width = 5 + labels.length;
   demandShape(tensor, [1, cellCount(input, output.strides), width], output.tensor);

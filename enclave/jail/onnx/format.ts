@@ -75,7 +75,7 @@ export const ATTRIBUTE: MessageRule = {
     4: bytes('s'),
     5: bytes('t'),
     6: graph('g'),
-    7: { is: 'float', many: true, name: 'floats' },
+    7: { is: 'float', many: true, kept: true, name: 'floats' },
     8: ints('ints'),
     9: all('strings'),
     10: all('tensors'),

@@ -1,10 +1,9 @@
 /**
  * Judges an ONNX file before onnxruntime sees it. Runs in the computing jail: the bytes are hostile until shown
- * otherwise. What it lets pass is one graph of allowed operators, whole in itself, of bounded size, whose input and
- * outputs are those of the manifest.
+ * otherwise. What it lets pass is one graph of allowed operators, whole in itself, of bounded size; whether it is the one
+ * that the manifest describes is for `matchManifest` to say.
  */
-import { modelFailure, type ModelCode } from '../../functions/model-refusal.ts';
-import { channelsOf, outputTensors, type ModelManifest } from '../../functions/model-manifest.ts';
+import { modelFailure } from '../../functions/model-refusal.ts';
 import * as format from './format.ts';
 import { CONTROL_FLOW, INSTEAD, OPERATORS } from './operators.ts';
 import { readMessage, text, type Message, type Range, type Reader } from './protobuf.ts';
@@ -79,43 +78,6 @@ export function inspectOnnx(bytes: Uint8Array): OnnxSummary {
     inputs: inputs.filter(({ name }) => !names.has(name)),
     outputs,
   };
-}
-
-/** The graph's input and outputs against those of the manifest. Throws `Failure<ModelCode>`. */
-export function matchManifest(summary: OnnxSummary, manifest: ModelManifest): void {
-  const { input, output } = manifest;
-  const channels = channelsOf(input.colour);
-  const expected =
-    input.layout === 'NCHW' ? [1, channels, input.height, input.width] : [1, input.height, input.width, channels];
-  const wrong = (code: ModelCode, message: string, where: string): never => {
-    throw modelFailure(code, message, where, 'make the manifest say what the ONNX file has');
-  };
-  const [only, ...others] = summary.inputs;
-  if (only === undefined || others.length > 0 || only.name !== input.tensor) {
-    const has = summary.inputs.map(({ name }) => name).join(', ');
-    wrong('model/wrong-input', `the graph's inputs are: ${has}; the manifest names ${input.tensor} alone`, 'inputs');
-    return;
-  }
-  if (only.element !== input.dtype) {
-    wrong('model/wrong-input', `${only.name} is ${only.element}; the manifest says ${input.dtype}`, only.name);
-  }
-  // A batch left open is fed with 1.
-  const fits =
-    only.shape?.length === 4 &&
-    only.shape.every((size, index) => size === expected[index] || (index === 0 && typeof size === 'string'));
-  if (!fits) {
-    const has = only.shape === undefined ? 'no shape' : `shape [${only.shape.join(', ')}]`;
-    wrong('model/wrong-input', `${only.name} has ${has}; the manifest makes [${expected.join(', ')}]`, only.name);
-  }
-  for (const name of outputTensors(output)) {
-    const found = summary.outputs.find((candidate) => candidate.name === name);
-    if (found === undefined) {
-      const has = summary.outputs.map(({ name }) => name).join(', ');
-      wrong('model/wrong-output', `the graph's outputs are: ${has}; the manifest names ${name}`, name);
-    } else if (found.element !== 'float32') {
-      wrong('model/wrong-output', `${name} is ${found.element}; float32 is taken`, name);
-    }
-  }
 }
 
 function readOpset(reader: Reader, model: Message): number {

@@ -17,7 +17,12 @@ export interface Range {
 
 /** What a field may hold: how it stands on the wire, whether it may come again, or why it is refused. */
 export type FieldRule =
-  | { readonly is: 'int' | 'float' | 'double' | 'bytes'; readonly many?: true; readonly name: string }
+  | {
+      readonly is: 'int' | 'float' | 'double' | 'bytes';
+      readonly many?: true;
+      readonly kept?: true;
+      readonly name: string;
+    }
   | { readonly is: 'refused'; readonly code: ModelCode; readonly name: string };
 
 export type MessageRule = { readonly message: string; readonly fields: Readonly<Record<number, FieldRule>> };
@@ -27,8 +32,10 @@ export interface Message {
   ints(field: number): readonly bigint[];
   /** Contents of length-delimited fields. */
   ranges(field: number): readonly Range[];
-  /** How many values of a float or double field there are; what they are nobody asks. */
+  /** How many values of a float or double field there are. */
   count(field: number): number;
+  /** What they are, where the table says that a float field is kept. */
+  floats(field: number): readonly number[];
 }
 
 export interface Reader {
@@ -46,6 +53,7 @@ export function readMessage(reader: Reader, range: Range, rule: MessageRule, whe
   const ints = new Map<number, bigint[]>();
   const ranges = new Map<number, Range[]>();
   const counts = new Map<number, number>();
+  const kept = new Map<number, Range[]>();
   const seen = new Set<number>();
   while (!cursor.atEnd()) {
     cursor.spend();
@@ -71,7 +79,8 @@ export function readMessage(reader: Reader, range: Range, rule: MessageRule, whe
       case 'float':
       case 'double': {
         const values = cursor.fixed(SIZE[field.is], packed, field.name);
-        counts.set(number, (counts.get(number) ?? 0) + values);
+        counts.set(number, (counts.get(number) ?? 0) + (values.end - values.start) / SIZE[field.is]);
+        if (field.kept === true) append(kept, number, [values]);
         break;
       }
     }
@@ -80,7 +89,13 @@ export function readMessage(reader: Reader, range: Range, rule: MessageRule, whe
     ints: (field) => ints.get(field) ?? [],
     ranges: (field) => ranges.get(field) ?? [],
     count: (field) => counts.get(field) ?? 0,
+    floats: (field) => (kept.get(field) ?? []).flatMap((range) => float32s(reader.bytes, range)),
   };
+}
+
+function float32s(bytes: Uint8Array, { start, end }: Range): readonly number[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + start, end - start);
+  return Array.from({ length: (end - start) / SIZE.float }, (_, index) => view.getFloat32(index * SIZE.float, true));
 }
 
 function append<T>(into: Map<number, T[]>, field: number, values: readonly T[]): void {
@@ -96,8 +111,8 @@ interface Cursor {
   readonly varint: () => bigint;
   readonly packedVarints: () => readonly bigint[];
   readonly delimited: () => Range;
-  /** Steps over fixed-size values; how many they were. */
-  readonly fixed: (size: number, packed: boolean, name: string) => number;
+  /** Steps over fixed-size values; where they stand. */
+  readonly fixed: (size: number, packed: boolean, name: string) => Range;
   readonly malformed: (what: string) => never;
 }
 
@@ -142,12 +157,9 @@ function createCursor(reader: Reader, range: Range, where: string): Cursor {
       return values;
     },
     fixed(size, packed, name) {
-      if (!packed) {
-        advance(size);
-        return 1;
-      }
-      const { start, end } = delimited();
-      return (end - start) % size === 0 ? (end - start) / size : malformed(`${name} is cut off`);
+      if (!packed) return advance(size);
+      const range = delimited();
+      return (range.end - range.start) % size === 0 ? range : malformed(`${name} is cut off`);
     },
   };
 }

@@ -90,13 +90,33 @@ describe.skipIf(typeof kept === 'string')('the init', { timeout: 120_000 }, () =
       source: 'nsm-hwrng',
       nsm: 'there',
       lockdown: 'none integrity [confidentiality]',
-      tcp: 'Address family not supported by protocol',
+      tcp: 'Network unreachable',
       packet: 'Address family not supported by protocol',
       vsock: 'allowed',
       input: 'empty',
       'user namespace': 'allowed',
     });
     expect(told(result, 'cmdline')[0]).toMatch(new RegExp(`^${COMMAND_LINE}( +virtio_mmio\\.device=\\S+)+ *$`));
+  });
+
+  it('gives the program a group beside those of its jails, which it can make and bound, and nobody else', async () => {
+    const result = await start(['groups']);
+    const names = ['own', 'controllers', 'weight', 'made', 'bounded', 'entered', 'kill', 'removed'] as const;
+    expect(Object.fromEntries(names.map((name) => [name, told(result, name)]))).toEqual({
+      own: ['0::/gate'],
+      controllers: ['cpu memory pids'],
+      weight: ['1'],
+      made: ['allowed'],
+      bounded: ['allowed', 'allowed'],
+      entered: ['allowed', 'allowed', 'allowed'],
+      kill: ['allowed', 'allowed'],
+      removed: ['allowed'],
+    });
+    expect([told(result, 'memory'), told(result, 'processes'), told(result, 'killed')]).toEqual([[9], [11], [9]]);
+    expect(told(result, 'made by another')).toEqual(['Permission denied']);
+    expect(told(result, 'left by another')).toEqual(['Permission denied']);
+    // A jail's want of memory is not the program's.
+    expect(result.lines.at(-1)).toBe('{"accord":"exited","signal":9,"outOfMemory":false}');
   });
 
   describe('stops and says why', () => {

@@ -1,11 +1,12 @@
 /*
  * What the init starts in these tests. The first argument says how it behaves; what it prints tells what it was given.
  *
- *     exit N · signal N · memory · orphans · lines · look
+ *     exit N · signal N · memory · orphans · lines · look · groups
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -108,12 +109,13 @@ static void look(void) {
     for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
         if (stat(absent[i], &found) == 0) tell("present", absent[i]);
     }
-    const char *folders[] = {"/proc", "/sys", "/dev", "/dev/shm", "/tmp", "/run"};
+    const char *folders[] = {"/proc", "/sys", "/sys/fs/cgroup/jails", "/dev", "/dev/shm", "/tmp", "/run"};
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         if (stat(folders[i], &found) < 0) tell("absent", folders[i]);
     }
     tell("nsm", stat("/dev/nsm", &found) == 0 ? "there" : "absent");
-    tell("tcp", refusal(socket(AF_INET, SOCK_STREAM, 0) >= 0));
+    const struct sockaddr_in self = {.sin_family = AF_INET, .sin_port = htons(80), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    tell("tcp", refusal(connect(socket(AF_INET, SOCK_STREAM, 0), (const struct sockaddr *)&self, sizeof self) == 0));
     tell("packet", refusal(socket(AF_PACKET, SOCK_RAW, 0) >= 0));
     tell("vsock", refusal(socket(AF_VSOCK, SOCK_STREAM, 0) >= 0));
     tell("input", read(0, path, 1) == 0 ? "empty" : "not empty");
@@ -128,6 +130,76 @@ static void use_up_memory(void) {
     }
 }
 
+static const char *set(const char *path, const char *value) {
+    const int fd = open(path, O_WRONLY);
+    const bool done = fd >= 0 && write(fd, value, strlen(value)) >= 0;
+    const char *said = refusal(done);
+    if (fd >= 0) close(fd);
+    return said;
+}
+
+#define JAILS "/sys/fs/cgroup/jails"
+
+static void fork_beyond_the_bound(void) {
+    const pid_t second = fork();
+    if (second == 0) for (;;) pause();
+    exit(second > 0 && fork() < 0 && errno == EAGAIN ? 11 : 12);
+}
+
+static void wait_for_ever(void) {
+    for (;;) pause();
+}
+
+/* Runs `work` as a process of the group `a`; the number of the signal that ended it, or its exit code. */
+static int ended_in_group(void (*work)(void), bool ended_by_group) {
+    int ready[2], status;
+    if (pipe(ready) < 0) return -1;
+    const pid_t child = fork();
+    if (child == 0) {
+        char byte;
+        close(ready[1]);
+        if (read(ready[0], &byte, 1) == 0) work();
+        _exit(0);
+    }
+    char number[16];
+    snprintf(number, sizeof number, "%d", child);
+    tell("entered", set(JAILS "/a/cgroup.procs", number));
+    close(ready[0]);
+    close(ready[1]);
+    if (ended_by_group) {
+        usleep(100000);
+        tell("kill", set(JAILS "/a/cgroup.kill", "1"));
+    }
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void make_groups(void) {
+    setlinebuf(stdout); // what waits to be written would be written by each child, too
+    tell("own", read_line("/proc/self/cgroup"));
+    tell("controllers", read_line(JAILS "/cgroup.subtree_control"));
+    tell("weight", read_line(JAILS "/cpu.weight"));
+    tell("made", refusal(mkdir(JAILS "/a", 0755) == 0));
+    tell("bounded", set(JAILS "/a/memory.max", "8388608"));
+    tell("bounded", set(JAILS "/a/pids.max", "2"));
+    tell_number("memory", ended_in_group(use_up_memory, false));
+    tell_number("processes", ended_in_group(fork_beyond_the_bound, false));
+    tell("kill", set(JAILS "/a/cgroup.kill", "1"));
+    tell_number("killed", ended_in_group(wait_for_ever, true));
+    usleep(200000);
+    tell("removed", refusal(rmdir(JAILS "/a") == 0));
+    fflush(stdout);
+    if (fork() == 0) {
+        if (setgid(65534) < 0 || setuid(65534) < 0) _exit(1);
+        tell("made by another", refusal(mkdir(JAILS "/b", 0755) == 0));
+        tell("left by another", set("/sys/fs/cgroup/cgroup.procs", "0"));
+        exit(0);
+    }
+    wait(NULL);
+    // The first process, whose end the init reports, is ended for other reasons than a jail's want of memory.
+    raise(SIGKILL);
+}
+
 int main(int count, char **arguments) {
     const char *how = count > 1 ? arguments[1] : "";
     tell("how", how);
@@ -139,5 +211,6 @@ int main(int count, char **arguments) {
     if (!strcmp(how, "orphans")) leave_orphans();
     if (!strcmp(how, "lines")) print_lines();
     if (!strcmp(how, "look")) look();
+    if (!strcmp(how, "groups")) make_groups();
     return 0;
 }

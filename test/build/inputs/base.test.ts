@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { extract } from 'tar-stream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { SHARED_OBJECTS, baseTar } from '../../../build/inputs/base.ts';
+import { BUBBLEWRAP_OBJECTS, SHARED_OBJECTS, baseTar } from '../../../build/inputs/base.ts';
 import type { BaseTar } from '../../../build/inputs/base.ts';
 import { EXTERNAL_PACKAGES, SOURCES } from '../../../build/bundle.ts';
 import { neededLibraries } from '../../../build/elf.ts';
@@ -25,7 +25,10 @@ const members = (): readonly Member[] => [
   { name: `${LIBRARIES}/libstdc++.so.6.0.33`, body: 'stdc++' },
   { name: `${LIBRARIES}/libstdc++.so.6`, type: 'symlink', linkname: 'libstdc++.so.6.0.33' },
   { name: `${LIBRARIES}/libmemusage.so`, body: 'not wanted' },
+  { name: './usr/bin/bwrap', body: 'bubblewrap', mode: 0o4755 },
   { name: './usr/bin/sh', body: 'not wanted', mode: 0o755 },
+  { name: './usr/share/doc/bubblewrap/copyright', body: 'LGPL' },
+  { name: './usr/share/doc/bubblewrap/examples/flatpak.bpf', body: 'not wanted' },
   { name: './usr/share/doc/libc6/copyright', body: 'LGPL' },
   { name: './usr/share/doc/libc6/changelog.gz', body: 'not wanted' },
   { name: './usr/share/doc/libgcc-s1', type: 'symlink', linkname: 'gcc-14-base' },
@@ -70,22 +73,29 @@ test('the shared objects, their licences, and nothing else', async () => {
     [
       "777 lib64 -> usr/lib64",
       "755 usr",
+      "755 usr/bin",
+      "755 usr/bin/bwrap",
       "755 usr/lib",
       "755 usr/lib/x86_64-linux-gnu",
       "755 usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
       "644 usr/lib/x86_64-linux-gnu/libc.so.6",
+      "644 usr/lib/x86_64-linux-gnu/libcap.so.2",
       "644 usr/lib/x86_64-linux-gnu/libdl.so.2",
       "644 usr/lib/x86_64-linux-gnu/libgcc_s.so.1",
       "644 usr/lib/x86_64-linux-gnu/libm.so.6",
+      "644 usr/lib/x86_64-linux-gnu/libpcre2-8.so.0",
       "644 usr/lib/x86_64-linux-gnu/libpthread.so.0",
       "644 usr/lib/x86_64-linux-gnu/libresolv.so.2",
       "644 usr/lib/x86_64-linux-gnu/librt.so.1",
+      "644 usr/lib/x86_64-linux-gnu/libselinux.so.1",
       "777 usr/lib/x86_64-linux-gnu/libstdc++.so.6 -> libstdc++.so.6.0.33",
       "644 usr/lib/x86_64-linux-gnu/libstdc++.so.6.0.33",
       "755 usr/lib64",
       "777 usr/lib64/ld-linux-x86-64.so.2 -> ../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
       "755 usr/share",
       "755 usr/share/doc",
+      "755 usr/share/doc/bubblewrap",
+      "644 usr/share/doc/bubblewrap/copyright",
       "755 usr/share/doc/libc6",
       "644 usr/share/doc/libc6/copyright",
       "777 usr/share/doc/libgcc-s1 -> gcc-14-base",
@@ -122,15 +132,15 @@ test('it is kept, and made again when it was damaged', async () => {
   expect(readdirSync(join(cacheDir, 'inputs'))).toHaveLength(2);
 });
 
-test('packages that lack one of the objects are told', async () => {
-  await expect(make(members().filter(({ name }) => !name.endsWith('libm.so.6')))).rejects.toMatchObject({
+test.each(['libm.so.6', 'bin/bwrap'])('packages that lack %s are told', async (lacking) => {
+  await expect(make(members().filter(({ name }) => !name.endsWith(lacking)))).rejects.toMatchObject({
     kind: 'malformed',
     code: 'inputs/archive',
-    message: expect.stringContaining('libm.so.6'),
+    message: expect.stringContaining(lacking),
   });
 });
 
-test('it has all that Node and the native packages load, and no more', () => {
+test('it has all that Node and the native packages load, and beside bubblewrap and its objects no more', () => {
   const platform = { os: 'linux', cpu: 'x64' } as const;
   const packages = findPackages(EXTERNAL_PACKAGES, join(SOURCES, 'package.json'), platform);
   const files = packageEntries(packages, 'node_modules', platform).flatMap((entry) =>
@@ -138,5 +148,5 @@ test('it has all that Node and the native packages load, and no more', () => {
   );
   const own = new Set(files.map((file) => basename(file)));
   const needed = [process.execPath, ...files].flatMap((file) => neededLibraries(file)).filter((name) => !own.has(name));
-  expect([...new Set(needed)].sort()).toEqual(SHARED_OBJECTS);
+  expect([...new Set(needed)].sort()).toEqual(SHARED_OBJECTS.filter((name) => !BUBBLEWRAP_OBJECTS.includes(name)));
 });

@@ -1,6 +1,6 @@
 /** Answers that are given again: to whom, for what, and how many are kept. */
 import { expect, test } from 'vitest';
-import { createGivenAnswers, type GivenRequest } from '../../../enclave/claims/given.ts';
+import { MAX_COMPUTATIONS, createGivenAnswers, type GivenRequest } from '../../../enclave/claims/given.ts';
 
 const request = (id: number, changes: Partial<GivenRequest> = {}): GivenRequest => ({
   function: 'classify',
@@ -35,4 +35,13 @@ test('the oldest of a party make room, those of others stay', () => {
   for (let id = 0; id < 6; id += 1) given.keep(request(id), id, 100);
   expect([0, 1, 2, 3, 4, 5].map((id) => given.find(request(id)))).toEqual([undefined, undefined, 2, 3, 4, 5]);
   expect(given.find(request(0, { party: 'bob' }))).toBe(-1);
+});
+
+test('a request may be computed so often, each by itself', () => {
+  const given = createGivenAnswers<string>();
+  const begun = (id: number): boolean[] => Array.from({ length: MAX_COMPUTATIONS + 2 }, () => given.begin(request(id)));
+  const expected = [...Array.from({ length: MAX_COMPUTATIONS }, () => true), false, false];
+  expect(begun(1)).toEqual(expected);
+  expect(begun(2)).toEqual(expected);
+  expect(given.begin(request(1, { party: 'bob' }))).toBe(true);
 });

@@ -1,6 +1,6 @@
 /** Tickets over several anchors, case by case: where they go when anchors fail, lie, or were closed by a successor. */
 import { describe, expect, test } from 'vitest';
-import type { Anchor, AnchorCode } from '../../../enclave/claims/anchor.ts';
+import type { Anchor } from '../../../enclave/claims/anchor.ts';
 import { hold } from '../../../enclave/claims/claim.ts';
 import { encodeEntry, entryKey, entryOf } from '../../../enclave/claims/entry.ts';
 import type { Entry } from '../../../enclave/claims/entry.ts';
@@ -8,9 +8,8 @@ import { createMemoryAnchor } from '../../../enclave/claims/memory-anchor.ts';
 import type { SettledTicket, TicketBook, TicketRequest } from '../../../enclave/claims/tickets.ts';
 import { createTicketBook, ticketsName } from '../../../enclave/claims/tickets.ts';
 import { policyDigest } from '../../../policies/digest.ts';
-import { Failure } from '../../../policies/failure.ts';
 import { realTimers } from '../real-timers.ts';
-import { createLyingAnchor } from './weather.ts';
+import { createLyingAnchor, cutOff } from './weather.ts';
 
 const { signal } = new AbortController();
 const bytes = (fill: number): Uint8Array => new Uint8Array(32).fill(fill);
@@ -37,15 +36,7 @@ const take = async (tickets: TicketBook, of: TicketRequest): Promise<SettledTick
 };
 
 /** The same store, but out of reach while `away.now` holds. */
-const leaving = (store: Anchor, away: { now: boolean }): Anchor => {
-  const unless = <T>(work: () => Promise<T>): Promise<T> =>
-    away.now ? Promise.reject(new Failure<AnchorCode>('environment', 'anchor/unavailable', 'away')) : work();
-  return {
-    ...store,
-    claim: (...args) => unless(() => store.claim(...args)),
-    holder: (...args) => unless(() => store.holder(...args)),
-  };
-};
+const leaving = (store: Anchor, away: { now: boolean }): Anchor => cutOff(store, () => away.now);
 const close = (stores: readonly Anchor[], k: number): Promise<unknown> =>
   hold({ stores, quorum: stores.length }, key, { name, k }, entryOf('closed', bytes(1)), {
     timers: realTimers,
@@ -87,22 +78,43 @@ describe('one anchor of three away, two are enough', () => {
 });
 
 test('a ticket that turns out to be another’s is exchanged for the next, whatever was computed meanwhile', async () => {
-  const second = createMemoryAnchor('bob');
-  const liar = createLyingAnchor('alice', () => undefined);
-  expect(await take(await book([createMemoryAnchor('alice'), second]), request(1))).toEqual({ outcome: 'held', k: 0 });
-  const ticket = await (await book([liar, second])).take(request(2), signal);
+  const [first, second, third] = ['alice', 'bob', 'carol'].map(createMemoryAnchor);
+  if (first === undefined || second === undefined || third === undefined) throw new Error('unreachable');
+  const apart = await book([leaving(first, { now: true }), second, third], 2);
+  expect(await take(apart, request(1))).toEqual({ outcome: 'held', k: 0 });
+  const ticket = await (await book([first, second, third], 2)).take(request(2), signal);
   expect(ticket).toMatchObject({ outcome: 'granted', k: 0 });
   expect(ticket.outcome === 'granted' && (await ticket.settled)).toEqual({ outcome: 'held', k: 1 });
 });
 
-test('an anchor that lies about absence adds no call', async () => {
-  const second = createMemoryAnchor('bob');
-  const liar = createLyingAnchor('alice', () => undefined);
-  const held = [];
-  for (let id = 1; id <= 8; id += 1) held.push(await take(await book([liar, second]), request(id)));
-  expect(held.filter(({ outcome }) => outcome === 'held')).toHaveLength(3);
-  expect(held.slice(3)).toEqual(Array.from({ length: 5 }, () => ({ outcome: 'refused', code: 'quota-exceeded' })));
-  expect(await (await book([liar, second])).used(request(0))).toEqual({ used: 3, left: 0 });
+describe('an owner who colludes with the host', () => {
+  const TAMPERED = {
+    outcome: 'refused',
+    code: 'anchor-tampered',
+    detail: 'the anchors hold different entries',
+  };
+
+  test('and lies about absence adds no call', async () => {
+    const second = createMemoryAnchor('bob');
+    const liar = createLyingAnchor('alice', () => undefined);
+    const held = [];
+    for (let id = 1; id <= 8; id += 1) held.push(await take(await book([liar, second]), request(id)));
+    expect(held).toEqual([{ outcome: 'held', k: 0 }, ...Array.from({ length: 7 }, () => TAMPERED)]);
+    expect(await (await book([liar, second])).used(request(0))).toEqual({ used: 1, left: 2 });
+  });
+
+  // Seed 44018 of the simulation.
+  test('and shows each enclave tickets of its own gives no request a second one', async () => {
+    const second = createMemoryAnchor('bob');
+    const [here, there] = [createMemoryAnchor('alice'), createMemoryAnchor('alice')];
+    expect(await take(await book([here, second]), request(1))).toEqual({ outcome: 'held', k: 0 });
+    // Remembered by this enclave or not.
+    const other = await book([there, second]);
+    expect(await take(other, request(2))).toEqual(TAMPERED);
+    expect(await take(other, request(1))).toEqual(TAMPERED);
+    expect(await take(await book([there, second]), request(1))).toEqual(TAMPERED);
+    expect(await take(await book([here, second]), request(1))).toEqual({ outcome: 'held', k: 0 });
+  });
 });
 
 describe('what is drawn', () => {

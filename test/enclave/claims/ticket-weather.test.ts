@@ -106,7 +106,9 @@ test('in any weather', async () => {
           note(id, settled);
           // All anchors answer: whoever keeps asking is served, or there is nothing left.
           if (settled.outcome === 'refused') {
-            expect(settled.code).toBe('quota-exceeded');
+            // Or a ticket is split as by an owner who is tolerated: who meets his own half there goes no further.
+            const mayBeSplit = q < n && 2 * q - n > 1;
+            expect(['quota-exceeded', ...(mayBeSplit ? ['anchor-tampered'] : [])]).toContain(settled.code);
             expect(answered.has(id)).toBe(false);
             left.push(id);
           }

@@ -141,10 +141,23 @@ describe('the newest version', () => {
   });
 
   test('a number that nobody can hold any more is passed, and not used again', async () => {
-    const stores = memory(4);
+    const stores = memory(3);
     for (const store of stores) await write(store, 0, version(1));
-    for (const [i, store] of stores.entries()) await write(store, 1, version(i < 2 ? 2 : 3));
-    expect(await newest(among(stores, 3))).toEqual({ newest: { k: 0, entry: version(1) }, next: 2 });
+    for (const [i, store] of stores.entries()) await write(store, 1, version(2 + i));
+    expect(await newest(among(stores, 2))).toEqual({ newest: { k: 0, entry: version(1) }, next: 2 });
+  });
+
+  test.each([
+    { n: 2, q: 2, shown: [3, 2] },
+    { n: 2, q: 2, shown: [2, 3] },
+    { n: 3, q: 3, shown: [2, 3, 3] },
+    { n: 4, q: 3, shown: [2, 2, 3, 3] },
+  ])('one that $q of $n may have held before an owner showed another is not passed', async ({ n, q, shown }) => {
+    // Whoever colludes with the host tells one enclave of this entry and the other of that one.
+    const stores = memory(n);
+    for (const store of stores) await write(store, 0, version(1));
+    for (const [i, store] of stores.entries()) await write(store, 1, version(shown[i] ?? 0));
+    expect(await codeOf(() => newest(among(stores, q)))).toBe('claim/tampered');
   });
 
   test('is the one that was held last, whatever the order of answers and whichever got lost', async () => {
@@ -183,7 +196,14 @@ describe('the newest version', () => {
           // No version was made twice: no fork answered from one.
           expect(new Set(all).size).toBe(all.length);
           sky.clear();
-          const last = await scheduler.waitFor(newestVersion(anchors, key, NAME, weather));
+          const last = await scheduler.waitFor(
+            newestVersion(anchors, key, NAME, weather).catch((error: unknown) => {
+              // Two and two of four, for want of an answer: nobody can tell that from an owner who changed its entry.
+              if (n === 4 && error instanceof Failure && error.code === 'claim/tampered') return undefined;
+              throw error;
+            }),
+          );
+          if (last === undefined) return;
           expect(last.newest?.k ?? -1).toBeGreaterThanOrEqual(Math.max(-1, ...all));
           const again = await scheduler.waitFor(newestVersion(anchors, key, NAME, weather));
           // Never older. It may be newer: a look ends with a quorum's answers, and a version that was only begun at the

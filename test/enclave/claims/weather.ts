@@ -57,6 +57,17 @@ export function behind(sky: Sky, store: Anchor): Anchor {
   };
 }
 
+/** The same store, but no question about a name gets to it while `isCut` says so. */
+export function cutOff(store: Anchor, isCut: (name: string) => boolean): Anchor {
+  const unless = <T>(name: string, work: () => Promise<T>): Promise<T> =>
+    isCut(name) ? Promise.reject(lost(store.owner)) : work();
+  return {
+    ...store,
+    claim: (name, k, entry, signal) => unless(name, () => store.claim(name, k, entry, signal)),
+    holder: (name, k, signal) => unless(name, () => store.holder(name, k, signal)),
+  };
+}
+
 /** An owner who colludes: says to everybody that the place is theirs, and to whoever looks what `shows` says. */
 export function createLyingAnchor(
   owner: string,

@@ -6,7 +6,8 @@ import { rebuildLabels } from '../../../enclave/functions/image-classification/a
 import { rebuildObjects } from '../../../enclave/functions/object-detection/answer.ts';
 import { MAX_SIDE, MIN_SIDE, MEDIA_TYPES } from '../../../enclave/functions/picture.ts';
 import { round } from '../../../enclave/functions/round.ts';
-import { validateInput, validateOutput } from '../../../enclave/functions/validators.ts';
+import { validateOutput } from '../../../enclave/functions/validate-output.ts';
+import { validatePicture } from '../../../enclave/functions/validate-picture.ts';
 import { place, toPicture, type TensorSize } from '../../../enclave/jail/geometry.ts';
 
 const labels = ['cat', 'dog', 'owl'];
@@ -129,9 +130,8 @@ describe('geometry', () => {
 describe('the schemas', () => {
   test('of pictures say what the decoder enforces', () => {
     const picture = { mediaType: 'image/png', bytes: 100, width: MIN_SIDE, height: MAX_SIDE };
-    expect(validateInput('object-detection', picture)).toBeUndefined();
-    for (const mediaType of MEDIA_TYPES)
-      expect(validateInput('object-detection', { ...picture, mediaType })).toBeUndefined();
+    expect(validatePicture(picture)).toBeUndefined();
+    for (const mediaType of MEDIA_TYPES) expect(validatePicture({ ...picture, mediaType })).toBeUndefined();
     for (const wrong of [
       { mediaType: 'image/gif' },
       { bytes: 0 },
@@ -139,7 +139,7 @@ describe('the schemas', () => {
       { height: MAX_SIDE + 1 },
       { extra: 1 },
     ]) {
-      expect(validateInput('image-classification', { ...picture, ...wrong })).toBeTypeOf('string');
+      expect(validatePicture({ ...picture, ...wrong })).toBeTypeOf('string');
     }
   });
   test.each([

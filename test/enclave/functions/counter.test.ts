@@ -4,7 +4,7 @@ import type { Granted } from '../../../enclave/claims/tickets.ts';
 import { createTicketBook } from '../../../enclave/claims/tickets.ts';
 import type { CounterAnswer } from '../../../enclave/functions/counter/count.ts';
 import { countCall } from '../../../enclave/functions/counter/count.ts';
-import { validateOutput } from '../../../enclave/functions/validators.ts';
+import { validateOutput } from '../../../enclave/functions/validate-output.ts';
 import { createMemoryRecords } from '../../../enclave/state/memory-records.ts';
 import { createRecords } from '../../../enclave/state/records.ts';
 import type { Place } from '../state/copies.ts';

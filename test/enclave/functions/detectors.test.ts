@@ -5,9 +5,9 @@ import { classify } from '../../../enclave/functions/image-classification/comput
 import { detect } from '../../../enclave/functions/object-detection/compute.ts';
 import { overlap, suppress, type BoxCandidate } from '../../../enclave/functions/object-detection/suppress.ts';
 import type { Box, OutputTensor } from '../../../enclave/functions/candidate.ts';
-import type { DetectorOutput, ModelManifest, SsdOutput } from '../../../enclave/functions/model-manifest.ts';
+import type { DetectorOutput, PictureManifest, SsdOutput } from '../../../enclave/functions/model-manifest.ts';
 
-const input: ModelManifest['input'] = {
+const input: PictureManifest['input'] = {
   tensor: 'x',
   dtype: 'float32',
   layout: 'NCHW',
@@ -30,7 +30,7 @@ const run = (
   labels: readonly string[] = ['cat', 'dog'],
   topK = 10,
 ): readonly BoxCandidate[] => {
-  const manifest: ModelManifest = { apiVersion: 'accord/v1', name: 'm', labels, input, output };
+  const manifest: PictureManifest = { apiVersion: 'accord/v1', name: 'm', labels, input, output };
   const empty: OutputTensor = { data: new Float32Array(), dims: [0] };
   return detect((name) => tensors[name] ?? empty, manifest, output, topK);
 };

@@ -51,7 +51,7 @@ describe('a package', () => {
         const parsed = parseModelPackage(packed, 'image-classification');
         expect(parsed.manifest).toEqual(classifier);
         expect(Buffer.from(parsed.manifestBytes).toString()).toBe(JSON.stringify(classifier));
-        expect(Buffer.from(parsed.onnx)).toEqual(Buffer.from(bytes));
+        expect(Buffer.from(parsed.file)).toEqual(Buffer.from(bytes));
         expect(parsed.sha256).toBe(createHash('sha256').update(packed).digest('hex'));
       }),
     );

@@ -1,8 +1,10 @@
 /** Models that are refused, through the whole of `startComputer`: what only a trial run shows, and how it is told. */
 import { onnx } from 'onnx-proto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Timers } from '../../../enclave/deadline.ts';
 import { startComputer } from '../../../enclave/jail/gate-side.ts';
 import { ONNX_LIMITS } from '../../../enclave/jail/onnx/inspect.ts';
+import { LOAD_MS } from '../../../enclave/jail/stages.ts';
 import type { ModelPackage } from '../../../enclave/functions/model-package.ts';
 import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
@@ -14,13 +16,13 @@ beforeAll(async () => {
 });
 afterAll(() => entries.remove());
 
-const load = (model: ModelPackage, loadTimeoutMs = 30_000): Promise<unknown> => {
+const load = (model: ModelPackage, timers: Timers = realTimers): Promise<unknown> => {
   const kind = 'image-classification';
   const policy = models.policyFor(kind);
-  return startComputer({ kind, model, policy, paths: entries.paths, timers: realTimers, loadTimeoutMs }).then(
-    (computer) => computer.close(),
-  );
+  return startComputer({ kind, model, policy, paths: entries.paths, timers }).then((computer) => computer.close());
 };
+/** A second and a half is all that loading has. */
+const hasty: Timers = (milliseconds, run) => realTimers(milliseconds === LOAD_MS ? 1_500 : milliseconds, run);
 const graph = (changes: Partial<models.Graph>): ModelPackage =>
   models.meansModel(models.bytesOf(models.modelOf(models.meansGraph(changes))));
 const mean = models.node('ReduceMean', ['x'], ['m'], [models.ints('axes', [2, 3]), models.int('keepdims', 0)]);
@@ -122,7 +124,7 @@ test.each([
 });
 
 test('what takes too long is refused, and ended', async () => {
-  await expect(load(models.slowModel(500), 1_500)).rejects.toMatchObject({ code: 'model/too-slow' });
+  await expect(load(models.slowModel(500), hasty)).rejects.toMatchObject({ code: 'model/too-slow' });
 });
 
 test('a refusal is plain text of bounded length, whatever the model’s names hold', async () => {

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import sharp from 'sharp';
-import { startComputer, type Computer, type JailPaths } from '../../../enclave/jail/gate-side.ts';
+import { startComputer, type Computer, type JailPaths, type RunOptions } from '../../../enclave/jail/gate-side.ts';
 import type { ModelPackage } from '../../../enclave/functions/model-package.ts';
 import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
@@ -23,17 +23,20 @@ afterAll(() => entries.remove());
 
 async function start(
   model: ModelPackage = models.meansModel(),
-  options: { readonly paths?: JailPaths; readonly loadTimeoutMs?: number; readonly topK?: number } = {},
+  options: {
+    readonly paths?: JailPaths;
+    readonly topK?: number;
+    readonly calls?: Readonly<Record<string, number>>;
+  } = {},
 ): Promise<Computer> {
-  const { paths = entries.paths, topK = 3, ...rest } = options;
+  const { paths = entries.paths, topK = 3, calls = { alice: 3 } } = options;
   const kind = 'image-classification';
   const computer = await startComputer({
     kind,
     model,
-    policy: models.policyFor(kind, { topK }),
+    policy: { ...models.policyFor(kind, { topK }), calls },
     paths,
     timers: realTimers,
-    ...rest,
   });
   open.push(computer);
   return computer;
@@ -44,7 +47,8 @@ const plain = (background: string, width = 40, height = 30): Promise<Buffer> =>
     .png()
     .toBuffer();
 
-const seconds = { timeoutMs: 20_000 } as const;
+const seconds = { party: 'alice', signal: new AbortController().signal } as const;
+const within = (milliseconds: number): RunOptions => ({ party: 'alice', signal: AbortSignal.timeout(milliseconds) });
 const alive = (pid: number): boolean => {
   try {
     process.kill(pid, 0);
@@ -173,11 +177,12 @@ describe('a process that dies or hangs', () => {
     ['computing', compute],
   ])('%s process killed while it waits: the next call meets a fresh one', async (_, which) => {
     const computer = await start();
+    await expect.poll(() => computer.pids(), { timeout: 20_000 }).toHaveLength(4);
     const pid = computer.pids()[which] ?? 0;
     process.kill(pid, 'SIGKILL');
     await expect.poll(() => computer.pids()).not.toContain(pid);
     await works(computer);
-    await expect.poll(() => computer.pids()).toHaveLength(4);
+    await expect.poll(() => computer.pids(), { timeout: 20_000 }).toHaveLength(4);
     expect(computer.pids()).not.toContain(pid);
   });
 
@@ -186,6 +191,7 @@ describe('a process that dies or hangs', () => {
     ['computing', compute],
   ])('%s process killed at work: one refused call', async (_, which) => {
     const computer = await start();
+    await expect.poll(() => computer.pids(), { timeout: 20_000 }).toHaveLength(4);
     const pid = computer.pids()[which] ?? 0;
     process.kill(pid, 'SIGSTOP');
     const call = computer.run(await plain('#ff0000'), seconds);
@@ -199,9 +205,10 @@ describe('a process that dies or hangs', () => {
     ['computing', compute],
   ])('%s process that hangs is killed in time: one refused call', async (_, which) => {
     const computer = await start();
+    await expect.poll(() => computer.pids(), { timeout: 20_000 }).toHaveLength(4);
     const pid = computer.pids()[which] ?? 0;
     process.kill(pid, 'SIGSTOP');
-    const call = computer.run(await plain('#ff0000'), { timeoutMs: 3_000 });
+    const call = computer.run(await plain('#ff0000'), within(3_000));
     await expect(call).rejects.toMatchObject({ code: 'jail/compute-timeout', kind: 'environment' });
     await gone([pid]);
     await works(computer);
@@ -213,17 +220,53 @@ describe('a process that dies or hangs', () => {
     process.kill(pid, 'SIGSTOP');
     const input = await plain('#ff0000');
     const first = computer.run(input, seconds);
-    await expect(computer.run(input, { timeoutMs: 200 })).rejects.toMatchObject({ code: 'jail/compute-timeout' });
+    await expect(computer.run(input, within(200))).rejects.toMatchObject({ code: 'jail/compute-timeout' });
     expect(alive(pid)).toBe(true);
     process.kill(pid, 'SIGCONT');
     expect(await first).toMatchObject({ labels: [{ label: 'red' }, {}, {}] });
     await works(computer);
   });
 
+  test('a call of another party has a lane of its own: it waits for nobody', async () => {
+    const computer = await start(models.meansModel(), { calls: { alice: 3, bob: 3 } });
+    await expect.poll(() => computer.pids().length, { timeout: 20_000 }).toBe(8);
+    const input = await plain('#ff0000');
+    // Two of each party, first those that decode.
+    const before = computer.pids();
+    expect(await computer.run(input, { ...seconds, party: 'bob' })).toMatchObject({
+      labels: [{ label: 'red' }, {}, {}],
+    });
+    await expect.poll(() => before.filter((pid) => !alive(pid)).map((pid) => before.indexOf(pid))).toEqual([2, 6]);
+    const [decodes, computes] = [before.slice(0, 4), before.slice(4)];
+    for (const pid of [...decodes.slice(0, 2), ...computes.slice(0, 2)]) process.kill(pid, 'SIGSTOP');
+    const late = new AbortController();
+    const stuck = computer.run(input, { party: 'alice', signal: late.signal });
+    const gaveUp = expect(stuck).rejects.toMatchObject({ code: 'jail/compute-timeout' });
+    expect(await computer.run(input, { ...seconds, party: 'bob' })).toMatchObject({
+      labels: [{ label: 'red' }, {}, {}],
+    });
+    late.abort();
+    await gaveUp;
+    await expect(computer.run(input, { ...seconds, party: 'charlie' })).rejects.toMatchObject({ code: 'jail/compute-failed' }); // prettier-ignore
+  });
+
+  test('what a call used is replaced once its answer has left, not before', async () => {
+    const computer = await start();
+    await expect.poll(() => computer.pids().length, { timeout: 20_000 }).toBe(4);
+    let leave = (): void => {};
+    const left = new Promise<void>((resolve) => (leave = resolve));
+    await computer.run(await plain('#ff0000'), { ...seconds, left });
+    await expect.poll(() => computer.pids().length).toBe(2);
+    await new Promise((resolve) => void setTimeout(resolve, 300));
+    expect(computer.pids()).toHaveLength(2);
+    leave();
+    await expect.poll(() => computer.pids().length, { timeout: 20_000 }).toBe(4);
+  });
+
   test('a model that computes for longer than the call may last', async () => {
     const computer = await start(models.slowModel(4));
     const input = await plain('#ff0000');
-    await expect(computer.run(input, { timeoutMs: 60 })).rejects.toMatchObject({ code: 'jail/compute-timeout' });
+    await expect(computer.run(input, within(60))).rejects.toMatchObject({ code: 'jail/compute-timeout' });
     expect(await computer.run(input, seconds)).toMatchObject({ labels: [{}, {}, {}] });
   });
 });
@@ -231,12 +274,18 @@ describe('a process that dies or hangs', () => {
 describe('the life of the processes', () => {
   test('they have nothing in their environment and stand in an empty folder', async () => {
     const computer = await start();
+    await expect.poll(() => computer.pids(), { timeout: 20_000 }).toHaveLength(4);
     const [decode = 0, , compute = 0] = computer.pids();
     const environment = (pid: number): string => readFileSync(`/proc/${pid}/environ`, 'utf8');
-    expect(environment(decode)).toBe('');
-    expect(environment(compute)).toBe('ORT_DISABLE_TELEMETRY=1\0');
+    // bubblewrap says where the process stands.
+    const { namespaces } = entries.paths.prison.confinement;
+    const folder = namespaces ? 'PWD=/\0' : '';
+    expect(environment(decode)).toBe(folder);
+    expect(environment(compute)).toBe(`ORT_DISABLE_TELEMETRY=1\0${folder}`);
     for (const pid of [decode, compute]) {
-      expect(execFileSync('readlink', [`/proc/${pid}/cwd`], { encoding: 'utf8' }).trim()).toBe(entries.paths.cwd);
+      expect(execFileSync('readlink', [`/proc/${pid}/cwd`], { encoding: 'utf8' }).trim()).toBe(
+        namespaces ? '/' : entries.paths.cwd,
+      );
       expect(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim()).toBe('1000');
       expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8')).toContain('--disallow-code-generation-from-strings');
     }
@@ -244,8 +293,8 @@ describe('the life of the processes', () => {
 
   test('close leaves none, and later calls are refused', async () => {
     const computer = await start();
+    await expect.poll(() => computer.pids(), { timeout: 20_000 }).toHaveLength(4);
     const pids = computer.pids();
-    expect(pids).toHaveLength(4);
     await computer.close();
     await gone(pids);
     await expect(computer.run(await plain('#fff'), seconds)).rejects.toMatchObject({ code: 'jail/compute-failed' });
@@ -263,8 +312,9 @@ describe('the life of the processes', () => {
       timers: realTimers,
     } as const;
     const started = startComputer({ ...options, signal: abort.signal });
-    setTimeout(() => abort.abort(new Error('enough')), 500);
-    await expect.poll(jails).toHaveLength(2);
+    started.catch(() => {}); // told below
+    await expect.poll(() => jails().length, { timeout: 20_000 }).toBeGreaterThanOrEqual(2);
+    abort.abort(new Error('enough'));
     await expect(started).rejects.toThrow('enough');
     expect(jails()).toEqual([]);
   });

@@ -1,15 +1,20 @@
 /**
- * The jails' entry files as processes can be started from them: bundled into a folder of their own when this runs from
- * source, the compiled files when it runs compiled.
+ * The jails' entry files as processes can be started from them: bundled into a folder of their own.
  */
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import type { JailPaths } from '../../../enclave/jail/gate-side.ts';
+import { openPrison } from '../../../enclave/jail/prison.ts';
+import { realTimers } from '../real-timers.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
-const fromSource = import.meta.filename.endsWith('.ts');
+const suffix = import.meta.filename.endsWith('.ts') ? '.ts' : '.js';
+const packages = join(suffix === '.ts' ? root : join(root, '..'), 'node_modules');
+
+const JAILS = ['decode', 'compute', 'record', 'tree'] as const;
+type Program = (typeof JAILS)[number];
 
 export interface Entries {
   readonly paths: Required<JailPaths>;
@@ -21,7 +26,7 @@ export interface Entries {
 /** Bundles `entries` (name -> source file) beside what packages they need. */
 export async function bundleEntries(folder: string, entries: Readonly<Record<string, string>>): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  symlinkSync(packages, join(folder, 'node_modules'));
   await build({
     entryPoints: entries,
     outdir: folder,
@@ -30,25 +35,31 @@ export async function bundleEntries(folder: string, entries: Readonly<Record<str
     platform: 'node',
     format: 'esm',
     target: 'node20',
-    external: ['sharp', 'onnxruntime-node'],
+    external: ['sharp', 'onnxruntime-node', 'koffi'],
   });
 }
 
-export async function jailEntries(): Promise<Entries> {
+/** Held as tightly as this machine allows; `bwrap`: where bubblewrap stands. */
+export async function jailEntries(bwrap?: string): Promise<Entries> {
   const folder = mkdtempSync(join(tmpdir(), 'accord-jail-'));
+  chmodSync(folder, 0o755); // jails run as other users
   const empty = join(folder, 'empty');
   mkdirSync(empty);
   const jail = join(root, 'enclave', 'jail');
-  if (fromSource) {
-    await bundleEntries(folder, { decode: join(jail, 'decode.ts'), compute: join(jail, 'compute.ts') });
-  }
+  await bundleEntries(folder, Object.fromEntries(JAILS.map((name) => [name, join(jail, `${name}${suffix}`)])));
+  const entry = (name: Program): string => join(folder, `${name}.mjs`);
+  const node = process.execPath;
+  const prison = await openPrison({ node, entry: entry('decode'), cwd: empty, env: {} }, realTimers, bwrap);
   return {
     folder,
     paths: {
-      node: process.execPath,
-      decode: fromSource ? join(folder, 'decode.mjs') : join(jail, 'decode.js'),
-      compute: fromSource ? join(folder, 'compute.mjs') : join(jail, 'compute.js'),
+      node,
+      decode: entry('decode'),
+      compute: entry('compute'),
+      record: entry('record'),
+      tree: entry('tree'),
       cwd: empty,
+      prison,
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };

@@ -28,7 +28,10 @@ async function answers(example: string): Promise<Readonly<Record<string, unknown
   try {
     const found: [string, unknown][] = [];
     for (const file of readdirSync(join(folder, 'inputs')).sort()) {
-      found.push([file, await computer.run(read(join('inputs', file)), { timeoutMs: 20_000 })]);
+      found.push([
+        file,
+        await computer.run(read(join('inputs', file)), { party: 'alice', signal: AbortSignal.timeout(20_000) }),
+      ]);
     }
     return Object.fromEntries(found);
   } finally {

@@ -12,7 +12,7 @@ const started = startComputer({
   kind,
   model: which === 'busy' ? slowModel(2_000) : meansModel(),
   policy: policyFor(kind),
-  paths: { node, decode, compute, cwd },
+  paths: { node, decode, compute, record: '', tree: '', cwd },
   timers: realTimers,
 });
 if (which === 'idle') await started;

@@ -49,7 +49,7 @@ async function callWith(which: 'decode' | 'compute', name: string, onQuestion: s
   const policy = policyFor(kind, { topK: 3 });
   const computer = await startComputer({ kind, model: meansModel(), policy, paths, timers: realTimers });
   try {
-    return await computer.run(picture, { timeoutMs: 5_000 }).then(
+    return await computer.run(picture, { party: 'alice', signal: AbortSignal.timeout(5_000) }).then(
       (output) => new Error(`an answer was given: ${JSON.stringify(output)}`),
       (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
     );

@@ -5,6 +5,7 @@ import { chmodSync, existsSync, readFileSync, readdirSync, readlinkSync, writeFi
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startComputer, type Computer, type JailPaths } from '../../../enclave/jail/gate-side.ts';
+import { OPEN_PRISON } from '../../../enclave/jail/prison.ts';
 import { realTimers } from '../real-timers.ts';
 import { bundleEntries, jailEntries, type Entries } from './entries.ts';
 import { meansModel, policyFor } from './models.ts';
@@ -23,7 +24,9 @@ const start = (paths: JailPaths): Promise<Computer> =>
 async function call(computer: Computer): Promise<void> {
   for (const format of ['jpeg', 'png', 'webp'] as const) {
     const input = await encoded(halves(64, 48), format);
-    expect(await computer.run(input, { timeoutMs: 60_000 })).toMatchObject({ labels: [{}, {}, {}] });
+    expect(await computer.run(input, { party: 'alice', signal: AbortSignal.timeout(60_000) })).toMatchObject({
+      labels: [{}, {}, {}],
+    });
   }
 }
 
@@ -67,7 +70,7 @@ describe('seen by strace', () => {
   if (missing !== '') process.stderr.write(`skipped: jails seen by strace: ${missing}\n`);
 
   test.skipIf(missing !== '')('no process opens a socket, writes a file or starts another', async () => {
-    // A stand-in for the Node binary that starts the real one under strace, one log a process.
+    // Not in a root of its own, where there is no strace. A stand-in for the Node binary that starts the real one under strace, one log a process.
     const log = join(entries.folder, 'strace');
     const wrapper = join(entries.folder, 'traced-node');
     const traced =
@@ -78,7 +81,7 @@ describe('seen by strace', () => {
       `#!/bin/sh\nexec ${path} -f -s 200 -e trace=${traced} -o ${log}.$$ ${process.execPath} "$@"\n`,
     );
     chmodSync(wrapper, 0o755);
-    const computer = await start({ ...entries.paths, node: wrapper });
+    const computer = await start({ ...entries.paths, node: wrapper, prison: OPEN_PRISON });
     await call(computer);
     await computer.close();
     const logs = readdirSync(entries.folder).filter((name) => name.startsWith('strace.'));

@@ -94,7 +94,7 @@ test('in one process the model sees the picture before its own: what the jails a
 test('a call sees nothing of the calls before it', async () => {
   const [dark, bright] = await Promise.all([plain(0), plain(255)]);
   const say = async (picture: Buffer): Promise<string> =>
-    JSON.stringify(await computer.run(picture, { timeoutMs: 60_000 }));
+    JSON.stringify(await computer.run(picture, { party: 'alice', signal: AbortSignal.timeout(60_000) }));
   const alone = await say(dark);
   for (let round = 0; round < 3; round += 1) {
     await say(bright);
@@ -105,8 +105,8 @@ test('a call sees nothing of the calls before it', async () => {
 test('each call is served by processes of its own', async () => {
   const dark = await plain(0);
   const before = new Set(computer.pids());
-  await computer.run(dark, { timeoutMs: 60_000 });
-  await computer.run(dark, { timeoutMs: 60_000 });
-  await computer.run(dark, { timeoutMs: 60_000 });
+  await computer.run(dark, { party: 'alice', signal: AbortSignal.timeout(60_000) });
+  await computer.run(dark, { party: 'alice', signal: AbortSignal.timeout(60_000) });
+  await computer.run(dark, { party: 'alice', signal: AbortSignal.timeout(60_000) });
   await expect.poll(() => computer.pids().filter((pid) => before.has(pid))).toEqual([]);
 });

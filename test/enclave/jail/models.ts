@@ -1,10 +1,12 @@
 /** ONNX models that tests make themselves: small, and wrong in one named way where they are wrong. */
-import { onnx } from 'onnx-proto';
+import type { onnx } from 'onnx-proto';
+import onnxProto from 'onnx-proto';
 import { packModel, parseModelPackage, type ModelPackage } from '../../../enclave/functions/model-package.ts';
-import type { ModelManifest } from '../../../enclave/functions/model-manifest.ts';
-import type { ModelFunctionPolicy } from '../../../policies/model.ts';
+import type { PictureManifest } from '../../../enclave/functions/model-manifest.ts';
+import type { PicturePolicy } from '../../../policies/model.ts';
 
-const { AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto } = onnx;
+const { AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto } =
+  onnxProto.onnx;
 const { AttributeType } = AttributeProto;
 const FLOAT = 1;
 const INT64 = 7;
@@ -94,7 +96,7 @@ export function meansGraph(changes: Partial<Graph> = {}): Graph {
   };
 }
 
-export const MEANS_MANIFEST: ModelManifest = {
+export const MEANS_MANIFEST: PictureManifest = {
   apiVersion: 'accord/v1',
   name: 'means',
   labels: ['red', 'green', 'blue'],
@@ -142,16 +144,13 @@ export function slowModel(layers: number): ModelPackage {
   return meansModel(bytesOf(modelOf(graph)));
 }
 
-export function policyFor(
-  uses: ModelFunctionPolicy['uses'],
-  output: Partial<ModelFunctionPolicy['output']> = {},
-): ModelFunctionPolicy {
+export function policyFor(uses: PicturePolicy['uses'], output: Partial<PicturePolicy['output']> = {}): PicturePolicy {
   return {
     uses,
     model: { from: 'bob' },
     calls: { alice: 3 },
-    input: { maxBytes: 8_388_608 },
+    input: { maxBytes: 8_388_608, buckets: [8_388_608] },
     output: { topK: 3, decimals: 3, ...output },
-    release: { padTo: 1_024 },
+    release: { afterMs: 0, padTo: 1_024 },
   };
 }

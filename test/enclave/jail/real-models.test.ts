@@ -7,7 +7,7 @@ import { startComputer, type FunctionAnswer } from '../../../enclave/jail/gate-s
 import { packModel, parseModelPackage } from '../../../enclave/functions/model-package.ts';
 import type { DetectedObject } from '../../../enclave/functions/object-detection/answer.ts';
 import { overlap } from '../../../enclave/functions/object-detection/suppress.ts';
-import type { ModelFunctionKind } from '../../../policies/model.ts';
+import type { PictureFunctionKind } from '../../../policies/model.ts';
 import { describeWithVectors } from '../../vectors.ts';
 import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
@@ -34,7 +34,7 @@ describeWithVectors('real models', (folder) => {
 
   async function run(
     name: string,
-    kind: ModelFunctionKind,
+    kind: PictureFunctionKind,
     inputs: readonly Uint8Array[],
   ): Promise<readonly FunctionAnswer[]> {
     const manifest = readFileSync(join(import.meta.dirname, '..', '..', 'vectors-manifests', `${name}.json`), 'utf8');
@@ -49,7 +49,8 @@ describeWithVectors('real models', (folder) => {
     });
     try {
       const outputs: FunctionAnswer[] = [];
-      for (const input of inputs) outputs.push(await computer.run(input, { timeoutMs: 60_000 }));
+      for (const input of inputs)
+        outputs.push(await computer.run(input, { party: 'alice', signal: AbortSignal.timeout(60_000) }));
       return outputs;
     } finally {
       await computer.close();

@@ -1,187 +1,108 @@
-/** Which jail serves which call, by scripted jails: how long one lives is a choice of numbers. */
+/** Which jail serves which call of one party, by scripted jails. */
 import { describe, expect, test } from 'vitest';
-import { FRAME } from '../../../enclave/jail/frames.ts';
+import { createNursery } from '../../../enclave/jail/nursery.ts';
 import type { Jail } from '../../../enclave/jail/process.ts';
-import { createSupply, type SupplyOptions } from '../../../enclave/jail/supply.ts';
+import { createSupply, type Supply } from '../../../enclave/jail/supply.ts';
+import { scriptedJails, type ScriptedJails } from './scripted-jails.ts';
 
-interface Yard {
-  readonly made: (Jail & { readonly prepared: () => boolean })[];
-  readonly alive: () => readonly number[];
-  readonly options: Pick<SupplyOptions, 'spawn' | 'prepare'>;
+interface Stocked extends ScriptedJails {
+  readonly supply: Supply;
 }
 
-/** Jails that do nothing but live and die; `broken` pids cannot be made ready. */
-function yard(broken: readonly number[] = []): Yard {
-  const made: Yard['made'] = [];
-  const ready = new Set<number>();
-  return {
-    made,
-    alive: () => made.filter((jail) => jail.alive()).map(({ pid }) => pid),
-    options: {
-      spawn() {
-        let alive = true;
-        const pid = made.length + 1;
-        const jail = {
-          pid,
-          prepared: () => ready.has(pid),
-          alive: () => alive,
-          ask: async () => ({ type: FRAME.ready, body: new Uint8Array() }),
-          kill: async () => {
-            alive = false;
-          },
-        };
-        made.push(jail);
-        return jail;
-      },
-      async prepare(jail) {
-        await Promise.resolve();
-        if (broken.includes(jail.pid)) {
-          await jail.kill();
-          throw new Error(`jail ${jail.pid} is broken`);
-        }
-        ready.add(jail.pid);
-      },
-    },
-  };
+/** A supply of warm jails: pids 1 and 2, where neither is broken. */
+async function stocked(broken: readonly number[] = []): Promise<Stocked> {
+  const jails = scriptedJails(1, broken);
+  const supply = createSupply({ ...jails.options, nursery: createNursery(2).family() });
+  await supply.start();
+  supply.restock();
+  await expect.poll(() => jails.made.length).toBe(2);
+  await expect.poll(() => jails.growing.now).toBe(0);
+  return { ...jails, supply };
 }
 
 const never = new AbortController().signal;
 const pid = async (jail: Jail): Promise<number> => jail.pid;
-const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+const crash = (jail: Jail): Promise<never> => jail.kill().then(() => Promise.reject(new Error('crash')));
 
-describe('jails used again', () => {
-  const life = { lanes: 1, spares: 0, callsPerJail: Number.POSITIVE_INFINITY } as const;
-
-  test('one serves all, one call after the other, in the order they came', async () => {
-    const { made, options } = yard();
-    const supply = createSupply({ ...options, ...life });
-    await supply.start();
-    const order: number[] = [];
-    let inside = 0;
-    const calls = [1, 2, 3, 4].map((call) =>
-      supply.use(async (jail) => {
-        inside++;
-        expect(inside).toBe(1);
-        await settled();
-        order.push(call);
-        inside--;
-        return jail.pid;
-      }, never),
-    );
-    expect(await Promise.all(calls)).toEqual([1, 1, 1, 1]);
-    expect(order).toEqual([1, 2, 3, 4]);
-    expect(made).toHaveLength(1);
+describe('a jail', () => {
+  test('serves one call and ends; the next is warm already, and what is missing is made when that is said', async () => {
+    const { supply, alive, made } = await stocked();
+    expect([await supply.use(pid, never), await supply.use(pid, never)]).toEqual([1, 2]);
+    expect(alive()).toEqual([]);
+    expect(made).toHaveLength(2);
+    supply.restock();
+    supply.restock();
+    await expect.poll(alive).toEqual([3, 4]);
+    await supply.close();
+    expect(alive()).toEqual([]);
+    await expect(supply.use(pid, never)).rejects.toMatchObject({ code: 'jail/compute-failed' });
+    supply.restock();
+    expect(made).toHaveLength(4);
   });
 
-  test('one that dies at work is replaced while nobody waits', async () => {
-    const { made, options } = yard();
-    const supply = createSupply({ ...options, ...life });
-    await supply.start();
-    const crash = supply.use(async (jail) => {
-      await jail.kill();
-      throw new Error('crash');
-    }, never);
-    await expect(crash).rejects.toThrow('crash');
-    await settled();
-    expect(made.map((jail) => jail.prepared())).toEqual([true, true]);
-    expect(await supply.use(pid, never)).toBe(2);
-  });
-
-  test('one that refuses a call lives on', async () => {
-    const { options } = yard();
-    const supply = createSupply({ ...options, ...life });
-    await supply.start();
+  test('ends where it refuses its call, too', async () => {
+    const { supply, alive } = await stocked();
     await expect(supply.use(() => Promise.reject(new Error('bad picture')), never)).rejects.toThrow('bad picture');
-    expect(await supply.use(pid, never)).toBe(1);
-  });
-
-  test('one at work is killed when its call is aborted, and the reason told at once', async () => {
-    const { options, alive } = yard();
-    const supply = createSupply({ ...options, ...life });
-    await supply.start();
-    const late = new AbortController();
-    const hang = supply.use(() => new Promise<never>(() => {}), late.signal);
-    const next = supply.use(pid, never);
-    await settled();
-    late.abort(new Error('late'));
-    await expect(hang).rejects.toThrow('late');
-    expect(await next).toBe(2);
     expect(alive()).toEqual([2]);
   });
 
-  test('a call that is aborted while it waits takes nothing with it', async () => {
-    const { options, alive } = yard();
-    const supply = createSupply({ ...options, ...life });
-    await supply.start();
-    let finish = (): void => {};
-    const first = supply.use(
-      () =>
-        new Promise<void>((resolve) => {
-          finish = resolve;
-        }),
-      never,
-    );
-    await settled();
+  test('that dies at work costs its one call', async () => {
+    const { supply } = await stocked();
+    await expect(supply.use(crash, never)).rejects.toThrow('crash');
+    expect(await supply.use(pid, never)).toBe(2);
+  });
+
+  test('that died while it waited costs none', async () => {
+    const { supply, made } = await stocked();
+    await made[0]?.kill();
+    expect(await supply.use(pid, never)).toBe(2);
+  });
+
+  test('at work is killed when its call is aborted, and the reason told at once', async () => {
+    const { supply, alive } = await stocked();
     const late = new AbortController();
-    const waiting = supply.use(pid, late.signal);
+    const hang = supply.use(() => new Promise<never>(() => {}), late.signal);
+    await Promise.resolve();
     late.abort(new Error('late'));
-    await expect(waiting).rejects.toThrow('late');
-    finish();
-    await first;
+    await expect(hang).rejects.toThrow('late');
+    expect(alive()).toEqual([2]);
+  });
+
+  test('that was still getting ready when its call was aborted serves the next', async () => {
+    const jails = scriptedJails(20);
+    const supply = createSupply({ ...jails.options, nursery: createNursery(1).family() });
+    const late = new AbortController();
+    const call = supply.use(pid, late.signal);
+    late.abort(new Error('late'));
+    await expect(call).rejects.toThrow('late');
     expect(await supply.use(pid, never)).toBe(1);
-    expect(alive()).toEqual([1]);
+    expect(jails.made).toHaveLength(1);
   });
 
-  describe('one that cannot be made ready', () => {
-    /** A call in which the first jail dies. */
-    const crash = (jail: Jail): Promise<never> => jail.kill().then(() => Promise.reject(new Error('crash')));
-
-    test('costs no call when it is found out before one comes', async () => {
-      const { options, made } = yard([2]);
-      const supply = createSupply({ ...options, ...life });
-      await supply.start();
-      await expect(supply.use(crash, never)).rejects.toThrow('crash');
-      await settled();
-      expect(made.map((jail) => jail.alive())).toEqual([false, false]);
-      expect(await supply.use(pid, never)).toBe(3);
-    });
-
-    test('costs the one call that waits for it, not every later one', async () => {
-      const { options } = yard([2]);
-      const supply = createSupply({ ...options, ...life });
-      await supply.start();
-      const calls = [supply.use(crash, never), supply.use(pid, never), supply.use(pid, never)];
-      expect(await Promise.allSettled(calls)).toMatchObject([
-        { status: 'rejected', reason: { message: 'crash' } },
-        { status: 'rejected', reason: { message: 'jail 2 is broken' } },
-        { status: 'fulfilled', value: 3 },
-      ]);
-    });
-  });
-
-  test('the first that cannot be made ready is told', async () => {
-    const supply = createSupply({ ...yard([1]).options, ...life });
-    await expect(supply.start()).rejects.toThrow('jail 1 is broken');
+  test('is made at once for a call that finds none', async () => {
+    const { supply } = await stocked();
+    const calls = [await supply.use(pid, never), await supply.use(pid, never), await supply.use(pid, never)];
+    expect(calls).toEqual([1, 2, 3]);
   });
 });
 
-test('jails of one call each, with a warm spare', async () => {
-  const { made, alive, options } = yard();
-  const supply = createSupply({ ...options, lanes: 2, spares: 1, callsPerJail: 1 });
-  await supply.start();
-  await settled();
-  const seen: number[] = [];
-  for (let call = 0; call < 3; call++) {
-    seen.push(await supply.use(pid, never));
-    await settled();
-    // The next call's jail is ready before it comes.
-    expect(alive().length).toBeGreaterThanOrEqual(2);
-    expect(made.filter((jail) => jail.alive()).every((jail) => jail.prepared())).toBe(true);
-  }
-  expect(new Set(seen).size).toBe(3);
-  const together = await Promise.all([1, 2, 3].map(() => supply.use(pid, never)));
-  expect(new Set([...seen, ...together]).size).toBe(6);
-  await supply.close();
-  expect(alive()).toEqual([]);
-  await expect(supply.use(pid, never)).rejects.toMatchObject({ code: 'jail/compute-failed' });
+describe('one that cannot be made ready', () => {
+  test('is told where it is the first', async () => {
+    const { options } = scriptedJails(1, [1]);
+    const supply = createSupply({ ...options, nursery: createNursery(1).family() });
+    await expect(supply.start()).rejects.toThrow('jail 1 is broken');
+  });
+
+  test('costs no call when it is found out before one comes', async () => {
+    const { supply } = await stocked([2]);
+    expect([await supply.use(pid, never), await supply.use(pid, never)]).toEqual([1, 3]);
+  });
+
+  test('costs the one call that waits for it, not every later one', async () => {
+    const { supply } = await stocked([3]);
+    await supply.use(pid, never);
+    await supply.use(pid, never);
+    await expect(supply.use(pid, never)).rejects.toThrow('jail 3 is broken');
+    expect(await supply.use(pid, never)).toBe(4);
+  });
 });

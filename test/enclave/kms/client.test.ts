@@ -67,6 +67,9 @@ test.each([
   ['with the key in the clear', { ...ANSWER, Plaintext: 'AAAA' }],
   ['without an envelope', { KeyId: KEY_ARNS.alice, CiphertextBlob: 'AQID' }],
   ['without a ciphertext to keep', { KeyId: KEY_ARNS.alice, CiphertextForRecipient: 'BAUG' }],
+  ['with a list for a ciphertext', { ...ANSWER, CiphertextBlob: [['AQID']] }],
+  ['with a list for an envelope', { ...ANSWER, CiphertextForRecipient: ['BAUG'] }],
+  ['with a number for the key in the clear', { ...ANSWER, Plaintext: 7 }],
 ])('an answer %s is none', async (_, body) => {
   await expect(generate(answering(200, body))).rejects.toMatchObject({ kind: 'refused', code: 'kms/unattested' });
 });

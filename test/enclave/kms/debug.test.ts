@@ -19,7 +19,7 @@ import type { Home } from '../../../parties/home.ts';
 import type { FrameChannel } from '../../../parties/session/channel.ts';
 import { pinnedExpectation } from '../../../parties/session/expectation.ts';
 import { openSession } from '../../../parties/session/session.ts';
-import type { Session } from '../../../parties/session/session.ts';
+import type { CallTerms, Session } from '../../../parties/session/session.ts';
 import { parseCanonicalPolicy, toCanonicalPolicy } from '../../../policies/canonical.ts';
 import { KEY_ARNS, newRequestId, startGate } from '../harness.ts';
 import type { TestGate } from '../harness.ts';
@@ -96,6 +96,7 @@ async function channel(): Promise<FrameChannel> {
   };
 }
 
+const TERMS: CallTerms = { input: { buckets: [4_096] }, release: { afterMs: 0 } };
 const random = (bytes: number): Uint8Array => crypto.getRandomValues(new Uint8Array(bytes));
 
 async function session(party: Party, allowDebug: boolean): Promise<Session> {
@@ -143,7 +144,7 @@ test('attest, contribute and call, with what is test data and keys that are for 
     debug: true,
     notChecked: ['PCR0', 'PCR1', 'PCR2'].map((what) => ({ what, why: expect.stringContaining('debug mode') })),
   });
-  expect(await alice.call('classify', newRequestId(), Uint8Array.of(1))).toMatchObject({ t: 'answer' });
+  expect(await alice.call('classify', newRequestId(), Uint8Array.of(1), TERMS)).toMatchObject({ t: 'answer' });
   await alice.close();
 });
 

@@ -1,13 +1,10 @@
 /** Calls that are written down in two parties' anchors: when an answer may leave, and what is found again. */
 import { createHash, randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Anchor, AnchorCode } from '../../../enclave/claims/anchor.ts';
-import { createMemoryAnchor } from '../../../enclave/claims/memory-anchor.ts';
 import { ticketsName } from '../../../enclave/claims/tickets.ts';
 import type { Answer } from '../../../enclave/protocol/answer.ts';
 import type { Status } from '../../../enclave/pipeline/status.ts';
 import type { RefusalCode } from '../../../enclave/protocol/refusal.ts';
-import { Failure } from '../../../policies/failure.ts';
 import { contribute } from '../contribution.ts';
 import type { TestGate } from '../harness.ts';
 import { newRequestId } from '../harness.ts';
@@ -15,51 +12,8 @@ import type { Peer } from '../peer.ts';
 import { INPUTS, testModel } from '../scripted-computer.ts';
 import type { Surroundings } from '../state/sealed.ts';
 import { ROLE, surroundings } from '../state/sealed.ts';
-
-/** A memory anchor that can be held up, or out of reach. */
-interface Door {
-  readonly anchor: Anchor;
-  /** From now on, claims wait. Resolves them all when it is called. */
-  holdUp(): () => void;
-  down: boolean;
-  /** Tickets that were claimed. */
-  claimed: number;
-  /** All that its owner can read. */
-  readonly written: { readonly name: string; readonly k: number; readonly entry: Uint8Array }[];
-}
-
-function createDoor(owner: string): Door {
-  const store = createMemoryAnchor(owner);
-  let waiting: Promise<void> | undefined;
-  const door: Door = {
-    down: false,
-    claimed: 0,
-    written: [],
-    holdUp() {
-      let go = (): void => {};
-      waiting = new Promise((resolve) => (go = resolve));
-      return () => {
-        waiting = undefined;
-        go();
-      };
-    },
-    anchor: {
-      ...store,
-      claim: async (name, k, entry, signal) => {
-        await waiting;
-        if (door.down) throw new Failure<AnchorCode>('environment', 'anchor/unavailable', 'down');
-        if (name.startsWith('tickets/')) door.claimed += 1;
-        door.written.push({ name, k, entry: entry.slice() });
-        return store.claim(name, k, entry, signal);
-      },
-      holder: async (name, k, signal) => {
-        if (door.down) throw new Failure<AnchorCode>('environment', 'anchor/unavailable', 'down');
-        return store.holder(name, k, signal);
-      },
-    },
-  };
-  return door;
-}
+import type { Door } from './door.ts';
+import { createDoor } from './door.ts';
 
 let around: Surroundings;
 let first: Door;

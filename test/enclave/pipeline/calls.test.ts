@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { RefusalCode } from '../../../enclave/protocol/refusal.ts';
 import { LIMITS } from '../../../enclave/protocol/limits.ts';
+import { MAX_COMPUTATIONS } from '../../../enclave/claims/given.ts';
 import { contribute } from '../contribution.ts';
 import type { TestGate } from '../harness.ts';
 import { newRequestId, POLICY, startGate } from '../harness.ts';
@@ -114,6 +115,27 @@ describe('what does not get an answer', () => {
     expect(await alice.call('classify', newRequestId(), input(1))).toEqual(answered('malignant'));
   });
 
+  test.each([
+    ['crash', 'compute-failed'],
+    ['hang', 'compute-timeout'],
+  ] as const)(
+    '%s: computed again for free so often and no more, or each stop would be a bit of what a jail knows',
+    async (kind, code) => {
+      const [id, bytes] = [newRequestId(), input(INPUTS[kind])];
+      const seen: unknown[] = [];
+      for (let tries = 0; tries < MAX_COMPUTATIONS + 3; tries += 1) seen.push(await alice.call('classify', id, bytes));
+      const last = {
+        t: 'refused',
+        refused: 'compute-failed',
+        detail: `computed ${MAX_COMPUTATIONS} times; this enclave computes it no more`,
+      };
+      expect(seen.slice(0, MAX_COMPUTATIONS)).toEqual(Array.from({ length: MAX_COMPUTATIONS }, () => refused(code)));
+      expect(seen.slice(MAX_COMPUTATIONS)).toEqual([last, last, last]);
+      expect(gate.computers.computed).toHaveLength(MAX_COMPUTATIONS);
+      expect(await left(alice)).toBe(2);
+    },
+  );
+
   test('words of a jail that has seen weights never reach the caller', async () => {
     const answer = await alice.call('classify', newRequestId(), input(INPUTS.crash));
     expect(answer).toEqual({ t: 'refused', refused: 'compute-failed' });
@@ -209,7 +231,7 @@ describe('one call in flight for each party', () => {
   });
 
   test('an upload that stops midway frees the party’s slot with its connection', async () => {
-    await alice.say({ t: 'call', function: 'classify', requestId: newRequestId(), inputBytes: 100 });
+    await alice.say({ t: 'call', function: 'classify', requestId: newRequestId(), inputBytes: 100, paddedBytes: 100 });
     const second = await gate.peer('alice');
     await expect.poll(async () => second.call('classify', newRequestId(), input(1))).toEqual(refused('busy'));
     alice.close();

@@ -11,6 +11,7 @@ import { authenticate } from '../../../enclave/pipeline/authenticate.ts';
 import type { Confirmed } from '../../../enclave/pipeline/confirm.ts';
 import { confirm } from '../../../enclave/pipeline/confirm.ts';
 import type { RawOutput } from '../../../enclave/pipeline/compute.ts';
+import type { ComputeLimits } from '../../../enclave/pipeline/compute.ts';
 import { compute } from '../../../enclave/pipeline/compute.ts';
 import type { Frame } from '../../../enclave/pipeline/frame.ts';
 import type { OpenedRequest } from '../../../enclave/pipeline/open.ts';
@@ -18,7 +19,7 @@ import { open } from '../../../enclave/pipeline/open.ts';
 import type { PaddedAnswer } from '../../../enclave/protocol/answer.ts';
 import { pad } from '../../../enclave/pipeline/pad.ts';
 import { keep } from '../../../enclave/pipeline/recall.ts';
-import { release } from '../../../enclave/pipeline/release.ts';
+import { ready, release } from '../../../enclave/pipeline/release.ts';
 import type { SealedAnswer } from '../../../enclave/pipeline/seal.ts';
 import { seal } from '../../../enclave/pipeline/seal.ts';
 import type { ValidInput } from '../../../enclave/pipeline/validate.ts';
@@ -44,6 +45,7 @@ interface Everything {
   readonly padded: PaddedAnswer;
   readonly sealed: SealedAnswer;
   readonly signal: AbortSignal;
+  readonly limits: ComputeLimits;
 }
 
 /** Never called: what it says, it says to the compiler. */
@@ -52,7 +54,7 @@ export const types = {
     const opened: OpenedRequest | undefined = await open(e.channel, e.frame);
     const caller = await authenticate(e.gate, e.session, e.opened);
     const admitted = await admit(e.gate, caller, e.provisions, e.signal);
-    const raw = await compute(validate(admitted), e.signal);
+    const raw = await compute(validate(admitted), e.limits);
     const confirmed = await confirm(admitted, raw);
     return opened === undefined ? e.frame : release(await seal(e.channel, pad(confirmed, 1024)));
   },
@@ -71,9 +73,9 @@ export const types = {
     // @ts-expect-error authenticated, but without a ticket
     validate(e.caller),
     // @ts-expect-error admitted, but not validated
-    compute(e.admitted, e.signal),
+    compute(e.admitted, e.limits),
     // @ts-expect-error bytes that nobody admitted
-    compute({ ...e.admitted, bytes: e.bytes }, e.signal),
+    compute({ ...e.admitted, bytes: e.bytes }, e.limits),
     // @ts-expect-error computed, but nobody has asked whether the ticket is held
     pad(e.raw, 1024),
     // @ts-expect-error a refusal that came of an input is no different
@@ -90,6 +92,8 @@ export const types = {
     release(e.padded),
     // @ts-expect-error sealed by whom?
     release({ ciphertext: e.bytes }),
+    // @ts-expect-error not sealed, and so not ready to leave
+    ready(e.padded, () => {}),
   ],
 
   aSessionIsEarned: (e: Everything): Session =>

@@ -4,7 +4,13 @@ import { expectSameBytes } from '../../same-bytes.ts';
 import { encodeCbor } from '../../../enclave/encoding/cbor.ts';
 import type { CborValue } from '../../../enclave/encoding/cbor.ts';
 import { LIMITS } from '../../../enclave/protocol/limits.ts';
-import { assembleInput, decodeRequest, encodeRequest, inputChunks } from '../../../enclave/protocol/request.ts';
+import {
+  CALL_BYTES,
+  assembleInput,
+  decodeRequest,
+  encodeRequest,
+  inputChunks,
+} from '../../../enclave/protocol/request.ts';
 import type { Chunk, Request } from '../../../enclave/protocol/request.ts';
 import { Failure } from '../../../policies/failure.ts';
 
@@ -18,7 +24,7 @@ const AUTHENTICATE: Request = {
 };
 const REQUESTS: readonly Request[] = [
   AUTHENTICATE,
-  { t: 'call', function: 'classify', requestId: new Uint8Array(32).fill(3), inputBytes: 70_000 },
+  { t: 'call', function: 'classify', requestId: new Uint8Array(32).fill(3), inputBytes: 70_000, paddedBytes: 131_072 }, // prettier-ignore
   { t: 'chunk', position: 0, last: false, data: new Uint8Array(300).fill(4) },
   { t: 'chunk', position: LIMITS.inputBytes, last: true, data: new Uint8Array(0) },
   {
@@ -46,8 +52,25 @@ test('the largest request fits a frame once it is sealed and wrapped', () => {
   expect(largest.length + 16 + 32 + 32).toBeLessThan(LIMITS.frameBytes);
 });
 
+test('every call has one size, whatever it says', () => {
+  const sizes = ['f', 'classify', 'a'.repeat(63)].flatMap((name) =>
+    [0, 1, 23, 24, 255, 256, 65_535, 65_536, LIMITS.inputBytes].map((inputBytes) => {
+      const call: Request = { t: 'call', function: name, requestId: new Uint8Array(32), inputBytes, paddedBytes: LIMITS.inputBytes }; // prettier-ignore
+      const encoded = encodeRequest(call);
+      expect(decodeRequest(encoded)).toEqual(call);
+      return encoded.length;
+    }),
+  );
+  expect(new Set(sizes)).toEqual(new Set([CALL_BYTES]));
+});
+
 const map = (entries: Readonly<Record<string, CborValue>>): Uint8Array => encodeCbor(new Map(Object.entries(entries)));
-const call = { t: 'call', function: 'classify', requestId: new Uint8Array(32), inputBytes: 5 };
+const call = { t: 'call', function: 'classify', requestId: new Uint8Array(32), inputBytes: 5, paddedBytes: 100 };
+/** A call of the one size, with other entries: `off` more than that. */
+const sized = (entries: Readonly<Record<string, CborValue>>, off = 0): Uint8Array => {
+  const bare = map({ ...entries, zeros: new Uint8Array(300) }).length - 300;
+  return map({ ...entries, zeros: new Uint8Array(CALL_BYTES - bare + off) });
+};
 const contribution = {
   t: 'contribute',
   function: 'f',
@@ -66,15 +89,21 @@ const authenticate = {
 const HOSTILE: Readonly<Record<string, Uint8Array>> = {
   unknownType: map({ t: 'shutdown' }),
   extraKey: map({ t: 'status', verbose: true }),
-  functionWithSlash: map({ ...call, function: '../../etc' }),
-  functionWithCapital: map({ ...call, function: 'Classify' }),
-  functionEmpty: map({ ...call, function: '' }),
-  functionTooLong: map({ ...call, function: 'a'.repeat(64) }),
-  shortRequestId: map({ ...call, requestId: new Uint8Array(31) }),
-  negativeLength: map({ ...call, inputBytes: -1 }),
-  lengthOverLimit: map({ ...call, inputBytes: LIMITS.inputBytes + 1 }),
-  lengthOf64Bits: map({ ...call, inputBytes: 2n ** 63n }),
-  lengthAsText: map({ ...call, inputBytes: '5' }),
+  functionWithSlash: sized({ ...call, function: '../../etc' }),
+  functionWithCapital: sized({ ...call, function: 'Classify' }),
+  functionEmpty: sized({ ...call, function: '' }),
+  functionTooLong: sized({ ...call, function: 'a'.repeat(64) }),
+  shortRequestId: sized({ ...call, requestId: new Uint8Array(31) }),
+  negativeLength: sized({ ...call, inputBytes: -1 }),
+  lengthOverLimit: sized({ ...call, inputBytes: LIMITS.inputBytes + 1 }),
+  paddingOverLimit: sized({ ...call, paddedBytes: LIMITS.inputBytes + 1 }),
+  inputBehindItsPadding: sized({ ...call, inputBytes: 101 }),
+  paddingMissing: sized({ t: 'call', function: 'classify', requestId: new Uint8Array(32), inputBytes: 5 }),
+  callOneByteShort: sized(call, -1),
+  callOneByteLong: sized(call, 1),
+  callWithSomethingBehindIt: sized(call).with(CALL_BYTES - 1, 1),
+  lengthOf64Bits: sized({ ...call, inputBytes: 2n ** 63n }),
+  lengthAsText: sized({ ...call, inputBytes: '5' }),
   chunkTooLong: map({ t: 'chunk', position: 0, last: true, data: new Uint8Array(LIMITS.chunkBytes + 1) }),
   chunkLastAsNumber: map({ t: 'chunk', position: 0, last: 1, data: new Uint8Array(1) }),
   sessionIdTooLong: map({ ...authenticate, sessionId: new Uint8Array(17) }),
@@ -88,6 +117,10 @@ const HOSTILE: Readonly<Record<string, Uint8Array>> = {
   contributionMarkAsNumber: map({ ...contribution, testData: 1 }),
   contributionWithoutMark: map({ t: 'contribute', function: 'f', envelopeSha256: new Uint8Array(32), bytes: 1 }),
 };
+
+test('what is changed below is a call in itself', () => {
+  expect(decodeRequest(sized(call))).toMatchObject({ t: 'call', inputBytes: 5, paddedBytes: 100 });
+});
 
 test.each(Object.entries(HOSTILE))('refused: %s', (_, plaintext) => {
   expect(() => decodeRequest(plaintext)).toThrow(Failure);
@@ -115,6 +148,25 @@ describe('an input in chunks', () => {
     expect(results).toHaveLength(Math.max(1, Math.ceil(size / LIMITS.chunkBytes)));
     expect(results.slice(0, -1).every((result) => result === undefined)).toBe(true);
     expectSameBytes(results.at(-1), input);
+  });
+
+  test.each([
+    [0, 5],
+    [3, 5],
+    [5, 5],
+    [LIMITS.chunkBytes - 1, LIMITS.chunkBytes],
+    [1, 2 * LIMITS.chunkBytes + 3],
+    [LIMITS.chunkBytes + 1, 3 * LIMITS.chunkBytes],
+  ])('%i bytes padded to %i: chunks of the padded length alone, and zeros behind the input', (size, padded) => {
+    const input = new Uint8Array(size).fill(7);
+    const chunks = [...inputChunks(input, padded)];
+    const whole = [...inputChunks(new Uint8Array(padded))];
+    expect(chunks.map(({ data, ...rest }) => [data.length, rest])).toEqual(whole.map(({ data, ...rest }) => [data.length, rest])); // prettier-ignore
+    const assembly = assembleInput(padded);
+    const results = chunks.map((chunk) => assembly.add(chunk));
+    const expected = new Uint8Array(padded);
+    expected.set(input);
+    expectSameBytes(results.at(-1), expected);
   });
 
   const size = 2 * LIMITS.chunkBytes + 10;

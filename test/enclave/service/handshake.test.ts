@@ -185,7 +185,7 @@ describe('nobody gets a session with', () => {
 
   const FIRST_REQUESTS: Readonly<Record<string, Request>> = {
     status: { t: 'status' },
-    call: { t: 'call', function: 'classify', requestId: randomBytes(32), inputBytes: 1 },
+    call: { t: 'call', function: 'classify', requestId: randomBytes(32), inputBytes: 1, paddedBytes: 1 },
     contribute: { t: 'contribute', function: 'classify', envelopeSha256: randomBytes(32), bytes: 1, testData: false },
     chunk: { t: 'chunk', position: 0, last: true, data: new Uint8Array(0) },
   };
@@ -331,7 +331,13 @@ describe('inside a session', () => {
   };
   test.each(Object.entries(CHUNKS))('%s ends it and spends nothing', async (_, requests) => {
     const alice = await gate.peer('alice');
-    await alice.say({ t: 'call', function: 'classify', requestId: randomBytes(32), inputBytes: 300_000 });
+    await alice.say({
+      t: 'call',
+      function: 'classify',
+      requestId: randomBytes(32),
+      inputBytes: 300_000,
+      paddedBytes: 300_000,
+    });
     for (const request of requests) await alice.say(request);
     expect(await alice.hear()).toBe('closed');
     const answer = await (await gate.peer('alice')).ask({ t: 'status' });

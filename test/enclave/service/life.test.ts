@@ -1,5 +1,5 @@
 /** From boot to stop: what an enclave believes of what it is told, and what it says aloud. */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { Duplex } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import type { Nsm } from '../../../enclave/attest/nsm.ts';
@@ -10,9 +10,9 @@ import { openTransport } from '../../../enclave/transport.ts';
 import { Failure } from '../../../policies/failure.ts';
 import { contribute } from '../contribution.ts';
 import { KEY_ARNS, newRequestId, POLICY, startGate } from '../harness.ts';
-import { realTimers } from '../real-timers.ts';
+import { realSchedule, realTimers } from '../real-timers.ts';
 import { hungUp } from '../peer.ts';
-import { testModel } from '../scripted-computer.ts';
+import { plainInput, testModel } from '../scripted-computer.ts';
 
 const failure = async (starting: Promise<{ stop(): Promise<void> }>): Promise<unknown> => {
   try {
@@ -29,7 +29,7 @@ describe('what it says aloud', () => {
     const gate = await startGate();
     await contribute(gate, testModel('m'));
     const alice = await gate.peer('alice');
-    await alice.call('classify', newRequestId(), randomBytes(100));
+    await alice.call('classify', newRequestId(), plainInput());
     expect(gate.lines).toEqual([
       {
         accord: 'booted',
@@ -39,7 +39,11 @@ describe('what it says aloud', () => {
         time: '2026-11-21T12:00:00.000Z',
       },
       { accord: 'keyed', parties: 2 },
-      { accord: 'serving', port: 5000 },
+      {
+        accord: 'serving',
+        port: 5000,
+        confinement: { user: true, namespaces: true, seccomp: true, limits: true, cgroup: true },
+      },
     ]);
     await gate.stop();
   });
@@ -70,9 +74,11 @@ describe('a policy that is not in its canonical bytes is none', () => {
     random: nothing,
     monotonic: () => 0,
     timers: realTimers,
+    schedule: realSchedule(),
     makeRecipientKey: nothing,
     connectAws: nothing,
     startComputer: nothing,
+    confinement: nothing,
     report: nothing,
     end: nothing,
   };
@@ -271,16 +277,16 @@ test('status tells a party of its own calls, and of those made with its model', 
   const gate = await startGate();
   await contribute(gate, testModel('m'));
   const [alice, bob] = [await gate.peer('alice'), await gate.peer('bob')];
-  await alice.call('classify', newRequestId(), randomBytes(10));
+  await alice.call('classify', newRequestId(), plainInput());
   const statusOf = async (peer: typeof alice): Promise<string> => {
     const answer = await peer.ask({ t: 'status' });
     if (answer === 'closed' || answer.t !== 'status') throw new Error('no status');
     return answer.status;
   };
   const ofAlice = await statusOf(alice);
-  expect(await bob.call('classify', newRequestId(), randomBytes(10))).toMatchObject({ t: 'answer' });
+  expect(await bob.call('classify', newRequestId(), plainInput())).toMatchObject({ t: 'answer' });
   expect(await statusOf(alice)).toBe(ofAlice);
-  await alice.call('classify', newRequestId(), randomBytes(10));
+  await alice.call('classify', newRequestId(), plainInput());
   // The owner of the model is told who called it, and how often.
   expect(JSON.parse(await statusOf(bob)).functions).toEqual({
     classify: {

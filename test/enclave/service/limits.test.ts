@@ -65,7 +65,13 @@ describe('a connection that says', () => {
     await contribute(gate, testModel('m'));
     const alice = await gate.peer('alice');
     await expect.poll(() => hand.pending()).toBe(1);
-    await alice.say({ t: 'call', function: 'classify', requestId: newRequestId(), inputBytes: 1000 });
+    await alice.say({
+      t: 'call',
+      function: 'classify',
+      requestId: newRequestId(),
+      inputBytes: 1000,
+      paddedBytes: 1000,
+    });
     // The session's own, the request's and the frame's.
     await waiting(3);
     hand.elapse(FRAME_MS);
@@ -110,12 +116,12 @@ describe('all places taken', () => {
 
   test('by one party: its own oldest sessions give way, the other party’s do not', async () => {
     const bob = await gate.peer('bob');
-    // 256 places, half of them shared out between two parties.
+    // 512 places, half of them shared out between two parties.
     const sessions: Peer[] = [];
-    for (let i = 0; i < 66; i += 1) sessions.push(await gate.peer('alice'));
+    for (let i = 0; i < 130; i += 1) sessions.push(await gate.peer('alice'));
     expect(await served(bob)).toBe(true);
     const alive = await Promise.all(sessions.map(served));
-    expect(alive.filter(Boolean)).toHaveLength(64);
+    expect(alive.filter(Boolean)).toHaveLength(128);
     expect(alive.slice(0, 2)).toEqual([false, false]);
     expect(alive.at(-1)).toBe(true);
   }, 120_000);

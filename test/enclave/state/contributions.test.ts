@@ -1,10 +1,9 @@
 /** A contributed model outlives the enclave that took it, and an older one does not come back. */
-import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { contribute, encryptModel } from '../contribution.ts';
 import type { TestGate } from '../harness.ts';
 import { newRequestId } from '../harness.ts';
-import { testModel } from '../scripted-computer.ts';
+import { plainInput, testModel } from '../scripted-computer.ts';
 import type { Surroundings } from './sealed.ts';
 import { ROLE, surroundings } from './sealed.ts';
 
@@ -20,7 +19,7 @@ const restart = async (): Promise<TestGate> => {
 };
 const call = async (gate: TestGate): Promise<unknown> => {
   const alice = await gate.peer('alice');
-  const answer = await alice.call('classify', newRequestId(), randomBytes(100));
+  const answer = await alice.call('classify', newRequestId(), plainInput());
   alice.close();
   return answer;
 };

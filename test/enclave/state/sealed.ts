@@ -30,7 +30,12 @@ export const SEALED: Policy = {
   ...POLICY,
   functions: {
     ...POLICY.functions,
-    count: { uses: 'counter', calls: { alice: 3, bob: 2 }, input: { maxBytes: 64 }, release: { padTo: 512 } },
+    count: {
+      uses: 'counter',
+      calls: { alice: 3, bob: 2 },
+      input: { maxBytes: 64, buckets: [64] },
+      release: { afterMs: 0, padTo: 512 },
+    },
   },
   anchors: { stores: [bucketOf('alice'), bucketOf('bob')], quorum: 2 },
   state: { seal: 'layered', order: ['alice', 'bob'] },

@@ -1,5 +1,4 @@
 /** A copy does not go on with a model that is not the newest any more, whatever the host does to what it asks. */
-import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Anchor } from '../../../enclave/claims/anchor.ts';
 import { createMemoryAnchor } from '../../../enclave/claims/memory-anchor.ts';
@@ -11,7 +10,7 @@ import { contribute } from '../contribution.ts';
 import type { TestGate } from '../harness.ts';
 import { newRequestId } from '../harness.ts';
 import { realTimers } from '../real-timers.ts';
-import { testModel } from '../scripted-computer.ts';
+import { plainInput, testModel } from '../scripted-computer.ts';
 import type { Surroundings } from './sealed.ts';
 import { ROLE, surroundings } from './sealed.ts';
 
@@ -39,7 +38,7 @@ function onDemand(): { readonly timers: Timers; readonly strike: () => void } {
 
 const call = async (gate: TestGate): Promise<unknown> => {
   const alice = await gate.peer('alice');
-  const answer = await alice.call('classify', newRequestId(), randomBytes(100));
+  const answer = await alice.call('classify', newRequestId(), plainInput());
   alice.close();
   return answer;
 };

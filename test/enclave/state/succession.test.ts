@@ -40,7 +40,12 @@ const QUOTAS = { alice: 4, bob: 2 };
 const OLD: Policy = {
   ...POLICY,
   functions: {
-    tally: { uses: 'counter', calls: QUOTAS, input: { maxBytes: 10 }, release: { padTo: 1024 } },
+    tally: {
+      uses: 'counter',
+      calls: QUOTAS,
+      input: { maxBytes: 10, buckets: [10] },
+      release: { afterMs: 0, padTo: 1024 },
+    },
     ...POLICY.functions,
   },
   anchors: { stores: [{ owner: 'alice', folder: '/a' }, { owner: 'bob', folder: '/b' }], quorum: 2 }, // prettier-ignore
@@ -172,7 +177,12 @@ describe('a succession', () => {
   test('counts no more than a smaller quota has', async () => {
     const functions = {
       ...OLD.functions,
-      tally: { uses: 'counter', calls: { bob: 1 }, input: { maxBytes: 10 }, release: { padTo: 1024 } },
+      tally: {
+        uses: 'counter',
+        calls: { bob: 1 },
+        input: { maxBytes: 10, buckets: [10] },
+        release: { afterMs: 0, padTo: 1024 },
+      },
     } as const;
     await begin(2, 2, { functions });
     const before = await copyOf(old);

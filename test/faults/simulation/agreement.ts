@@ -32,8 +32,8 @@ async function agree(plan: Plan): Promise<Agreed> {
   const { parties, quotas, anchors, quorum, seal, modelOwner } = plan;
   const terms = (name: string) => ({
     calls: quotas[name] ?? {},
-    input: { maxBytes: 4096 },
-    release: { padTo: 1024 },
+    input: { maxBytes: 4096, buckets: [4096] },
+    release: { afterMs: 0, padTo: 1024 },
   });
   const functions: Record<string, FunctionPolicy> = {};
   if (modelOwner !== undefined)

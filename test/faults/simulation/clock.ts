@@ -3,6 +3,7 @@
  * the programs run until none of them has anything left to do. With the platform of `platform.ts` nothing in them waits
  * for a thread, so the order of events, and so the whole run, follows from the seed alone.
  */
+import { createHeap } from '../../../enclave/pipeline/heap.ts';
 
 export interface Simulation {
   /** Milliseconds since the run began. */
@@ -28,48 +29,16 @@ interface Event {
 const MOST_EVENTS = 200_000;
 
 export function createSimulation(print?: (line: string) => void): Simulation {
-  const heap: Event[] = [];
+  const heap = createHeap<Event>((a, b) => (a.at === b.at ? a.number < b.number : a.at < b.at));
   let time = 0;
   let number = 0;
   let events = 0;
-
-  const before = (a: Event, b: Event): boolean => (a.at === b.at ? a.number < b.number : a.at < b.at);
-  const push = (event: Event): void => {
-    let at = heap.push(event) - 1;
-    while (at > 0) {
-      const up = (at - 1) >> 1;
-      const parent = heap[up];
-      if (parent === undefined || before(parent, event)) break;
-      heap[at] = parent;
-      at = up;
-    }
-    heap[at] = event;
-  };
-  const pop = (): Event | undefined => {
-    const top = heap[0];
-    const last = heap.pop();
-    if (top === undefined || last === undefined || top === last) return top;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      const left = heap[child];
-      if (left === undefined) break;
-      const right = heap[child + 1];
-      if (right !== undefined && before(right, left)) child += 1;
-      const least = heap[child];
-      if (least === undefined || before(last, least)) break;
-      heap[at] = least;
-      at = child;
-    }
-    heap[at] = last;
-    return top;
-  };
 
   const simulation: Simulation = {
     now: () => time,
     after(milliseconds, happen) {
       const event: Event = { at: time + Math.max(0, milliseconds), number: number++, happen };
-      push(event);
+      heap.push(event);
       return () => {
         event.happen = undefined;
       };
@@ -79,12 +48,12 @@ export function createSimulation(print?: (line: string) => void): Simulation {
       await quiescence();
       for (;;) {
         if (done()) return true;
-        const next = heap[0];
+        const next = heap.first();
         if (next === undefined || next.at > untilMs) {
           time = Math.max(time, Math.min(untilMs, next?.at ?? untilMs));
           return false;
         }
-        pop();
+        heap.shift();
         if (next.happen === undefined) continue;
         time = next.at;
         events += 1;

@@ -1,6 +1,6 @@
 /** Jails: an answer that follows from model and input, after a while; sometimes none. */
 import { createHash } from 'node:crypto';
-import type { ModelManifest } from '../../../enclave/functions/model-manifest.ts';
+import type { PictureManifest } from '../../../enclave/functions/model-manifest.ts';
 import { packModel } from '../../../enclave/functions/model-package.ts';
 import type { StartComputer } from '../../../enclave/gate.ts';
 import { jailFailure } from '../../../enclave/jail/jail-failure.ts';
@@ -9,7 +9,7 @@ import type { Process } from './process.ts';
 
 const LABELS = Array.from({ length: 100 }, (_, i) => `label ${i}`);
 
-const MANIFEST: ModelManifest = {
+const MANIFEST: PictureManifest = {
   apiVersion: 'accord/v1',
   name: 'simulated',
   labels: LABELS,
@@ -39,13 +39,15 @@ export function expectedAnswer(model: string, input: string): string {
 export function simulatedComputers(process: Process, random: Prng, fails: () => number): StartComputer {
   return ({ model }) =>
     Promise.resolve({
-      run: (input) => {
+      run: (input, { signal }) => {
         const answer = expectedAnswer(model.sha256, Buffer.from(input).toString('hex'));
         const [fail, hang] = [random.chance(fails()), random.chance(0.3)];
         return new Promise((resolve, reject) => {
-          process.timers(fail && hang ? 30_000 : 1 + 40 * random.next(), () => {
+          const late = (): void => reject(jailFailure('jail/compute-timeout', 'not done in time'));
+          signal.addEventListener('abort', late, { once: true });
+          if (fail && hang) return;
+          process.timers(1 + 40 * random.next(), () => {
             if (!fail) resolve(JSON.parse(answer));
-            else if (hang) reject(jailFailure('jail/compute-timeout', 'not done in time'));
             else reject(jailFailure('jail/compute-failed', 'the process ended before it had an answer'));
           });
         });

@@ -11,6 +11,7 @@ import { receive } from '../../../enclave/pipeline/frame.ts';
 import { asks, openSealed } from '../../../enclave/pipeline/open.ts';
 import { openSession } from '../../../enclave/pipeline/authenticate.ts';
 import { answer } from '../../../enclave/pipeline/pipeline.ts';
+import type { Line } from '../../../enclave/pipeline/pipeline.ts';
 import { orRefusal } from '../../../enclave/pipeline/refused.ts';
 import { release } from '../../../enclave/pipeline/release.ts';
 import { seal } from '../../../enclave/pipeline/seal.ts';
@@ -43,6 +44,8 @@ export interface CopyOptions {
 }
 
 const FRAME_MS = 30_000;
+/** Of a frame: a line carries bodies. */
+const HEAD_BYTES = 4;
 const REQUEST_MS = 900_000;
 
 export function startCopy({ process, world, policyText, weaken, policy, ended, fault }: CopyOptions): Copy {
@@ -96,15 +99,18 @@ async function serve(gate: Gate, connection: number, line: LineEnd): Promise<voi
     gate.opening.arrived(opened.party, opened.keyArn, opened.credentials, over.signal);
     const reader: FrameReader = { readFrame: (signal) => line.receive(signal) };
     const never = new AbortController().signal;
+    const now = (): number => gate.schedule.now();
+    const pipe: Line = {
+      next: () => within(gate.timers, FRAME_MS, 'the rest of an input', (limit) => receive(reader, now, limit)),
+      write: (whole) => line.send(whole.subarray(HEAD_BYTES)),
+    };
     for (;;) {
-      const frame = await receive(reader, never);
+      const frame = await receive(reader, now, never);
       if (frame === undefined) return;
-      const next = () => within(gate.timers, FRAME_MS, 'the rest of an input', (limit) => receive(reader, limit));
-      const reply = await within(gate.timers, REQUEST_MS, 'a request', (limit) =>
-        answer(gate, opened, frame, next, limit),
+      const outcome = await within(gate.timers, REQUEST_MS, 'a request', (limit) =>
+        answer(gate, opened, frame, pipe, limit),
       );
-      if (reply === undefined) return;
-      line.send(reply.body);
+      if (outcome === 'done') return;
     }
   } finally {
     over.abort(new Error('the session is over'));

@@ -3,6 +3,7 @@ import { retainUntil } from '../../../enclave/claims/retention.ts';
 import { createS3Anchor } from '../../../enclave/claims/s3-anchor.ts';
 import type { LifeLine } from '../../../enclave/life.ts';
 import { sha256 } from '../../../enclave/crypto/digest.ts';
+import { createSchedule } from '../../../enclave/pipeline/schedule.ts';
 import type { World } from '../../../enclave/service.ts';
 import type { Failure } from '../../../policies/failure.ts';
 import type { History } from '../history.ts';
@@ -99,6 +100,12 @@ export function createFleet({ simulation, random, plan, agreed, history, weakeni
       random: (bytes) => own.bytes(bytes),
       monotonic: () => simulation.now(),
       timers: process.timers,
+      schedule: createSchedule({
+        now: () => simulation.now(),
+        timers: process.timers,
+        coarseMs: 0,
+        immediate: (run) => void process.timers(0, run),
+      }),
       makeRecipientKey: async () => ({ privateKey: recipientKey(secret), spki, id: await sha256(spki) }),
       connectAws: async () => ({
         kms: kms.port(process, kmsLink, { secret, id: await sha256(spki) }),
@@ -119,6 +126,7 @@ export function createFleet({ simulation, random, plan, agreed, history, weakeni
         },
       }),
       startComputer: simulatedComputers(process, own, () => weather.computeFails),
+      confinement: () => Promise.resolve({ user: true, namespaces: true, seccomp: true, limits: true, cgroup: true }),
       end,
       report: (line: LifeLine) => {
         simulation.trace(() => `${process.name} says ${JSON.stringify(line)}`);

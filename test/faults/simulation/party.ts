@@ -50,6 +50,8 @@ export interface PartySession {
 
 const AUTHENTICATE_MS = 60_000;
 const ANSWER_MS = 90_000;
+/** The one bucket of the policy. */
+const PADDED_BYTES = 4_096;
 
 /** Undefined where no session could be opened. */
 export async function openPartySession(
@@ -86,7 +88,7 @@ export async function openPartySession(
       const send = async (one: Request): Promise<void> =>
         line.send(encodeOuter({ t: 'sealed', ct: await channel.seal(encodeRequest(one)) }));
       await send(request);
-      if (input !== undefined) for (const chunk of inputChunks(input)) await send(chunk);
+      if (input !== undefined) for (const chunk of inputChunks(input, PADDED_BYTES)) await send(chunk);
       const reply = await hear(world, line, channel, request.t === 'contribute' ? 10 * ANSWER_MS : ANSWER_MS);
       if (reply === undefined) session.close();
       return reply;
@@ -132,7 +134,10 @@ export async function attempt(
 ): Promise<Outcome> {
   const { simulation, history } = world;
   const startedAt = simulation.now();
-  const reply = await session.ask({ t: 'call', function: wanted.function, requestId, inputBytes: input.length }, input);
+  const reply = await session.ask(
+    { t: 'call', function: wanted.function, requestId, inputBytes: input.length, paddedBytes: PADDED_BYTES },
+    input,
+  );
   const outcome = outcomeOf(reply);
   const { enclave } = session;
   history.attempts.push({ wanted, startedAt, endedAt: simulation.now(), outcome, enclave });

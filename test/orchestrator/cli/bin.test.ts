@@ -108,17 +108,11 @@ describe('the command line as a process', () => {
     server.close();
   });
 
+  const startUp = (): ReturnType<typeof start> =>
+    start('up', '--local-aws', 'aws', '--data', 'data', '--run-dir', 'data/run', '--port', '0', '--json');
+
   it('runs a policy, tells of it, and leaves nothing behind after Ctrl-C', async () => {
-    const { child, outcome, firstLine } = await start(
-      'up',
-      '--local-aws',
-      'aws',
-      '--data',
-      'data',
-      '--port',
-      '0',
-      '--json',
-    );
+    const { child, outcome, firstLine } = await startUp();
     const { url, pid } = JSON.parse(await firstLine);
     expect(pid).toBe(child.pid);
     const second = await accord('up', '--local-aws', 'aws', '--data', 'data', '--port', '0');
@@ -154,10 +148,10 @@ describe('the command line as a process', () => {
     expect((await outcome).code).toBe(130);
     expect(await processesOf(join(folder, 'data'))).toEqual([]);
     expect(await readdir(join(folder, 'data', 'run'))).toEqual([]);
-  });
+  }, 180_000);
 
   it('survives kill -9: the collaboration is there again, its enclave is gone and starts again', async () => {
-    const first = await start('up', '--local-aws', 'aws', '--data', 'data', '--port', '0', '--json');
+    const first = await startUp();
     const before = JSON.parse(await first.firstLine);
     const policy = ['policy.json', '--trust', join('aws', 'trust.json'), '--json', '--orchestrator'];
     const { id } = JSON.parse((await accord('run', ...policy, before.url)).out);
@@ -165,7 +159,7 @@ describe('the command line as a process', () => {
     await first.outcome;
     await expect.poll(() => processesOf(join(folder, 'data')), { timeout: 20_000 }).toEqual([]);
 
-    const again = await start('up', '--local-aws', 'aws', '--data', 'data', '--port', '0', '--json');
+    const again = await startUp();
     const { url } = JSON.parse(await again.firstLine);
     expect(await accord('ps', '--orchestrator', url)).toMatchObject({
       out: expect.stringMatching(new RegExp(`^${id}  stopped  \\(.*start it again`)),

@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, realpath, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
@@ -81,6 +81,25 @@ describe('the local host', () => {
     expect(facts['argv']).toEqual([join(root, 'rootfs/accord/gate.mjs')]);
     expect(await ask(enclave, 'import')).toEqual({ code: 'ERR_MODULE_NOT_FOUND' });
   });
+
+  it.skipIf(process.getuid?.() !== 0)(
+    'lets another user read what a jail needs, and neither list nor reach more',
+    async () => {
+      await chmod(folder, 0o711);
+      const enclave = await launch('serves');
+      const { cwd } = await ask(enclave, 'facts');
+      const asNobody = (program: string, path: string): string => {
+        const { status, stderr } = spawnSync(program, [path], { uid: 65_534, gid: 65_534, encoding: 'utf8' });
+        return status === 0 ? 'done' : stderr.trim().replace(/^.*: /s, '');
+      };
+      expect(asNobody('/usr/bin/cat', join(String(cwd), 'rootfs/accord/gate.mjs'))).toBe('done');
+      expect(asNobody('/usr/bin/ls', join(String(cwd), 'rootfs/accord'))).toBe('done');
+      for (const shut of [runFolder, join(String(cwd), '..'), String(cwd), join(String(cwd), 'run')]) {
+        expect(asNobody('/usr/bin/ls', shut), shut).toBe('Permission denied');
+      }
+      expect(asNobody('/usr/bin/cat', join(String(cwd), 'run/nsm.sock'))).toBe('Permission denied');
+    },
+  );
 
   it('tells it the measurements of the very image, and describes it by them', async () => {
     const enclave = await launch('serves');

@@ -17,6 +17,7 @@ export function motoIsAbsent(): string | undefined {
 
 export interface Moto {
   readonly url: string;
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
@@ -33,7 +34,7 @@ export async function startMoto(): Promise<Moto> {
     await stop(child);
     throw cause;
   }
-  return { url, stop: () => stop(child) };
+  return { url, pid: child.pid ?? 0, stop: () => stop(child) };
 }
 
 async function answers(url: string, child: ChildProcess): Promise<void> {

@@ -69,6 +69,16 @@ describe('accord key-policy', () => {
     expect(isSamePolicy(await inForce(), added.policy)).toBe(true);
   });
 
+  test('says whom it shuts out where another image is pinned without --add', async () => {
+    await asAlice('--measurements', 'a1.json', '--apply');
+    const shown = await asAlice('--measurements', 'a2.json');
+    expect(shown.err).toContain('note: the key no longer opens to an image of before');
+    expect(shown.err).toContain('--add keeps them');
+    expect((await asAlice('--measurements', 'a2.json', '--add')).err).not.toContain('no longer opens');
+    const put = await asAlice('--measurements', 'a2.json', '--apply', '--json');
+    expect(JSON.parse(put.out).warnings[0]).toContain('stops within the hour');
+  });
+
   test('hands state over: both images are pinned, the policy says whose state the new one opens, and lint says it in words', async () => {
     await asAlice('--measurements', 'a1.json', '--apply');
     const opened = await asAlice('--measurements', 'b1.json', '--succeed', 'a1.json', '--apply');

@@ -6,13 +6,14 @@ import { localRootOf } from '../../../parties/attestation/verify.ts';
 import type { FrameChannel } from '../../../parties/session/channel.ts';
 import { fetchLiveDocument } from '../../../parties/session/live-attestation.ts';
 import { openSession } from '../../../parties/session/session.ts';
-import type { Session, SessionOptions } from '../../../parties/session/session.ts';
+import type { CallTerms, Session, SessionOptions } from '../../../parties/session/session.ts';
 import { parseAttestation, verifyAttestation } from '../../../parties/attestation/verify.ts';
-import { KEY_ARNS, START, startGate } from '../../enclave/harness.ts';
+import { KEY_ARNS, START, newRequestId, startGate } from '../../enclave/harness.ts';
 import type { TestGate } from '../../enclave/harness.ts';
 import { CREDENTIALS, cutFailure, random } from './scripted-enclave.ts';
 
 let gate: TestGate;
+const terms: CallTerms = { input: { buckets: [4_096, 300_000, 600_000] }, release: { afterMs: 0 } };
 beforeAll(async () => {
   gate = await startGate();
 });
@@ -29,6 +30,22 @@ function overSocket(socket: Socket): FrameChannel {
     },
     async close() {
       socket.destroy();
+    },
+  };
+}
+
+/** Notes the length of every body: outwards as it is, inwards negative. */
+function counting(channel: FrameChannel, wire: number[]): FrameChannel {
+  return {
+    ...channel,
+    async send(body, signal) {
+      wire.push(body.length);
+      await channel.send(body, signal);
+    },
+    async receive(signal) {
+      const body = await channel.receive(signal);
+      wire.push(-body.length);
+      return body;
     },
   };
 }
@@ -69,13 +86,34 @@ describe('against the real gate', () => {
 
   test('a call without a model is refused, in the session, and the session goes on', async () => {
     const session = await sessionOf('alice');
-    const answer = await session.call('classify', new Uint8Array(32).fill(1), new Uint8Array(400_000));
+    const answer = await session.call('classify', new Uint8Array(32).fill(1), new Uint8Array(400_000), terms);
     expect(answer).toMatchObject({ t: 'refused', refused: 'no-model' });
-    expect(await session.call('classify', new Uint8Array(32).fill(1), new Uint8Array(700_000))).toMatchObject({
+    expect(await session.call('classify', new Uint8Array(32).fill(1), new Uint8Array(700_000), terms)).toMatchObject({
       t: 'refused',
     });
     expect(await session.status()).toMatchObject({ t: 'status' });
     await session.close();
+  });
+
+  test('on the wire, every input of one bucket and every name of a function looks the same, both ways', async () => {
+    const wires: (readonly number[])[] = [];
+    const calls = [
+      ['classify', 300_001],
+      ['classify', 600_000],
+      ['f', 300_001],
+      ['a'.repeat(63), 450_000],
+    ] as const;
+    for (const [name, bytes] of calls) {
+      const wire: number[] = [];
+      const session = await sessionOf('alice', { channel: counting(overSocket(await gate.connect()), wire) });
+      const before = wire.length;
+      expect(await session.call(name, newRequestId(), new Uint8Array(bytes).fill(1), terms)).toMatchObject({ t: 'refused' }); // prettier-ignore
+      wires.push(wire.slice(before));
+      await session.close();
+    }
+    // The call, three chunks, the answer.
+    expect(wires[0]).toHaveLength(5);
+    expect(wires).toEqual(calls.map(() => wires[0]));
   });
 
   test('a KMS that was never asked: refused', async () => {

@@ -198,8 +198,8 @@ async function serve(script: Script, line: Line): Promise<void> {
   for (;;) {
     requests.push(request);
     let whole: Uint8Array | undefined;
-    if (request.t === 'call') input = { call: request, assembly: assembleInput(request.inputBytes) };
-    if (request.t === 'chunk') whole = input?.assembly.add(request);
+    if (request.t === 'call') input = { call: request, assembly: assembleInput(request.paddedBytes) };
+    if (request.t === 'chunk') whole = input?.assembly.add(request)?.subarray(0, input.call.inputBytes);
     if (whole !== undefined) inputs.push(whole);
     const asked = whole !== undefined && input !== undefined ? input.call : request;
     if (request.t !== 'call' && (request.t !== 'chunk' || whole !== undefined)) {

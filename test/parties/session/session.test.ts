@@ -12,7 +12,7 @@ import type { Claims } from '../../../orchestrator/local/attestation-issuer.ts';
 import { createAttestationIssuer } from '../../../orchestrator/local/attestation-issuer.ts';
 import { Refused } from '../../../parties/session/refusal.ts';
 import { openSession } from '../../../parties/session/session.ts';
-import type { SessionOptions } from '../../../parties/session/session.ts';
+import type { CallTerms, SessionOptions } from '../../../parties/session/session.ts';
 import { EXIT_CODES, Failure } from '../../../policies/failure.ts';
 import { expectSameBytes } from '../../same-bytes.ts';
 import {
@@ -30,6 +30,7 @@ import type { Relay, Script, ScriptedEnclave } from './scripted-enclave.ts';
 afterAll(dropIssuer);
 
 const REQUEST_ID = new Uint8Array(32).fill(9);
+const TERMS: CallTerms = { input: { buckets: [1_000, 300_000, 600_000] }, release: { afterMs: 0 } };
 const codes = Object.keys(REFUSALS).filter((code): code is RefusalCode => Object.hasOwn(REFUSALS, code));
 
 async function open(script: Script = {}, changes: Partial<SessionOptions> = {}) {
@@ -45,7 +46,7 @@ async function failureOf(
   const enclave = scriptEnclave(script);
   try {
     const session = await openSession(await options(enclave, changes));
-    await session.call('classify', REQUEST_ID, new Uint8Array(300_000));
+    await session.call('classify', REQUEST_ID, new Uint8Array(300_000), TERMS);
   } catch (failure) {
     if (!(failure instanceof Failure)) throw failure;
     return { failure, enclave };
@@ -57,7 +58,7 @@ describe('an honest session', () => {
   test('opens, calls, contributes, asks for the status, and closes', async () => {
     const { enclave, session } = await open();
     const input = new Uint8Array(600_000).map((_, i) => i % 250);
-    expect(await session.call('classify', REQUEST_ID, input)).toEqual({ t: 'answer', output: '{"labels":[]}' });
+    expect(await session.call('classify', REQUEST_ID, input, TERMS)).toEqual({ t: 'answer', output: '{"labels":[]}' });
     expectSameBytes(enclave.inputs[0], input);
     expect(await session.contribute('classify', new Uint8Array(32), 77)).toMatchObject({ t: 'contributed' });
     expect(await session.status()).toMatchObject({ t: 'status' });
@@ -69,8 +70,8 @@ describe('an honest session', () => {
   test('costs one KMS request, bound to policy, party, purpose and a fresh session id', async () => {
     const kms = testKms();
     const { enclave, session } = await open({}, { encryptChallenge: kms.encryptChallenge });
-    await session.call('classify', REQUEST_ID, new Uint8Array(10));
-    await session.call('classify', REQUEST_ID, new Uint8Array(10));
+    await session.call('classify', REQUEST_ID, new Uint8Array(10), TERMS);
+    await session.call('classify', REQUEST_ID, new Uint8Array(10), TERMS);
     const [request] = enclave.requests;
     if (request?.t !== 'authenticate') throw new Error('no authenticate');
     expect(kms.contexts).toEqual([
@@ -88,7 +89,7 @@ describe('an honest session', () => {
   test('shows the relay nothing but sizes', async () => {
     const { enclave, session } = await open();
     const secret = new TextEncoder().encode('a secret input that must not be seen');
-    await session.call('classify', REQUEST_ID, secret);
+    await session.call('classify', REQUEST_ID, secret, TERMS);
     const wire = Buffer.concat([...enclave.sent, ...enclave.replied]);
     for (const text of ['a secret input', 'classify', 'labels', 'ASIA', 'token', KEY_ARN, 'alice']) {
       expect(wire.includes(text), text).toBe(false);
@@ -98,7 +99,7 @@ describe('an honest session', () => {
 
   test('an empty input is one empty chunk', async () => {
     const { enclave, session } = await open();
-    await session.call('classify', REQUEST_ID, new Uint8Array(0));
+    await session.call('classify', REQUEST_ID, new Uint8Array(0), TERMS);
     expect(enclave.requests.slice(1)).toMatchObject([
       { t: 'call', inputBytes: 0 },
       { t: 'chunk', last: true },
@@ -113,7 +114,7 @@ describe('an honest session', () => {
       },
     });
     const answers = await Promise.all(
-      [5, 300_000, 7].map((n) => session.call('classify', REQUEST_ID, new Uint8Array(n))),
+      [5, 300_000, 7].map((n) => session.call('classify', REQUEST_ID, new Uint8Array(n), TERMS)),
     );
     expect(answers.map((answer) => (answer.t === 'answer' ? answer.output : ''))).toEqual(['5', '300000', '7']);
   });
@@ -412,7 +413,7 @@ describe('what the enclave says', () => {
             ? { t: 'status', status: '{}' }
             : { t: 'refused', refused: 'quota-exceeded' },
     });
-    expect(await session.call('classify', REQUEST_ID, new Uint8Array(3))).toEqual({ t: 'refused', refused: 'quota-exceeded' }); // prettier-ignore
+    expect(await session.call('classify', REQUEST_ID, new Uint8Array(3), TERMS)).toEqual({ t: 'refused', refused: 'quota-exceeded' }); // prettier-ignore
     expect(await session.status()).toMatchObject({ t: 'status' });
   });
 

@@ -1,0 +1,56 @@
+/**
+ * Where successors of jails grow up: so many at a time and no more, so that starting processes disturbs nobody's call more
+ * than it must. One for all functions of an enclave; but each function can always have one growing up, so that a model
+ * that takes its time keeps nobody else's waiting.
+ */
+export interface Nursery {
+  /** A function's own place in it. */
+  family(): Family;
+}
+
+export interface Family {
+  /** Runs `make` when it is its turn; what it throws is told to whoever takes what was made. */
+  raise(make: () => Promise<void>): void;
+}
+
+interface Waiting {
+  readonly family: { growing: number };
+  readonly make: () => Promise<void>;
+}
+
+/** `atOnce`: the machine's cores. */
+export function createNursery(atOnce: number): Nursery {
+  const waiting: Waiting[] = [];
+  let busy = 0;
+  const grow = async ({ family, make }: Waiting): Promise<void> => {
+    busy++;
+    family.growing++;
+    try {
+      await make();
+    } catch {
+      // Told to whoever takes what was made.
+    } finally {
+      busy--;
+      family.growing--;
+      next();
+    }
+  };
+  const next = (): void => {
+    const turn = waiting.findIndex(({ family }) => busy < atOnce || family.growing === 0);
+    const [first] = turn === -1 ? [] : waiting.splice(turn, 1);
+    if (first === undefined) return;
+    void grow(first);
+    next();
+  };
+  return {
+    family() {
+      const family = { growing: 0 };
+      return {
+        raise(make) {
+          waiting.push({ family, make });
+          next();
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,158 @@
+/**
+ * How jails are started on this machine: through bubblewrap and as another user where that works, which is found out by
+ * trying it once, with a real jail. What a jail does to itself (confine.ts) does not depend on it.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
+import { setPriority } from 'node:os';
+import type { Timers } from '../deadline.ts';
+import { closeInheritedOnExec } from '../libc.ts';
+import { ARGUMENTS_FD, BUBBLEWRAP_LINE, BWRAP, FILTER_FD, bubblewrapArguments } from './bubblewrap.ts';
+import { openCgroups, type Cgroups } from './cgroups.ts';
+import type { Confinement } from './confinement.ts';
+import { LENIENT, PROBE, readHeld, type Held } from './probe.ts';
+import { startProgram } from './seccomp.ts';
+import { isUserOfJails, usersOfJails } from './users.ts';
+
+export interface JailSpec {
+  /** The Node binary, and the process's entry file. */
+  readonly node: string;
+  readonly entry: string;
+  /** An empty folder. */
+  readonly cwd: string;
+  /** All of its environment: nothing is inherited. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export interface Prison {
+  readonly confinement: Confinement;
+  /** Leads a process group of its own; its descriptor 3 is the pipe. */
+  start(spec: JailSpec): ChildProcess;
+}
+
+interface Manner {
+  readonly bubblewrap: boolean;
+  readonly otherUser: boolean;
+}
+
+/** Nothing in a jail makes code from text; its JavaScript needs little memory (native memory is not counted here). */
+const FLAGS = ['--disallow-code-generation-from-strings', '--max-old-space-size=256'];
+/** Computing must not keep the gate from answering in time. */
+const NICENESS = 10;
+const PROBE_MS = 30_000;
+
+const users = usersOfJails();
+
+/** Without namespaces and as the gate's own user: for where nothing else works, and for tests of other things. */
+export const OPEN_PRISON: Prison = {
+  confinement: { user: false, namespaces: false, seccomp: true, limits: true, cgroup: false },
+  start: (spec) => start(spec, { bubblewrap: false, otherUser: false }, []),
+};
+
+/** Tries with the program of `spec` what works here, the tightest first. */
+export async function openPrison(spec: JailSpec, timers: Timers, bwrap: string = BWRAP): Promise<Prison> {
+  attempt(closeInheritedOnExec);
+  const root = process.getuid?.() === 0;
+  const manners: readonly Manner[] = [
+    { bubblewrap: true, otherUser: true },
+    { bubblewrap: false, otherUser: true },
+    { bubblewrap: true, otherUser: false },
+    { bubblewrap: false, otherUser: false },
+  ];
+  const possible = manners.filter((manner) => (root || !manner.otherUser) && (existsSync(bwrap) || !manner.bubblewrap));
+  for (const manner of possible) {
+    const held = await probe(spec, manner, timers, bwrap);
+    if (held !== undefined) return prisonOf(manner, held, openCgroups(timers), bwrap);
+  }
+  return OPEN_PRISON;
+}
+
+function prisonOf(manner: Manner, held: Held, cgroups: Cgroups | undefined, bwrap: string): Prison {
+  const { seccomp, limits } = held;
+  const mode = seccomp && limits ? [] : [LENIENT];
+  return {
+    confinement: {
+      user: manner.otherUser && isUserOfJails(held.uid),
+      namespaces: manner.bubblewrap && held.pid === 1,
+      seccomp,
+      limits,
+      cgroup: cgroups !== undefined,
+    },
+    start: (jail) => start(jail, manner, mode, bwrap, cgroups),
+  };
+}
+
+function start(
+  { node, entry, cwd, env }: JailSpec,
+  { bubblewrap, otherUser }: Manner,
+  mode: readonly string[],
+  bwrap: string = BWRAP,
+  cgroups?: Cgroups,
+): ChildProcess {
+  const program = [node, ...FLAGS, entry, ...mode];
+  const [command = node, ...rest] = bubblewrap ? [bwrap, ...BUBBLEWRAP_LINE, ...program] : program;
+  const user = users.take();
+  const child = spawn(command, rest, {
+    cwd,
+    env,
+    detached: true,
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe', ...(bubblewrap ? (['pipe', 'pipe'] as const) : [])],
+    ...(otherUser ? { uid: user, gid: user } : {}),
+  });
+  const { pid } = child;
+  // `close`: nothing that it started holds its pipe any more, and it comes too where nothing was started.
+  child.once('close', () => users.free(user));
+  if (pid === undefined) return child;
+  attempt(() => setPriority(pid, NICENESS));
+  attempt(() => writeFileSync(`/proc/${pid}/oom_score_adj`, '1000'));
+  try {
+    cgroups?.add(child, pid);
+  } catch {
+    // No control group can be had now: a jail is not held by less than was said.
+    child.kill('SIGKILL');
+    return child;
+  }
+  // Not before: what bubblewrap starts inherits all of the above.
+  tell(child, ARGUMENTS_FD, bubblewrapArguments({ node, entry }));
+  tell(child, FILTER_FD, startProgram());
+  return child;
+}
+
+/** Where the process was given such a descriptor to read from. */
+function tell(child: ChildProcess, descriptor: number, words: string | Uint8Array): void {
+  const pipe = child.stdio[descriptor];
+  if (pipe === undefined || pipe === null || !('end' in pipe)) return;
+  pipe.on('error', () => {});
+  pipe.end(words);
+}
+
+/** Of what a kernel may not offer, and without which a jail is held all the same. */
+function attempt(run: () => void): void {
+  try {
+    run();
+  } catch {
+    // said by `Confinement` where it matters
+  }
+}
+
+/** What holds a jail that is started this way; undefined where none starts. */
+async function probe(spec: JailSpec, manner: Manner, timers: Timers, bwrap: string): Promise<Held | undefined> {
+  const child = start(spec, manner, [PROBE], bwrap);
+  const pipe = child.stdio[3];
+  if (pipe === undefined || pipe === null || !('setEncoding' in pipe)) {
+    child.on('error', () => {});
+    return undefined;
+  }
+  const stop = timers(PROBE_MS, () => void child.kill('SIGKILL'));
+  try {
+    return await new Promise<Held | undefined>((resolve) => {
+      let said = '';
+      pipe.setEncoding('utf8').on('data', (text: string) => (said += text));
+      pipe.on('error', () => {});
+      child.on('error', () => resolve(undefined));
+      child.on('close', () => resolve(readHeld(said)));
+    });
+  } finally {
+    stop();
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * What a jail may ask of the kernel.
+ *
+ * The list was found by looking at both jails through strace, from their first input to their end, with good and damaged
+ * pictures and models, running out of memory, and abort(). What is refused with an error is what libraries try in passing and can
+ * do without; what ends the process no library of ours ever does.
+ */
+import { assemble, type Filter, type Rule } from './seccomp-bpf.ts';
+import { HOSTILE, PATHS, PLAIN } from './system-calls.ts';
+
+const EPERM = 1;
+const ENOENT = 2;
+const ENOSYS = 38;
+
+const SYSLOG = 103;
+const EXECVE = 59;
+const EXECVEAT = 322;
+const CLONE = 56;
+const CLONE3 = 435;
+const FCNTL = 72;
+const NEWFSTATAT = 262;
+const PRCTL = 157;
+const PRLIMIT64 = 302;
+const SECCOMP = 317;
+const TGKILL = 234;
+
+/**
+ * CLONE_VM | FS | FILES | SIGHAND | THREAD | SYSVSEM | SETTLS | PARENT_SETTID | CHILD_CLEARTID: the flags of the C library's
+ * pthread_create, and no others.
+ */
+const THREAD_FLAGS = 0x3d0f00;
+const F_GETFD = 1;
+const F_SETFD = 2;
+const F_GETFL = 3;
+const F_SETFL = 4;
+const AT_EMPTY_PATH = 0x1000;
+const PR_SET_NAME = 15;
+
+/** A structure behind a pointer cannot be judged: the C library then uses `clone`, whose flags can. */
+const THREADS: readonly Rule[] = [
+  { calls: [CLONE3], verdict: ENOSYS },
+  { calls: [CLONE], verdict: 'allow', where: [{ argument: 0, is: [THREAD_FLAGS] }], otherwise: 'kill' },
+];
+
+/** Calls that are harmless with some arguments. `self`: the process's own number. */
+const judged = (self: number): readonly Rule[] => [
+  { calls: [NEWFSTATAT], verdict: 'allow', where: [{ argument: 3, is: [AT_EMPTY_PATH] }], otherwise: ENOENT },
+  {
+    calls: [FCNTL],
+    verdict: 'allow',
+    where: [{ argument: 1, is: [F_GETFD, F_SETFD, F_GETFL, F_SETFL] }],
+    otherwise: EPERM,
+  },
+  // abort() sends the process itself a signal.
+  { calls: [TGKILL], verdict: 'allow', where: [{ argument: 0, is: [self] }], otherwise: 'kill' },
+  { calls: [PRCTL], verdict: 'allow', where: [{ argument: 0, is: [PR_SET_NAME] }], otherwise: EPERM },
+  {
+    // Its own limits, and no new ones.
+    calls: [PRLIMIT64],
+    verdict: 'allow',
+    where: [
+      { argument: 0, is: [0, self] },
+      { argument: 2, is: [0], wide: true },
+    ],
+    otherwise: 'kill',
+  },
+];
+
+/** `self`: the jail's number as its namespace counts. */
+export const jailFilter = (self: number): Filter => ({
+  rules: [
+    { calls: Object.values(PLAIN), verdict: 'allow' },
+    ...THREADS,
+    ...judged(self),
+    { calls: Object.values(PATHS), verdict: ENOENT },
+    { calls: [EXECVE, EXECVEAT, SECCOMP, SYSLOG, ...Object.values(HOSTILE)], verdict: 'kill' },
+  ],
+  rest: EPERM,
+});
+
+/** From the first instruction of Node on, while it and its libraries load: what is hostile in any phase. */
+export const START_FILTER: Filter = {
+  rules: [...THREADS, { calls: [SYSLOG, ...Object.values(HOSTILE)], verdict: 'kill' }],
+  rest: 'allow',
+};
+
+export const startProgram = (): Uint8Array => assemble(START_FILTER);
+export const jailProgram = (self: number): Uint8Array => assemble(jailFilter(self));

@@ -1,0 +1,81 @@
+/**
+ * When something is to happen at a moment, and not about then. One timer and one heap for all that waits: coarsely, with
+ * the processor idle, until `coarseMs` before the earliest; from there in turns of the event loop, so that everything else
+ * goes on meanwhile, to within one turn.
+ */
+import type { Timers } from '../deadline.ts';
+import { createHeap } from './heap.ts';
+
+export interface Schedule {
+  /** Milliseconds from any start, never backwards, with fractions. */
+  readonly now: () => number;
+  /**
+   * Runs `run` at `time`: never before, and as little after as can be had. Of equal times the one that was asked for
+   * first comes first. `run` must not throw.
+   */
+  at(time: number, run: () => void): void;
+}
+
+/** How one can wait here. */
+export interface ScheduleParts {
+  readonly now: () => number;
+  readonly timers: Timers;
+  /** The timers are wrong by less than this. 0 where they are exact, as in a simulation. */
+  readonly coarseMs: number;
+  /** Runs it in the next turn of the event loop. */
+  readonly immediate: (run: () => void) => void;
+}
+
+interface Entry {
+  readonly time: number;
+  readonly number: number;
+  readonly run: () => void;
+}
+
+/** A sum of fractions may miss the moment by less than this, half a microsecond. */
+const TOLERANCE_MS = 0.000_5;
+
+export function createSchedule({ now, timers, coarseMs, immediate }: ScheduleParts): Schedule {
+  const heap = createHeap<Entry>((a, b) => (a.time === b.time ? a.number < b.number : a.time < b.time));
+  let numbers = 0;
+  /** What the one timer waits for; undefined where there is none. */
+  let timer: { readonly time: number; readonly stop: () => void } | undefined;
+  /** Every turn of the event loop is looked at. */
+  let isNear = false;
+
+  const look = (): void => {
+    isNear = false;
+    for (let next = heap.first(); next !== undefined && next.time <= now() + TOLERANCE_MS; next = heap.first()) {
+      heap.shift();
+      next.run();
+    }
+    wait();
+  };
+  const wait = (): void => {
+    if (isNear) return;
+    const next = heap.first();
+    if (timer !== undefined && timer.time === next?.time) return;
+    timer?.stop();
+    timer = undefined;
+    if (next === undefined) return;
+    const coarse = next.time - coarseMs - now();
+    if (coarse > 0) {
+      const stop = timers(coarse, () => {
+        timer = undefined;
+        look();
+      });
+      timer = { time: next.time, stop };
+    } else {
+      isNear = true;
+      immediate(look);
+    }
+  };
+
+  return {
+    now,
+    at(time, run) {
+      heap.push({ time, number: numbers++, run });
+      wait();
+    },
+  };
+}

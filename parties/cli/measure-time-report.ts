@@ -1,0 +1,72 @@
+/** What `accord measure-time` found: as it is kept, as JSON, and in words. */
+import { availableParallelism, hostname } from 'node:os';
+import type { ModelPackage } from '../../enclave/functions/model-package.ts';
+import { Failure } from '../../policies/failure.ts';
+import type { FunctionPolicy, ModelFunctionPolicy, Policy } from '../../policies/model.ts';
+import { termsOf } from '../measure-time/measured.ts';
+import type { Measurement } from '../measure-time/measured.ts';
+import { recommended } from '../measure-time/rounds.ts';
+import type { Times } from '../measure-time/rounds.ts';
+
+/** One size of inputs, and what calls with it took. */
+export interface SizeTimes extends Times {
+  readonly bytes: number;
+}
+
+export interface Found {
+  readonly policy: Policy;
+  readonly name: string;
+  readonly one: ModelFunctionPolicy;
+  readonly model: ModelPackage;
+  readonly sizes: readonly SizeTimes[];
+  /** Measured with this very model, and not with any that the policy takes. */
+  readonly isPinned: boolean;
+}
+
+/** Of the slowest size. Throws `measure-time/no-sample` where there was none. */
+export function measurementOf({ policy, name, one, model, sizes, isPinned }: Found): Measurement {
+  const slowest = sizes.toSorted((a, b) => b.maxMs - a.maxMs)[0];
+  if (slowest === undefined) {
+    throw new Failure('unsupported', 'measure-time/no-sample', 'inputs of this function are too small for a picture', {
+      hint: 'give one of your own: --input FILE',
+    });
+  }
+  const { p50Ms, p99Ms, maxMs } = slowest;
+  return {
+    collaboration: policy.collaboration,
+    function: name,
+    terms: termsOf(one),
+    ...(isPinned ? { modelSha256: model.sha256 } : {}),
+    at: new Date().toISOString(),
+    host: hostname(),
+    cpus: availableParallelism(),
+    calls: sizes.reduce((sum, { calls }) => sum + calls, 0),
+    p50Ms,
+    p99Ms,
+    maxMs,
+    recommendedAfterMs: recommended(slowest),
+  };
+}
+
+export function inJson(measured: Measurement, one: FunctionPolicy, sizes: readonly SizeTimes[], file: string): object {
+  const { terms: _, ...rest } = measured;
+  return { ...rest, sizes, afterMs: one.release.afterMs, file };
+}
+
+export function render(measured: Measurement, one: FunctionPolicy, sizes: readonly SizeTimes[]): string {
+  const { function: name, host, cpus, p99Ms, recommendedAfterMs } = measured;
+  const { afterMs } = one.release;
+  const rows = sizes.map(({ bytes, calls, p50Ms, p99Ms: p99, maxMs }) =>
+    [`${bytes} bytes`, `${calls}`, `${p50Ms} ms`, `${p99} ms`, `${maxMs} ms`].map((cell) => cell.padStart(14)).join(''),
+  );
+  const head = ['input', 'calls', 'p50', 'p99', 'most'].map((cell) => cell.padStart(14)).join('');
+  const callers = Object.values(one.calls).filter((amount) => amount > 0).length;
+  return [
+    `${name} on ${host} (${cpus} CPUs), ${callers} ${callers === 1 ? 'party' : 'parties at once'}, without a pause:\n\n`,
+    `${[head, ...rows].join('\n')}\n\n`,
+    `recommended: afterMs: ${recommendedAfterMs}\n`,
+    afterMs === 0
+      ? 'the policy has no release time: the host learns how long computing takes\n'
+      : `the policy says afterMs: ${afterMs}${afterMs < p99Ms ? ', which is less than computing takes here' : ''}\n`,
+  ].join('');
+}

@@ -1,0 +1,76 @@
+/** A party that does all it can: as many sessions as it gets, inputs as large as they go, calls without end. */
+import { randomBytes } from 'node:crypto';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { inputChunks } from '../../../enclave/protocol/request.ts';
+import { contribute } from '../contribution.ts';
+import type { TestGate } from '../harness.ts';
+import { POLICY, newRequestId, startGate } from '../harness.ts';
+import type { Peer } from '../peer.ts';
+import { INPUTS, testModel } from '../scripted-computer.ts';
+import type { Watch } from './timed-call.ts';
+import { AFTER_MS, createWatch, follow, timed, until } from './timed-call.ts';
+
+const SESSIONS = 24;
+const LARGEST = 600_000;
+
+let watch: Watch;
+let gate: TestGate;
+let bob: Peer;
+let alices: readonly Peer[];
+
+beforeEach(async () => {
+  watch = createWatch();
+  const { classify } = POLICY.functions;
+  if (classify === undefined) throw new Error('unreachable');
+  const policy = timed({ ...POLICY, functions: { classify: { ...classify, calls: { alice: 1_000, bob: 1_000 } } } });
+  gate = await startGate({ policy, ...watch.options });
+  watch.observe(gate);
+  await contribute(gate, testModel('first'));
+  bob = await gate.peer('bob');
+  const peers: Peer[] = [];
+  while (peers.length < SESSIONS) peers.push(await gate.peer('alice'));
+  alices = peers;
+});
+afterEach(() => gate.stop());
+
+const input = (): Uint8Array => Uint8Array.of(INPUTS.plain, ...randomBytes(50));
+
+/** Begins a call and never ends its input. */
+async function stopMidway(peer: Peer): Promise<void> {
+  const whole = new Uint8Array(LARGEST);
+  await peer.say({ t: 'call', function: 'classify', requestId: newRequestId(), inputBytes: LARGEST, paddedBytes: LARGEST }); // prettier-ignore
+  const [first] = inputChunks(whole);
+  if (first !== undefined) await peer.say(first);
+}
+
+test('changes neither time nor size of another party’s answer, and is refused at its own', async () => {
+  const alone = await follow(watch, bob.call('classify', newRequestId(), input()));
+  const [held, ...others] = alices;
+  if (held === undefined) throw new Error('unreachable');
+  const answers = [held.call('classify', newRequestId(), Uint8Array.of(INPUTS.held))];
+  await expect.poll(() => gate.computers.computed.length).toBe(2);
+  const busy = others.slice(0, SESSIONS / 2);
+  for (const peer of busy) answers.push(peer.call('classify', newRequestId(), new Uint8Array(LARGEST).fill(1)));
+  for (const peer of others.slice(SESSIONS / 2)) await stopMidway(peer);
+  // Of each the moment of decision; those that are busy are that already.
+  const waiting = 1 + busy.length;
+  await expect.poll(() => watch.schedule.pending(), { timeout: 20_000 }).toBe(waiting);
+  await expect.poll(() => watch.settled(), { timeout: 20_000 }).toBe(1 + busy.length);
+
+  const arrival = watch.schedule.now();
+  const before = watch.written.length;
+  const call = bob.call('classify', newRequestId(), input());
+  await expect.poll(() => watch.schedule.pending(), { timeout: 20_000 }).toBe(waiting + 1);
+  await expect.poll(() => watch.settled(), { timeout: 20_000 }).toBe(1 + busy.length + 1);
+  expect(gate.computers.computed).toHaveLength(3);
+  expect(await until(watch, call)).toMatchObject({ t: 'answer' });
+  // Bob's connection came after the one with which he contributed.
+  const [answer, ...more] = watch.written.slice(before).filter(({ connection }) => connection === 1);
+  expect(answer).toMatchObject({ at: arrival + AFTER_MS, bytes: alone.bytes });
+  expect(answer?.at).toBe(arrival + alone.afterMs);
+  expect(more).toEqual([]);
+
+  const [hung, ...rest] = await until(watch, Promise.all(answers));
+  expect(hung).toEqual({ t: 'refused', refused: 'compute-timeout' });
+  expect(rest).toEqual(busy.map(() => ({ t: 'refused', refused: 'busy' })));
+});

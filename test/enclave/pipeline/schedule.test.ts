@@ -1,0 +1,108 @@
+/** When things happen that are to happen at a moment: in virtual time, where a timer is as late as it likes. */
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Schedule } from '../../../enclave/pipeline/schedule.ts';
+import { createSchedule } from '../../../enclave/pipeline/schedule.ts';
+import { createVirtualTime } from '../virtual-time.ts';
+import type { VirtualTime } from '../virtual-time.ts';
+
+/** A turn of the event loop takes 2 µs; timers come up to `coarseMs` too early or too late. */
+function inTime(coarseMs = 2): { readonly time: VirtualTime; readonly schedule: Schedule } {
+  const time = createVirtualTime({ turnMs: 0.002, wrongMs: (n) => coarseMs * 0.9 * (n % 2 === 0 ? 1 : -1) });
+  return { time, schedule: createSchedule({ ...time, coarseMs }) };
+}
+
+describe('a moment', () => {
+  test('is met to within a turn of the event loop, never before, whatever the timers do', () => {
+    const { time, schedule } = inTime();
+    const late: number[] = [];
+    for (const due of [3, 5.25, 17.001, 17.001, 400, 401.5, 100_000]) {
+      schedule.at(due, () => late.push(schedule.now() - due));
+    }
+    time.pass(200_000);
+    expect(late).toHaveLength(7);
+    expect(Math.min(...late)).toBeGreaterThanOrEqual(-0.000_5);
+    expect(Math.max(...late)).toBeLessThanOrEqual(0.002_1);
+  });
+
+  test('that has passed already is now, but not before the one who asks has gone on', () => {
+    const { time, schedule } = inTime();
+    time.pass(100);
+    let happened = false;
+    schedule.at(50, () => (happened = true));
+    expect(happened).toBe(false);
+    time.pass(0.01);
+    expect(happened).toBe(true);
+  });
+
+  test('may ask for another one', () => {
+    const { time, schedule } = inTime();
+    const at: number[] = [];
+    schedule.at(10, () => {
+      at.push(schedule.now());
+      schedule.at(10, () => at.push(schedule.now()));
+      schedule.at(5, () => at.push(schedule.now()));
+      schedule.at(20, () => at.push(schedule.now()));
+    });
+    time.pass(100);
+    expect(at.map((ms) => Math.round(ms * 10) / 10)).toEqual([10, 10, 10, 20]);
+  });
+
+  test('where timers are exact needs no turns of the event loop at all', () => {
+    const time = createVirtualTime({ turnMs: 0.002, wrongMs: () => 0 });
+    const schedule = createSchedule({ ...time, coarseMs: 0 });
+    const at: number[] = [];
+    for (const due of [0.1 + 0.2, 7.7, 1e6 / 3]) schedule.at(due, () => at.push(schedule.now() - due));
+    time.pass(1e6);
+    expect(at.map(Math.abs).every((off) => off < 0.000_5)).toBe(true);
+    expect(at).toHaveLength(3);
+    expect(time.turns()).toBe(0);
+  });
+});
+
+describe('many moments', () => {
+  test('equal ones come in the order in which they were asked for', () => {
+    const { time, schedule } = inTime();
+    const order: number[] = [];
+    for (let i = 0; i < 50; i++) schedule.at(30, () => order.push(i));
+    time.pass(100);
+    expect(order).toEqual(Array.from({ length: 50 }, (_, i) => i));
+  });
+
+  test('come in the order of their times, in whatever order they are asked for', () => {
+    const times = fc.array(fc.double({ min: 0, max: 1_000, noNaN: true }), { maxLength: 60 });
+    fc.assert(
+      fc.property(times, (asked) => {
+        const { time, schedule } = inTime();
+        const seen: number[] = [];
+        asked.forEach((at, i) => schedule.at(at, () => seen.push(i)));
+        time.pass(2_000);
+        const expected = asked.map((at, i) => ({ at, i }));
+        expect(seen).toEqual(expected.toSorted((a, b) => a.at - b.at || a.i - b.i).map(({ i }) => i));
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test('a thousand need one timer at a time, and none when all are over', () => {
+    const { time, schedule } = inTime();
+    let happened = 0;
+    for (let i = 0; i < 1_000; i++) {
+      schedule.at(100 + ((i * 7919) % 1_000), () => happened++);
+      expect(time.pending()).toBeLessThanOrEqual(1);
+    }
+    time.pass(5_000);
+    expect(happened).toBe(1_000);
+    expect(time.pending()).toBe(0);
+  });
+
+  test('the processor is idle until the earliest is near', () => {
+    const { time, schedule } = inTime();
+    schedule.at(1_000, () => {});
+    time.pass(990);
+    expect(time.turns()).toBe(0);
+    time.pass(100);
+    // Two milliseconds before, and as much again where the timer came too early.
+    expect(time.turns()).toBeLessThan(2_200);
+  });
+});

@@ -1,0 +1,17 @@
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
+
+/** The tests that judge what is mutated, without those that start other processes or machines: a mutant costs a run. */
+const config: ViteUserConfig = defineConfig({
+  test: {
+    testTimeout: 20_000,
+    hookTimeout: 60_000,
+    include: [
+      'test/policies/**/*.test.ts',
+      'test/enclave/{attest,claims,crypto,encoding,functions,kms,pipeline,protocol,state,vsock}/**/*.test.ts',
+      'test/parties/attestation/**/*.test.ts',
+    ],
+    exclude: ['**/*moto*', '**/*-local.test.ts'],
+  },
+});
+
+export default config;
