@@ -121,7 +121,9 @@ function missingOf(packages) {
   });
 }
 
-const hasApt = () => !spawnSync('apt-get', ['--version'], { stdio: 'ignore' }).error;
+function hasApt() {
+  return !spawnSync('apt-get', ['--version'], { stdio: 'ignore' }).error;
+}
 
 async function install(missing) {
   say(`installing ${missing.join(', ')}`);
