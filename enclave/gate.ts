@@ -56,6 +56,8 @@ export interface Gate {
   readonly underWay: CallsUnderWay;
   /** Of each party one piece of an input at a time is opened and digested, whatever number of sessions it has. */
   readonly intake: Turns;
+  /** And one question for its status, which asks the anchors about every function. */
+  readonly inquiries: Turns;
   /** When answers leave. */
   readonly schedule: Schedule;
   readonly startComputer: StartComputer;

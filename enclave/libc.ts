@@ -6,6 +6,7 @@
  *
  * koffi (docs/decisions/0006) is loaded when first asked for.
  */
+import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { getSystemErrorName } from 'node:util';
 import type * as Koffi from 'koffi';
@@ -41,6 +42,8 @@ const SO_ERROR = 4;
 const INT_BYTES = 4;
 const SYS_CLOSE_RANGE = 436;
 const CLOSE_RANGE_CLOEXEC = 4;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
 /** After input, output and errors. */
 const FIRST_INHERITED = 3;
 
@@ -66,11 +69,14 @@ function absent(cause: unknown): Failure<LibcCode> {
  */
 export function closeInheritedOnExec(): void {
   try {
-    const koffi: typeof Koffi = createRequire(import.meta.url)('koffi');
-    const syscall = koffi
-      .load('libc.so.6')
-      .func('long syscall(long number, unsigned long a, unsigned long b, unsigned long c)');
-    syscall(SYS_CLOSE_RANGE, FIRST_INHERITED, 0xffff_ffff, CLOSE_RANGE_CLOEXEC);
+    const { library } = openLibrary();
+    const syscall = library.func('long syscall(long number, unsigned long a, unsigned long b, unsigned long c)');
+    if (syscall(SYS_CLOSE_RANGE, FIRST_INHERITED, 0xffff_ffff, CLOSE_RANGE_CLOEXEC) === 0) return;
+    // Kernels before 5.11: one by one.
+    const fcntl = library.func('int fcntl(int fd, int command, ...)');
+    for (const fd of readdirSync('/proc/self/fd').map(Number)) {
+      if (fd >= FIRST_INHERITED) fcntl(fd, F_SETFD, 'int', FD_CLOEXEC);
+    }
   } catch (cause) {
     throw absent(cause);
   }
@@ -81,9 +87,14 @@ export function errnoName(result: number): string {
   return getSystemErrorName(result);
 }
 
-function bindCalls(): Libc {
+/** Throws where koffi or the C library is not there. */
+export function openLibrary(): { readonly koffi: typeof Koffi; readonly library: Koffi.LibraryHandle } {
   const koffi: typeof Koffi = createRequire(import.meta.url)('koffi');
-  const library = koffi.load('libc.so.6');
+  return { koffi, library: koffi.load('libc.so.6') };
+}
+
+function bindCalls(): Libc {
+  const { koffi, library } = openLibrary();
   // Declared as in C, except that pointers to structs are bytes that we lay out ourselves.
   const ioctl = library.func('int ioctl(int fd, unsigned long request, ...)');
   const socket = library.func('int socket(int domain, int type, int protocol)');

@@ -161,6 +161,7 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
     slots: createSlots(),
     underWay: createCallsUnderWay(timers),
     intake: createTurns(),
+    inquiries: createTurns(),
     schedule: world.schedule,
     startComputer: world.startComputer,
     confinement: world.confinement,

@@ -39,8 +39,12 @@ function ofKinds(all: readonly (readonly [string, FunctionPolicy])[]): string[] 
   const looks = ([, { release, input }]: readonly [string, FunctionPolicy]): string =>
     [release.afterMs, release.padTo, ...input.buckets].join();
   const kinds = new Set(all.map(looks)).size;
-  if (kinds === 1)
+  if (kinds === 1 && all.every(([, { release }]) => release.afterMs > 0))
     return ['All functions have the same times and sizes: the host cannot tell which of them is called.'];
+  if (kinds === 1)
+    return [
+      'All functions have the same sizes, and none has a release time: the host can tell them apart by how long they compute.',
+    ];
   return [
     `Times and sizes are of ${count(kinds, 'kind')} among ${count(all.length, 'function')}: where they differ, the host can tell ` +
       'which function is called. The same release and input for all would hide it.',

@@ -5,6 +5,9 @@
 import { toHex } from '../encoding/hex.ts';
 import type { Entry } from './entry.ts';
 
+/** What became of a decided ticket. */
+type Kind = 'used' | 'closed';
+
 export interface Shelf {
   /** Below it, every ticket is decided: held, or lost to all but the entries that were seen there. */
   next(): number;
@@ -24,8 +27,14 @@ export interface Shelf {
 
 export function createShelf(): Shelf {
   const places = new Map<string, number>();
-  const decided = new Map<number, 'used' | 'closed'>();
+  const decided = new Map<number, Kind>();
   let next = 0;
+  /** Kept up to date, for the one quota that there is: counting takes as long for the last ticket as for the first. */
+  let counted = { quota: 0, used: 0, closed: 0 };
+  const countAgain = (quota: number): void => {
+    counted = { quota, used: 0, closed: 0 };
+    for (const [k, kind] of decided) if (k < quota) counted[kind] += 1;
+  };
   const saw = (k: number, entry: Entry): void => {
     const tag = toHex(entry.first);
     if (entry.kind === 'ticket') places.set(tag, Math.max(k, places.get(tag) ?? 0));
@@ -40,15 +49,18 @@ export function createShelf(): Shelf {
     saw,
     decide(k, seen) {
       for (const entry of seen) saw(k, entry);
-      decided.set(k, seen.some(({ kind }) => kind === 'ticket') ? 'used' : 'closed');
+      const kind = seen.some((entry) => entry.kind === 'ticket') ? 'used' : 'closed';
+      const before = decided.get(k);
+      decided.set(k, kind);
+      if (k < counted.quota) {
+        if (before !== undefined) counted[before] -= 1;
+        counted[kind] += 1;
+      }
       while (decided.has(next)) next += 1;
     },
     count(quota) {
-      const kinds = [...decided].filter(([k]) => k < quota).map(([, kind]) => kind);
-      return {
-        used: kinds.filter((kind) => kind === 'used').length,
-        closed: kinds.filter((kind) => kind === 'closed').length,
-      };
+      if (quota !== counted.quota) countAgain(quota);
+      return { used: counted.used, closed: counted.closed };
     },
   };
 }

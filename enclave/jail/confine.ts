@@ -4,8 +4,7 @@
  * without the namespaces that the gate starts it in (prison.ts).
  */
 import { writeFileSync, writeSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import type * as Koffi from 'koffi';
+import { openLibrary } from '../libc.ts';
 import { LENIENT, PROBE, writeHeld, type Held } from './probe.ts';
 import { jailProgram } from './seccomp.ts';
 import { isUserOfJails } from './users.ts';
@@ -30,6 +29,8 @@ const PR_SET_PDEATHSIG = 1;
 const PR_SET_DUMPABLE = 4;
 const PR_SET_NO_NEW_PRIVS = 38;
 const SIGKILL = 9;
+/** More than the struct has: V8 moves arrays of up to 64 bytes, and the kernel is given an address. */
+const SOCK_FPROG_BYTES = 128;
 const SYS_SECCOMP = 317;
 const SECCOMP_SET_MODE_FILTER = 1;
 /** On all threads of the process at once. */
@@ -93,7 +94,7 @@ function bound(calls: Calls, { dataBytes, addressBytes, cpuSeconds }: JailLimits
 function filter(calls: Calls, program: Uint8Array): boolean {
   if (calls.prctl(PR_SET_NO_NEW_PRIVS, 1) !== 0) return false;
   // struct sock_fprog { unsigned short len; struct sock_filter *filter; }
-  const header = Buffer.alloc(128);
+  const header = Buffer.alloc(SOCK_FPROG_BYTES);
   header.writeUInt16LE(program.length / 8);
   header.writeBigUInt64LE(calls.addressOf(program), 8);
   return calls.seccomp(header) === 0;
@@ -110,8 +111,7 @@ interface Calls {
 /** Undefined where koffi or the C library is not there. */
 function bindCalls(): Calls | undefined {
   try {
-    const koffi: typeof Koffi = createRequire(import.meta.url)('koffi');
-    const libc = koffi.load('libc.so.6');
+    const { koffi, library: libc } = openLibrary();
     const prctl = libc.func(
       'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
     );

@@ -9,7 +9,10 @@ export interface Nursery {
 }
 
 export interface Family {
-  /** Runs `make` when it is its turn; what it throws is told to whoever takes what was made. */
+  /**
+   * Runs `make` when it is its turn. What it throws is told to nobody: why a model does not load is for its owner, a host that
+   * heard of it would hear a hostile model's words. Whoever takes what could not be made finds it dead, and makes another.
+   */
   raise(make: () => Promise<void>): void;
 }
 
@@ -28,7 +31,7 @@ export function createNursery(atOnce: number): Nursery {
     try {
       await make();
     } catch {
-      // Told to whoever takes what was made.
+      // See `raise`.
     } finally {
       busy--;
       family.growing--;

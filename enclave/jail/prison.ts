@@ -10,9 +10,10 @@ import { closeInheritedOnExec } from '../libc.ts';
 import { ARGUMENTS_FD, BUBBLEWRAP_LINE, BWRAP, FILTER_FD, bubblewrapArguments } from './bubblewrap.ts';
 import { openCgroups, type Cgroups } from './cgroups.ts';
 import type { Confinement } from './confinement.ts';
+import { jailFailure } from './jail-failure.ts';
 import { LENIENT, PROBE, readHeld, type Held } from './probe.ts';
 import { startProgram } from './seccomp.ts';
-import { isUserOfJails, usersOfJails } from './users.ts';
+import { isUserOfJails, usersOfJails, type Users } from './users.ts';
 
 export interface JailSpec {
   /** The Node binary, and the process's entry file. */
@@ -26,8 +27,15 @@ export interface JailSpec {
 
 export interface Prison {
   readonly confinement: Confinement;
-  /** Leads a process group of its own; its descriptor 3 is the pipe. */
+  /** Leads a process group of its own; its descriptor 3 is the pipe. Throws `jail/not-started` where the kernel refuses. */
   start(spec: JailSpec): ChildProcess;
+}
+
+/** What a machine starts jails with. */
+interface Means {
+  readonly bwrap: string;
+  readonly users: Users;
+  readonly cgroups?: Cgroups | undefined;
 }
 
 interface Manner {
@@ -41,15 +49,13 @@ const FLAGS = ['--disallow-code-generation-from-strings', '--max-old-space-size=
 const NICENESS = 10;
 const PROBE_MS = 30_000;
 
-const users = usersOfJails();
-
 /** Without namespaces and as the gate's own user: for where nothing else works, and for tests of other things. */
 export const OPEN_PRISON: Prison = {
   confinement: { user: false, namespaces: false, seccomp: true, limits: true, cgroup: false },
-  start: (spec) => start(spec, { bubblewrap: false, otherUser: false }, []),
+  start: (spec) => start(spec, { bubblewrap: false, otherUser: false }, [], { bwrap: BWRAP, users: usersOfJails() }),
 };
 
-/** Tries with the program of `spec` what works here, the tightest first. */
+/** Tries with the program of `spec` what works here, the tightest first. Throws `jail/not-started` where nothing does. */
 export async function openPrison(spec: JailSpec, timers: Timers, bwrap: string = BWRAP): Promise<Prison> {
   attempt(closeInheritedOnExec);
   const root = process.getuid?.() === 0;
@@ -60,14 +66,15 @@ export async function openPrison(spec: JailSpec, timers: Timers, bwrap: string =
     { bubblewrap: false, otherUser: false },
   ];
   const possible = manners.filter((manner) => (root || !manner.otherUser) && (existsSync(bwrap) || !manner.bubblewrap));
+  const means: Means = { bwrap, users: usersOfJails() };
   for (const manner of possible) {
-    const held = await probe(spec, manner, timers, bwrap);
-    if (held !== undefined) return prisonOf(manner, held, openCgroups(timers), bwrap);
+    const held = await probe(spec, manner, timers, means);
+    if (held !== undefined) return prisonOf(manner, held, { ...means, cgroups: openCgroups(timers) });
   }
-  return OPEN_PRISON;
+  throw jailFailure('jail/not-started', `no jail can be started here (${spec.node} ${spec.entry} in ${spec.cwd})`);
 }
 
-function prisonOf(manner: Manner, held: Held, cgroups: Cgroups | undefined, bwrap: string): Prison {
+function prisonOf(manner: Manner, held: Held, means: Means): Prison {
   const { seccomp, limits } = held;
   const mode = seccomp && limits ? [] : [LENIENT];
   return {
@@ -76,9 +83,9 @@ function prisonOf(manner: Manner, held: Held, cgroups: Cgroups | undefined, bwra
       namespaces: manner.bubblewrap && held.pid === 1,
       seccomp,
       limits,
-      cgroup: cgroups !== undefined,
+      cgroup: means.cgroups !== undefined,
     },
-    start: (jail) => start(jail, manner, mode, bwrap, cgroups),
+    start: (jail) => start(jail, manner, mode, means),
   };
 }
 
@@ -86,22 +93,31 @@ function start(
   { node, entry, cwd, env }: JailSpec,
   { bubblewrap, otherUser }: Manner,
   mode: readonly string[],
-  bwrap: string = BWRAP,
-  cgroups?: Cgroups,
+  { bwrap, users, cgroups }: Means,
 ): ChildProcess {
   const program = [node, ...FLAGS, entry, ...mode];
   const [command = node, ...rest] = bubblewrap ? [bwrap, ...BUBBLEWRAP_LINE, ...program] : program;
-  const user = users.take();
-  const child = spawn(command, rest, {
-    cwd,
-    env,
-    detached: true,
-    stdio: ['ignore', 'ignore', 'ignore', 'pipe', ...(bubblewrap ? (['pipe', 'pipe'] as const) : [])],
-    ...(otherUser ? { uid: user, gid: user } : {}),
-  });
+  const user = otherUser ? users.take() : undefined;
+  const free = (): void => {
+    if (user !== undefined) users.free(user);
+  };
+  let child: ChildProcess;
+  try {
+    child = spawn(command, rest, {
+      cwd,
+      env,
+      detached: true,
+      stdio: ['ignore', 'ignore', 'ignore', 'pipe', ...(bubblewrap ? (['pipe', 'pipe'] as const) : [])],
+      ...(user === undefined ? {} : { uid: user, gid: user }),
+    });
+  } catch {
+    // Some refusals of the kernel, that of another user for one, Node throws instead of telling them as events.
+    free();
+    throw jailFailure('jail/not-started', `the kernel refuses to start a jail (${node} ${entry} in ${cwd})`);
+  }
   const { pid } = child;
   // `close`: nothing that it started holds its pipe any more, and it comes too where nothing was started.
-  child.once('close', () => users.free(user));
+  child.once('close', free);
   if (pid === undefined) return child;
   attempt(() => setPriority(pid, NICENESS));
   attempt(() => writeFileSync(`/proc/${pid}/oom_score_adj`, '1000'));
@@ -126,18 +142,23 @@ function tell(child: ChildProcess, descriptor: number, words: string | Uint8Arra
   pipe.end(words);
 }
 
-/** Of what a kernel may not offer, and without which a jail is held all the same. */
+/** What a machine may not offer. What holds a jail is found out by looking at one (`probe`), and does not depend on it. */
 function attempt(run: () => void): void {
   try {
     run();
   } catch {
-    // said by `Confinement` where it matters
+    // It goes without.
   }
 }
 
 /** What holds a jail that is started this way; undefined where none starts. */
-async function probe(spec: JailSpec, manner: Manner, timers: Timers, bwrap: string): Promise<Held | undefined> {
-  const child = start(spec, manner, [PROBE], bwrap);
+async function probe(spec: JailSpec, manner: Manner, timers: Timers, means: Means): Promise<Held | undefined> {
+  let child: ChildProcess;
+  try {
+    child = start(spec, manner, [PROBE], means);
+  } catch {
+    return undefined;
+  }
   const pipe = child.stdio[3];
   if (pipe === undefined || pipe === null || !('setEncoding' in pipe)) {
     child.on('error', () => {});

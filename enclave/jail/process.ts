@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { Socket } from 'node:net';
 import { assembleFrame, frameHeader, type Frame, type FrameLimits, type FrameType } from './frames.ts';
 import { jailFailure } from './jail-failure.ts';
-import { OPEN_PRISON, type JailSpec, type Prison } from './prison.ts';
+import type { JailSpec, Prison } from './prison.ts';
 
 export interface Jail {
   /** Of the process that reads inputs; where bubblewrap started it, of bubblewrap until then. */
@@ -22,7 +22,7 @@ export interface Jail {
 const failed = (why: string): Error => jailFailure('jail/compute-failed', why);
 
 /** Starts a process. Throws `jail/not-started` where there is nothing to start. */
-export function spawnJail(spec: JailSpec, prison: Prison = OPEN_PRISON): Jail {
+export function spawnJail(spec: JailSpec, prison: Prison): Jail {
   const child = prison.start(spec);
   const pipe = child.stdio[3];
   const { pid } = child;

@@ -24,8 +24,8 @@ export interface JailPaths {
   readonly tree: string;
   /** An empty folder for them to stand in. Default: the folder of their entry files. */
   readonly cwd?: string;
-  /** How they are started. Default: as they are, held by themselves alone. */
-  readonly prison?: Prison;
+  /** How they are started. */
+  readonly prison: Prison;
 }
 
 /** An answer as the gate wrote it: labels from the manifest, numbers rounded. Its schema is for the caller to hold it to. */

@@ -1,6 +1,7 @@
 /**
- * One party's jails. A jail serves one call and ends: nothing that it saw or became is left for the next. One more is kept
- * warm, which hides what that costs. What a call used is replaced when the owner says so, not before.
+ * One party's jails. A jail serves one call and ends: nothing that it saw or became is left for the next. Others are kept
+ * warm, which hides what that costs. What a call used is ended and replaced when the owner says so, not before: the end of
+ * a process keeps the kernel busy for milliseconds, and so does a start.
  */
 import { orAborted } from '../deadline.ts';
 import { jailFailure } from './jail-failure.ts';
@@ -18,11 +19,12 @@ export interface SupplyOptions {
 export interface Supply {
   /** Makes the first jail ready; rejects as `prepare` does. */
   start(): Promise<void>;
-  /** Has what is missing made, nobody waiting for it. */
+  /** Ends what calls have used, and has what is missing made, nobody waiting for it. */
   restock(): void;
   /**
    * Runs `work` with a jail of its own; no second call may come before the promise is settled. When `signal` is aborted the
-   * jail is killed, and the promise rejects with the signal's reason at that moment.
+   * jail is killed, and the promise rejects with the signal's reason at that moment. Otherwise it lives, and gets nothing
+   * more to do, until `restock` or the next call.
    */
   use<T>(work: (jail: Jail) => Promise<T>, signal: AbortSignal): Promise<T>;
   /** Of the processes alive now. */
@@ -42,6 +44,8 @@ const WARM = 2;
 export function createSupply({ spawn, prepare, nursery }: SupplyOptions): Supply {
   const living = new Set<Jail>();
   const stock: Stocked[] = [];
+  /** Have had their call. */
+  let used: Jail[] = [];
   let isBusy = false;
   let isClosed = false;
   /** Wait for their turn in the nursery. */
@@ -52,12 +56,16 @@ export function createSupply({ spawn, prepare, nursery }: SupplyOptions): Supply
     const jail = spawn();
     living.add(jail);
     const ready = prepare(jail);
-    ready.catch(() => {}); // told to whoever takes it
+    ready.catch(() => {}); // told to whoever waits for it
     return { jail, ready };
   };
   const discard = async (jail: Jail): Promise<void> => {
     await jail.kill();
     living.delete(jail);
+  };
+  const discardUsed = (): void => {
+    for (const jail of used) void discard(jail);
+    used = [];
   };
   const make = async (): Promise<void> => {
     planned--;
@@ -76,6 +84,7 @@ export function createSupply({ spawn, prepare, nursery }: SupplyOptions): Supply
   };
 
   const serve = async <T>(work: (jail: Jail) => Promise<T>, signal: AbortSignal): Promise<T> => {
+    discardUsed();
     const taken = take();
     let isUsed = false;
     try {
@@ -85,7 +94,8 @@ export function createSupply({ spawn, prepare, nursery }: SupplyOptions): Supply
     } finally {
       // One that was still getting ready when its call ran out of time has seen nothing of it: it serves the next.
       if (!isUsed && taken.jail.alive() && !isClosed) stock.unshift(taken);
-      else void discard(taken.jail);
+      else if (signal.aborted || isClosed) void discard(taken.jail);
+      else used.push(taken.jail);
     }
   };
 
@@ -96,6 +106,7 @@ export function createSupply({ spawn, prepare, nursery }: SupplyOptions): Supply
       await first.ready;
     },
     restock() {
+      discardUsed();
       for (let more = missing() - planned; more > 0; more--) {
         planned++;
         nursery.raise(make);

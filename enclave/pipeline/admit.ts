@@ -6,6 +6,7 @@ import { endOfDay } from '../../policies/date.ts';
 import type { CounterPolicy, FunctionPolicy, ModelFunctionPolicy } from '../../policies/model.ts';
 import type { Granted } from '../claims/tickets.ts';
 import { sha256 } from '../crypto/digest.ts';
+import { orAborted } from '../deadline.ts';
 import type { Gate } from '../gate.ts';
 import type { BorrowedModel } from '../models.ts';
 import type { Call } from '../protocol/request.ts';
@@ -43,13 +44,15 @@ interface AdmittedToState {
 export interface Provisions {
   readonly input: ReceivedInput;
   readonly slot: (() => void) | undefined;
+  /** Its time is over. */
+  readonly late: AbortSignal;
 }
 
 /** What could not be had is refused here, in its order, before anything is spent. */
 export async function admit(
   gate: Gate,
   { session, request: call }: Authenticated<Call>,
-  { input, slot }: Provisions,
+  { input, slot, late }: Provisions,
   signal: AbortSignal,
 ): Promise<Admitted> {
   const found = functionOf(gate, call.function);
@@ -73,8 +76,11 @@ export async function admit(
   // Not before the state is open: a model that was contributed before the last restart is put in place with it.
   let model = gate.models.borrow(call.function);
   if (model === undefined) {
-    // Another copy of the enclave may have taken it.
-    await gate.contributions.restore(state, signal, call.function);
+    // Another copy of the enclave may have taken it. Where its owner is just contributing one, that may take minutes: the
+    // call, and with it its party's slot, waits no longer than it has time.
+    await orAborted(gate.contributions.restore(state, signal, call.function), late).catch((error: unknown) => {
+      throw late.aborted ? new Refused('compute-timeout') : error;
+    });
     model = gate.models.borrow(call.function);
   }
   if (model === undefined) throw new Refused('no-model', gate.models.withheld(call.function));

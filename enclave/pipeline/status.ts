@@ -81,7 +81,8 @@ export async function status(
 ): Promise<PaddedAnswer> {
   const outcome = await orRefusal(async () => {
     const { session: of } = await authenticate(gate, session, opened);
-    return { status: JSON.stringify(await statusFor(gate, of.party, signal)) };
+    const ask = (): Promise<Status> => statusFor(gate, of.party, signal);
+    return { status: JSON.stringify(await gate.inquiries.take(of.party, signal, ask)) };
   });
   return padPlain('refused' in outcome ? { t: 'refused', ...outcome } : { t: 'status', ...outcome });
 }

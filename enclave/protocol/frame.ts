@@ -16,7 +16,6 @@
  */
 import type { Duplex, Readable } from 'node:stream';
 import { Failure } from '../../policies/failure.ts';
-import { concat } from '../encoding/bytes.ts';
 import { decodeCbor, encodeCbor, mapReader } from '../encoding/cbor.ts';
 import { LIMITS } from './limits.ts';
 
@@ -149,24 +148,26 @@ export function frameReader(stream: Readable, maxBytes: number = LIMITS.frameByt
   // What is there is taken at once, up to what is missing: a stream whose buffer is never emptied would wake its reader
   // again and again without anything new.
   const exactly = async (bytes: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> => {
-    const parts: Uint8Array[] = [];
+    let whole = new Uint8Array(0);
     for (let missing = bytes; missing > 0;) {
       signal?.throwIfAborted();
       const found: unknown = stream.destroyed
         ? null
         : stream.read(Math.min(missing, Math.max(1, stream.readableLength)));
       if (found instanceof Uint8Array) {
-        parts.push(found);
+        // Of a length that was checked, and made when the first byte is there.
+        if (missing === bytes) whole = new Uint8Array(bytes);
+        whole.set(found, bytes - missing);
         missing -= found.length;
       } else if (stream.errored) {
         throw closed('the connection broke', stream.errored);
       } else if (stream.readableEnded || stream.destroyed) {
-        return parts.length === 0 ? undefined : concat(...parts);
+        return missing === bytes ? undefined : whole.subarray(0, bytes - missing);
       } else {
         await settled(stream, ['readable', 'end', 'close', 'error'], signal);
       }
     }
-    return concat(...parts);
+    return whole;
   };
   return {
     async readFrame(signal) {

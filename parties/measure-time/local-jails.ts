@@ -60,7 +60,7 @@ export async function unpackJails({ policy, cacheDir, signal, onProgress }: Jail
   }
 }
 
-function pathsIn(root: string, node: string): JailPaths {
+function pathsIn(root: string, node: string): Omit<JailPaths, 'prison'> {
   const beside = (name: string): string => join(root, dirname(PATHS.compute), `${name}.mjs`);
   return {
     node: resolve(root, node),

@@ -1,4 +1,7 @@
-/** A gate as a process of its own, for the test that kills it. Arguments: entry file, empty folder, bubblewrap, attempt. */
+/**
+ * A gate as a process of its own, for the tests of what becomes of it. Arguments: entry file, empty folder, bubblewrap,
+ * attempt. Says what holds the jail once there is one.
+ */
 import { FRAME } from '../../enclave/jail/frames.ts';
 import { openPrison } from '../../enclave/jail/prison.ts';
 import { spawnJail } from '../../enclave/jail/process.ts';
@@ -13,5 +16,5 @@ const ask = async (body: string): Promise<void> => {
 const jail = spawnJail(spec, prison);
 await ask('{"call":{"number":39,"arguments":[]}}');
 if (attempt !== '') void ask(attempt).catch(() => {});
-process.stdout.write('started\n');
+process.stdout.write(JSON.stringify(prison.confinement));
 setInterval(() => {}, 60_000);

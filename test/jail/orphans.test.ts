@@ -1,5 +1,5 @@
-/** No jail outlives its gate, however suddenly it goes and whatever the jail is doing. */
-import { spawn } from 'node:child_process';
+/** Jails and the process that is their gate: none outlives it, however suddenly it goes; and one that may do little has jails too. */
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,6 +17,14 @@ beforeAll(async () => {
   const here = import.meta.dirname;
   await bundleEntries(folder, { inmate: join(here, 'inmate.ts'), gate: join(here, 'gate-process.ts') });
 });
+const gateOf = (bwrap: string, attempt: string): readonly string[] => [
+  join(folder, 'gate.mjs'),
+  entry,
+  empty,
+  bwrap,
+  attempt,
+];
+
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Processes, but the gate, that were started with the program: bubblewrap's too. */
@@ -37,11 +45,25 @@ test.each([
   ['that waits, without bubblewrap', '/nonexistent', ''],
   ['that computes, without bubblewrap', '/nonexistent', '{"spinMs":1000000}'],
 ])('a jail %s', async (_, bwrap, attempt) => {
-  const gate = spawn(process.execPath, [join(folder, 'gate.mjs'), entry, empty, bwrap, attempt], {
+  const gate = spawn(process.execPath, gateOf(bwrap, attempt), {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   await once(gate.stdout, 'data');
   expect(jails().length).toBeGreaterThan(0);
   gate.kill('SIGKILL');
+  await expect.poll(jails, { timeout: 3_000 }).toEqual([]);
+});
+
+const alone = ['--user', '--map-root-user'];
+const canBeAlone = spawnSync('unshare', [...alone, 'true']).status === 0;
+if (!canBeAlone) process.stderr.write('skipped: a root without other users: no user namespace can be made here\n');
+
+test.skipIf(!canBeAlone)('a root whom the kernel lets be no other user has jails of its own user', async () => {
+  const gate = spawn('unshare', [...alone, process.execPath, ...gateOf('/nonexistent', '')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [said] = await once(gate.stdout, 'data');
+  gate.kill('SIGKILL');
+  expect(JSON.parse(String(said))).toMatchObject({ user: false, namespaces: false, seccomp: true, limits: true });
   await expect.poll(jails, { timeout: 3_000 }).toEqual([]);
 });

@@ -130,7 +130,9 @@ describe('in words', () => {
   test('functions that look alike, and functions that do not', () => {
     const two = (release: string): string =>
       `${GOOD.replace('anchors: none\n', '')}  again:\n    uses: image-classification\n    model: bob\n    calls: { alice: 1 }\n    release: { afterMs: ${release} }\n`;
-    expect(said(two('0'))).toMatch(/cannot tell which of them is called/);
+    expect(said(two('0'))).toMatch(/none has a release time: the host can tell them apart by how long they compute/);
+    const timed = two('400').replace('    calls:', '    release: { afterMs: 400 }\n    calls:');
+    expect(said(timed)).toMatch(/cannot tell which of them is called/);
     expect(said(two('7'))).toMatch(/2 kinds among 2 functions/);
   });
 

@@ -250,16 +250,20 @@ describe('a process that dies or hangs', () => {
     await expect(computer.run(input, { ...seconds, party: 'charlie' })).rejects.toMatchObject({ code: 'jail/compute-failed' }); // prettier-ignore
   });
 
-  test('what a call used is replaced once its answer has left, not before', async () => {
+  test('what a call used is ended and replaced once its answer has left, not before', async () => {
     const computer = await start();
     await expect.poll(() => computer.pids().length, { timeout: 20_000 }).toBe(4);
+    const [reader = 0, , computing = 0] = computer.pids();
     let leave = (): void => {};
     const left = new Promise<void>((resolve) => (leave = resolve));
     await computer.run(await plain('#ff0000'), { ...seconds, left });
-    await expect.poll(() => computer.pids().length).toBe(2);
     await new Promise((resolve) => void setTimeout(resolve, 300));
-    expect(computer.pids()).toHaveLength(2);
+    expect(computer.pids()).toEqual(expect.arrayContaining([reader, computing]));
+    expect(computer.pids()).toHaveLength(4);
     leave();
+    await expect
+      .poll(() => computer.pids(), { timeout: 20_000 })
+      .toEqual(expect.not.arrayContaining([reader, computing]));
     await expect.poll(() => computer.pids().length, { timeout: 20_000 }).toBe(4);
   });
 

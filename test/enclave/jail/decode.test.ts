@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import sharp, { type Sharp } from 'sharp';
 import type { DecodePlan } from '../../../enclave/jail/decode.ts';
 import { FRAME, PICTURE_HEADER_BYTES, UNREADABLE_BYTES } from '../../../enclave/jail/frames.ts';
+import { OPEN_PRISON } from '../../../enclave/jail/prison.ts';
 import { spawnJail, type Jail } from '../../../enclave/jail/process.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import { blue, encoded, halves, red, type Format } from './pictures.ts';
@@ -30,7 +31,7 @@ interface Seen {
 async function decoder(changes: Partial<DecodePlan> = {}): Promise<(input: Uint8Array) => Promise<Seen | undefined>> {
   const plan = { ...PLAN, ...changes };
   const { node, decode, cwd } = entries.paths;
-  const jail = spawnJail({ node, entry: decode, cwd, env: {} });
+  const jail = spawnJail({ node, entry: decode, cwd, env: {} }, OPEN_PRISON);
   jails.push(jail);
   await jail.ask(FRAME.plan, [Buffer.from(JSON.stringify(plan))], { [FRAME.ready]: 0 });
   const bytes = PICTURE_HEADER_BYTES + plan.width * plan.height * plan.channels;

@@ -3,6 +3,7 @@
  * (argument `busy`) or a quick one (`idle`), and says so. Arguments: paths of Node and both jails, folder, which.
  */
 import { startComputer } from '../../../enclave/jail/gate-side.ts';
+import { OPEN_PRISON } from '../../../enclave/jail/prison.ts';
 import { realTimers } from '../real-timers.ts';
 import { meansModel, policyFor, slowModel } from './models.ts';
 
@@ -12,7 +13,7 @@ const started = startComputer({
   kind,
   model: which === 'busy' ? slowModel(2_000) : meansModel(),
   policy: policyFor(kind),
-  paths: { node, decode, compute, record: '', tree: '', cwd },
+  paths: { node, decode, compute, record: '', tree: '', cwd, prison: OPEN_PRISON },
   timers: realTimers,
 });
 if (which === 'idle') await started;

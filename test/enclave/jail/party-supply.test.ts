@@ -83,20 +83,21 @@ describe('each party', () => {
   });
 
   test('has what it used replaced when it is told so, and nobody else has', async () => {
-    const { options, alive } = yard(['alice', 'bob'], 1);
+    const { options, alive, made } = yard(['alice', 'bob'], 1);
     const supply = createPartySupply(options);
     await supply.start();
     await expect.poll(alive).toHaveLength(4);
     await supply.use('alice', pid, never);
     await supply.use('bob', pid, never);
     await new Promise((resolve) => void setTimeout(resolve, 20));
-    expect(alive()).toHaveLength(2);
+    expect(made).toHaveLength(4);
     supply.replace('alice');
-    await expect.poll(alive).toHaveLength(3);
+    await expect.poll(() => made.length).toBe(5);
     await new Promise((resolve) => void setTimeout(resolve, 20));
-    expect(alive()).toHaveLength(3);
+    expect(made).toHaveLength(5);
     supply.replace('bob');
-    await expect.poll(alive).toHaveLength(4);
+    await expect.poll(() => made.length).toBe(6);
+    expect(alive()).toHaveLength(4);
     await supply.close();
   });
 

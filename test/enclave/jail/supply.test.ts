@@ -28,7 +28,6 @@ describe('a jail', () => {
   test('serves one call and ends; the next is warm already, and what is missing is made when that is said', async () => {
     const { supply, alive, made } = await stocked();
     expect([await supply.use(pid, never), await supply.use(pid, never)]).toEqual([1, 2]);
-    expect(alive()).toEqual([]);
     expect(made).toHaveLength(2);
     supply.restock();
     supply.restock();
@@ -40,10 +39,25 @@ describe('a jail', () => {
     expect(made).toHaveLength(4);
   });
 
+  test('ends when its answer has left, and not before; no second call finds it', async () => {
+    const { supply, alive } = await stocked();
+    await supply.use(pid, never);
+    expect(alive()).toEqual([1, 2]);
+    supply.restock();
+    expect(alive()).not.toContain(1);
+    await expect.poll(alive).toEqual([2, 3]);
+  });
+
+  test('ends at the latest when the next call comes', async () => {
+    const { supply, alive } = await stocked();
+    await supply.use(pid, never);
+    expect(await supply.use(async (jail) => [jail.pid, ...alive()], never)).toEqual([2, 2]);
+  });
+
   test('ends where it refuses its call, too', async () => {
     const { supply, alive } = await stocked();
     await expect(supply.use(() => Promise.reject(new Error('bad picture')), never)).rejects.toThrow('bad picture');
-    expect(alive()).toEqual([2]);
+    expect(await supply.use(async (jail) => [jail.pid, ...alive()], never)).toEqual([2, 2]);
   });
 
   test('that dies at work costs its one call', async () => {

@@ -9,7 +9,7 @@ import { contribute } from '../contribution.ts';
 import type { TestGate } from '../harness.ts';
 import { POLICY, START, newRequestId, startGate } from '../harness.ts';
 import type { Peer } from '../peer.ts';
-import { INPUTS, testModel } from '../scripted-computer.ts';
+import { INPUTS, createScriptedComputers, testModel } from '../scripted-computer.ts';
 import type { Left, Watch } from './timed-call.ts';
 import { AFTER_MS, createWatch, follow, timed, until } from './timed-call.ts';
 
@@ -33,6 +33,12 @@ const left = async (peer: Peer): Promise<unknown> => {
   const answer = await peer.ask({ t: 'status' });
   if (answer === 'closed' || answer.t !== 'status') throw new Error(JSON.stringify(answer));
   return JSON.parse(answer.status).functions.classify.calls.left;
+};
+/** Whether another call of the party would not be refused as busy. */
+const slotIsFree = (party: string): boolean => {
+  const free = gate.keyed.gate.slots.enter(`call ${party}`);
+  free?.();
+  return free !== undefined;
 };
 const call = (first: number, id = newRequestId()): Promise<Answer | 'closed'> =>
   alice.call('classify', id, input(first));
@@ -107,6 +113,7 @@ describe('leaves at its time, in its size', () => {
     expect(bytes).toBe(FRAME_BYTES);
     // The session goes on, and the party's slot is free again.
     expect(await left(await gate.peer('alice'))).toBeDefined();
+    await expect.poll(() => slotIsFree('alice')).toBe(true);
   });
 
   test('an answer that is given again, and what may not be asked', async () => {
@@ -136,6 +143,33 @@ describe('leaves at its time, in its size', () => {
     const seen = [none, changed, await answered(input(1))];
     expect(seen.map(({ answer }) => answer.t === 'refused' && answer.refused)).toEqual(['no-model', 'changed', 'expired']); // prettier-ignore
     expect(seen.every(({ afterMs, bytes: size }) => afterMs === AFTER_MS && size === FRAME_BYTES)).toBe(true);
+  });
+
+  test('while its model is being contributed, which takes longer; and the slot is free again', async () => {
+    let load = (): void => {};
+    const loading = new Promise<void>((resolve) => (load = resolve));
+    let begin = (): void => {};
+    const begun = new Promise<void>((resolve) => (begin = resolve));
+    const { start: startComputer } = createScriptedComputers();
+    watch = createWatch();
+    gate = await startGate({
+      policy: timed(POLICY),
+      ...watch.options,
+      startComputer(options) {
+        begin();
+        return loading.then(() => startComputer(options));
+      },
+    });
+    watch.observe(gate);
+    open.push(gate);
+    alice = await gate.peer('alice');
+    const contributed = contribute(gate, testModel('first'));
+    await begun;
+    const { answer, afterMs, bytes } = await follow(watch, call(1), false);
+    expect([answer, afterMs, bytes]).toEqual([{ t: 'refused', refused: 'compute-timeout' }, AFTER_MS, FRAME_BYTES]);
+    await expect.poll(() => slotIsFree('alice')).toBe(true);
+    load();
+    await contributed;
   });
 
   test('to a party that may not call', async () => {

@@ -1,4 +1,4 @@
-import { Duplex, PassThrough } from 'node:stream';
+import { Duplex, PassThrough, Readable } from 'node:stream';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { expectSameBytes } from '../../same-bytes.ts';
@@ -105,6 +105,13 @@ describe('reading', () => {
     const body = new Uint8Array(LIMITS.frameBytes).fill(5);
     stream.end(encodeFrame(body));
     expectSameBytes(await frameReader(stream).readFrame(), body);
+  });
+
+  test('the largest frame arrives one byte at a time', async () => {
+    const wire = encodeFrame(new Uint8Array(LIMITS.frameBytes).fill(6));
+    let at = 0;
+    const stream = new Readable({ highWaterMark: 1, read: () => void stream.push(wire.subarray(at, ++at)) });
+    expectSameBytes(await frameReader(stream).readFrame(), wire.subarray(4));
   });
 
   test('a body is a copy of its own', async () => {

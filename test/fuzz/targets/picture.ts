@@ -5,6 +5,7 @@ import sharp from 'sharp';
 import { concat } from '../../../enclave/encoding/bytes.ts';
 import type { DecodePlan } from '../../../enclave/jail/decode.ts';
 import { FRAME, PICTURE_HEADER_BYTES, UNREADABLE_BYTES } from '../../../enclave/jail/frames.ts';
+import { OPEN_PRISON } from '../../../enclave/jail/prison.ts';
 import { spawnJail } from '../../../enclave/jail/process.ts';
 import type { Jail } from '../../../enclave/jail/process.ts';
 import { explainUnreadable } from '../../../enclave/jail/unreadable.ts';
@@ -39,7 +40,7 @@ export async function open(): Promise<Target> {
     const known = jails.get(plan);
     if (known?.alive() === true) return known;
     const { node, decode: entry, cwd } = entries.paths;
-    const jail = spawnJail({ node, entry, cwd, env: {} });
+    const jail = spawnJail({ node, entry, cwd, env: {} }, OPEN_PRISON);
     await jail.ask(FRAME.plan, [Buffer.from(JSON.stringify(plan))], { [FRAME.ready]: 0 });
     jails.set(plan, jail);
     return jail;
