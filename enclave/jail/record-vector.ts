@@ -66,6 +66,5 @@ function featuresOf(bytes: Uint8Array): ReadonlyMap<string, Json> | RecordFault 
 }
 
 function membersOf(value: Json | undefined): ReadonlyMap<string, Json> | undefined {
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-  return isObject ? new Map(Object.entries(value)) : undefined;
+  return value instanceof Map ? value : undefined;
 }

@@ -1,6 +1,6 @@
 /**
  * JSON (RFC 8259) for readers that must not disagree: a name that stands twice in one object is refused, where
- * `JSON.parse` takes the last; nothing is nested deeper than the caller says. Objects have no prototype.
+ * `JSON.parse` takes the last; nothing is nested deeper than the caller says. Objects come as maps, in the order of the text.
  */
 
 export type JsonFault = 'syntax' | 'duplicate' | 'depth';
@@ -16,7 +16,7 @@ export class NotJson extends Error {
   }
 }
 
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
+export type Json = null | boolean | number | string | readonly Json[] | ReadonlyMap<string, Json>;
 
 const SPACE = /[ \t\n\r]*/y;
 const TEXT = /"(?:[^"\\]|\\.)*"/y;
@@ -59,13 +59,13 @@ export function parseJson(text: string, maxDepth: number): Json {
   const plain = (): Json => JSON.parse(match(PLAIN) ?? stop());
   const deeper = (depth: number): number => (depth < maxDepth ? depth + 1 : stop('depth'));
   const object = (depth: number): Json => {
-    const members: Record<string, Json> = Object.create(null);
+    const members = new Map<string, Json>();
     if (next('}')) return members;
     do {
       const name = textOf(match(TEXT) ?? stop());
-      if (name in members) stop('duplicate');
+      if (members.has(name)) stop('duplicate');
       if (!next(':')) stop();
-      members[name] = value(depth);
+      members.set(name, value(depth));
     } while (next(','));
     return next('}') ? members : stop();
   };
@@ -79,4 +79,10 @@ export function parseJson(text: string, maxDepth: number): Json {
   const whole = value(0);
   match(SPACE);
   return at === text.length ? whole : stop();
+}
+
+/** With objects where there are maps, for validators of schemas. */
+export function asObjects(value: Json): unknown {
+  if (value instanceof Map) return Object.fromEntries([...value].map(([name, one]) => [name, asObjects(one)]));
+  return Array.isArray(value) ? value.map(asObjects) : value;
 }

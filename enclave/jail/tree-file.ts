@@ -8,7 +8,7 @@ import { checkFeatures, checkTree, type Tree } from '../functions/decision-tree/
 import type { TreeManifest } from '../functions/model-manifest.ts';
 import { modelFailure } from '../functions/model-refusal.ts';
 import { tableOfOnnx } from './onnx/tree.ts';
-import { NotJson, parseJson, type Json } from './strict-json.ts';
+import { NotJson, asObjects, parseJson, type Json } from './strict-json.ts';
 
 /** 8 MiB: 4095 nodes with the longest names fit. */
 const FILE_BYTES = 8_388_608;
@@ -48,7 +48,7 @@ function parseTree(file: Uint8Array): WrittenTree {
     const words = { syntax: 'not JSON', duplicate: 'JSON with a name that stands twice', depth: 'nested too deeply' };
     throw modelFailure('model/malformed-tree', `the tree's file is ${words[error.fault]}`, `character ${error.at}`);
   }
-  const read = readWrittenTree(value);
+  const read = readWrittenTree(asObjects(value));
   if ('fault' in read) throw modelFailure('model/malformed-tree', `the tree is not valid: ${read.fault}`);
   return read;
 }

@@ -1,7 +1,6 @@
 /** What `accord measure-time` found: as it is kept, as JSON, and in words. */
 import { availableParallelism, hostname } from 'node:os';
 import type { ModelPackage } from '../../enclave/functions/model-package.ts';
-import { Failure } from '../../policies/failure.ts';
 import type { FunctionPolicy, ModelFunctionPolicy, Policy } from '../../policies/model.ts';
 import { termsOf } from '../measure-time/measured.ts';
 import type { Measurement } from '../measure-time/measured.ts';
@@ -23,14 +22,10 @@ export interface Found {
   readonly isPinned: boolean;
 }
 
-/** Of the slowest size. Throws `measure-time/no-sample` where there was none. */
+/** Of the slowest size, of which there is one. */
 export function measurementOf({ policy, name, one, model, sizes, isPinned }: Found): Measurement {
   const slowest = sizes.toSorted((a, b) => b.maxMs - a.maxMs)[0];
-  if (slowest === undefined) {
-    throw new Failure('unsupported', 'measure-time/no-sample', 'inputs of this function are too small for a picture', {
-      hint: 'give one of your own: --input FILE',
-    });
-  }
+  if (slowest === undefined) throw new Error('nothing was measured');
   const { p50Ms, p99Ms, maxMs } = slowest;
   return {
     collaboration: policy.collaboration,
@@ -53,7 +48,12 @@ export function inJson(measured: Measurement, one: FunctionPolicy, sizes: readon
   return { ...rest, sizes, afterMs: one.release.afterMs, file };
 }
 
-export function render(measured: Measurement, one: FunctionPolicy, sizes: readonly SizeTimes[]): string {
+export function render(
+  measured: Measurement,
+  one: FunctionPolicy,
+  { anchors }: Policy,
+  sizes: readonly SizeTimes[],
+): string {
   const { function: name, host, cpus, p99Ms, recommendedAfterMs } = measured;
   const { afterMs } = one.release;
   const rows = sizes.map(({ bytes, calls, p50Ms, p99Ms: p99, maxMs }) =>
@@ -64,7 +64,10 @@ export function render(measured: Measurement, one: FunctionPolicy, sizes: readon
   return [
     `${name} on ${host} (${cpus} CPUs), ${callers} ${callers === 1 ? 'party' : 'parties at once'}, without a pause:\n\n`,
     `${[head, ...rows].join('\n')}\n\n`,
-    `recommended: afterMs: ${recommendedAfterMs}\n`,
+    `recommended: afterMs: ${recommendedAfterMs}${anchors === 'none' ? '' : ', and what the anchors take'}\n`,
+    ...(anchors === 'none'
+      ? []
+      : ['every call of this policy asks its anchors, too: leave room for some round trips to the slowest of them\n']),
     afterMs === 0
       ? 'the policy has no release time: the host learns how long computing takes\n'
       : `the policy says afterMs: ${afterMs}${afterMs < p99Ms ? ', which is less than computing takes here' : ''}\n`,

@@ -33,17 +33,17 @@ Measure on the machine that the enclave will run on, or on one like it: Nitro gi
                    the model as it will be contributed. Whoever owns it measures: nothing of it leaves this machine. Not
                    needed for a decision-tree, whose time follows from the policy alone
   --input FILE     one input of your own, in place of the hardest that each size (input.buckets) has room for: pictures of
-                   50 megapixels. Measure with the largest that you mean to send, if you know it
+                   up to 50 megapixels. Measure with the largest that you mean to send, if you know it
   --calls N        calls of each party, for each size (default: 10)
   --trust FILE     a local stand-in for AWS
   --home DIR       where the figures are kept (default: ACCORD_HOME, else ./.accord), as measured-times.json
   --json           {function, host, cpus, at, sizes: [{bytes, calls, p50Ms, p99Ms, maxMs}], p50Ms, p99Ms, maxMs,
                    afterMs, recommendedAfterMs, file}
 
-A counter computes nothing to speak of: its time is that of the anchors, which \`accord call\` shows.
+A counter computes nothing to speak of. The time that anchors take comes on top and is not measured here.
 
-Exit codes: 0 measured, 2 called wrongly, 10 the model is not the pinned one or is refused, 30 a policy, model or input with
-faults, 40 disk, or processes that do not start, 130 stopped by Ctrl-C.
+Exit codes: 0 measured, 2 called wrongly, 10 the model is not the pinned one, 20 no sample of an input fits the policy, 30 a
+policy, model or input with faults, or a model that is refused, 40 disk, or processes that do not start, 130 stopped by Ctrl-C.
 `;
 
 const OPTIONS = {
@@ -68,18 +68,25 @@ export const verb: Verb = {
     const rounds = readNumber('measure-time', 'calls', values.calls, MOST_CALLS, 1);
     const policy = await readPolicy(io, [file, ...parts], values.trust);
     const [name, one] = chosen(policy, values.function);
+    const callers = Object.keys(one.calls).filter((party) => (one.calls[party] ?? 0) > 0);
+    if (callers.length === 0) throw usage('measure-time', 'the policy lets nobody call this function');
     const model = await modelOf(io, one, values);
     const input = values.input === undefined ? undefined : await readInput(io, one, values.input);
+    if (input === undefined) demandSample(one, model);
     const progress = stepProgress(io);
     try {
       const onProgress = progress.update;
       const jails = await unpackJails({ policy, cacheDir: defaultCacheDir(io.env), signal: io.signal, onProgress });
       try {
-        const sizes = await measureSizes({ jails, one, model, input, rounds, progress, signal: io.signal });
+        const sizes = await measureSizes({ jails, one, callers, model, input, rounds, progress, signal: io.signal });
         progress.end();
         const measured = measurementOf({ policy, name, one, model, sizes, isPinned: values.model !== undefined });
         const path = await keepMeasurement(timesFolder(values.home, io), measured);
-        io.out(values.json ? `${JSON.stringify(inJson(measured, one, sizes, path))}\n` : render(measured, one, sizes));
+        io.out(
+          values.json
+            ? `${JSON.stringify(inJson(measured, one, sizes, path))}\n`
+            : render(measured, one, policy, sizes),
+        );
         if (!values.json) io.err(`kept in ${path}, where accord check finds it\n`);
         return 0;
       } finally {
@@ -142,6 +149,8 @@ async function readInput(io: Io, one: FunctionPolicy, file: string): Promise<Uin
 interface Work {
   readonly jails: LocalJails;
   readonly one: ModelFunctionPolicy;
+  /** At least one. */
+  readonly callers: readonly string[];
   readonly model: ModelPackage;
   readonly input: Uint8Array | undefined;
   readonly rounds: number;
@@ -149,22 +158,20 @@ interface Work {
   readonly signal: AbortSignal;
 }
 
-async function measureSizes({ jails, one, model, input, rounds, progress, signal }: Work): Promise<SizeTimes[]> {
-  const callers = Object.keys(one.calls).filter((party) => (one.calls[party] ?? 0) > 0);
-  if (callers.length === 0) throw usage('measure-time', 'the policy lets nobody call this function');
+async function measureSizes(work: Work): Promise<SizeTimes[]> {
+  const { jails, one, callers, model, input, rounds, progress, signal } = work;
   progress.update('starting the processes, loading the model');
   const computer = await jails.start(one, model);
   try {
     const sizes: SizeTimes[] = [];
     for await (const sample of samplesOf(one, model, input)) {
       const bytes = sample.length;
-      const took = await timeRounds(computer, sample, {
-        parties: callers,
-        rounds,
-        periodMs: one.release.afterMs,
-        signal,
-        onRound: (done, total) => progress.update(`calls with ${formatSize(bytes)}, ${done} of ${total}`),
-      });
+      const made = { parties: callers, periodMs: one.release.afterMs, signal };
+      // In the first round of all, processes of most parties are still starting: it is not counted.
+      if (sizes.length === 0) await timeRounds(computer, sample, { ...made, rounds: 1, onRound: () => {} });
+      const onRound = (done: number, total: number): void =>
+        progress.update(`calls with ${formatSize(bytes)}, ${done} of ${total}`);
+      const took = await timeRounds(computer, sample, { ...made, rounds, onRound });
       sizes.push({ bytes, ...timesOf(took) });
     }
     return sizes;
@@ -175,6 +182,19 @@ async function measureSizes({ jails, one, model, input, rounds, progress, signal
 
 /** Smaller ones have no room for a picture of any kind. */
 const LEAST_PICTURE = 1024;
+
+/** Before anything is built. */
+function demandSample(one: ModelFunctionPolicy, model: ModelPackage): void {
+  const { buckets, maxBytes } = one.input;
+  const fits =
+    one.uses === 'decision-tree'
+      ? anyRecord(model).length <= maxBytes
+      : buckets.some((bucket) => bucket >= LEAST_PICTURE);
+  if (fits) return;
+  throw new Failure('unsupported', 'measure-time/no-sample', 'no input of ours fits the sizes of this function', {
+    hint: 'give one of your own: --input FILE',
+  });
+}
 
 async function* samplesOf(
   one: ModelFunctionPolicy,

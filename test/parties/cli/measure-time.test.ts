@@ -55,6 +55,14 @@ describe('called wrongly', () => {
     written('pinned.yaml', policyText.replace('model: bob', `model: { from: bob, sha256: ${'a'.repeat(64)} }`));
     expect(await measure(['pinned.yaml', ...files])).toMatchObject({ code: 10 });
   });
+
+  test('sizes that no sample of ours fits: found before anything is built', async () => {
+    const sizes = policyText.replace('maxBytes: 4MiB', 'maxBytes: 1000').replace('[64KiB, 4MiB]', '[1000]');
+    written('small.yaml', sizes);
+    const small = await measure(['small.yaml', ...files]);
+    expect(small).toMatchObject({ code: 20, err: expect.stringMatching(/--input FILE/) });
+    expect(small.err).not.toMatch(/unpacking/);
+  });
 });
 
 test('the hardest picture of a size fits into it, can be read, and has as many pixels as may be', async () => {
