@@ -75,14 +75,15 @@ async function openWorld(): Promise<World> {
     tree: beside('./jail/tree.mjs'),
   };
   const open = openPrison({ node: paths.node, entry: paths.decode, cwd: beside('./jail'), env: {} }, timers);
-  const nursery = createNursery(availableParallelism());
+  const schedule = createSchedule({ now: monotonic, timers, coarseMs: TIMERS_COARSE_MS, immediate: setImmediate });
+  const nursery = createNursery(availableParallelism(), schedule.inGap);
   return {
     nsm: createNsm(nsm),
     vsock,
     random,
     monotonic,
     timers,
-    schedule: createSchedule({ now: monotonic, timers, coarseMs: TIMERS_COARSE_MS, immediate: setImmediate }),
+    schedule,
     makeRecipientKey,
     connectAws: async ({ policy, launch, host, now }) => {
       const { kms, settings: aws } = await connectAws({

@@ -21,13 +21,14 @@ interface Waiting {
   readonly make: () => Promise<void>;
 }
 
-/** `atOnce`: the machine's cores. */
-export function createNursery(atOnce: number): Nursery {
+/**
+ * `atOnce`: the machine's cores. `inGap` runs what it is given at a moment when nothing waits for this process, which the
+ * start of another one holds up for some milliseconds. Default: at once.
+ */
+export function createNursery(atOnce: number, inGap: (run: () => void) => void = (run) => run()): Nursery {
   const waiting: Waiting[] = [];
   let busy = 0;
   const grow = async ({ family, make }: Waiting): Promise<void> => {
-    busy++;
-    family.growing++;
     try {
       await make();
     } catch {
@@ -42,7 +43,9 @@ export function createNursery(atOnce: number): Nursery {
     const turn = waiting.findIndex(({ family }) => busy < atOnce || family.growing === 0);
     const [first] = turn === -1 ? [] : waiting.splice(turn, 1);
     if (first === undefined) return;
-    void grow(first);
+    busy++;
+    first.family.growing++;
+    inGap(() => void grow(first));
     next();
   };
   return {

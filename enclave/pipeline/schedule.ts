@@ -16,6 +16,19 @@ export interface Schedule {
   at(time: number, run: () => void): void;
 }
 
+/** For what holds this process up for some milliseconds, as the start of another one does. */
+export interface Gaps {
+  /**
+   * Runs `run` where nothing is due for `GAP_MS`, in the order of asking, one in each gap; `MOST_MS` after it was asked for at
+   * the latest. `run` must not throw.
+   */
+  inGap(run: () => void): void;
+}
+
+/** Longer than the start of a process takes from this one, however much memory it holds. */
+const GAP_MS = 60;
+const MOST_MS = 1_000;
+
 /** How one can wait here. */
 export interface ScheduleParts {
   readonly now: () => number;
@@ -35,7 +48,7 @@ interface Entry {
 /** A sum of fractions may miss the moment by less than this, half a microsecond. */
 const TOLERANCE_MS = 0.000_5;
 
-export function createSchedule({ now, timers, coarseMs, immediate }: ScheduleParts): Schedule {
+export function createSchedule({ now, timers, coarseMs, immediate }: ScheduleParts): Schedule & Gaps {
   const heap = createHeap<Entry>((a, b) => (a.time === b.time ? a.number < b.number : a.time < b.time));
   let numbers = 0;
   /** What the one timer waits for; undefined where there is none. */
@@ -43,13 +56,28 @@ export function createSchedule({ now, timers, coarseMs, immediate }: SchedulePar
   /** Every turn of the event loop is looked at. */
   let isNear = false;
 
+  const patient: { readonly until: number; readonly run: () => void }[] = [];
+
   const look = (): void => {
     isNear = false;
+    let isOver = false;
     for (let next = heap.first(); next !== undefined && next.time <= now() + TOLERANCE_MS; next = heap.first()) {
       heap.shift();
       next.run();
+      isOver = true;
     }
+    // What was due has the rest of this turn.
+    if (isOver && patient.length > 0) immediate(lookForGap);
     wait();
+  };
+  /** Where there is none, what is in its way is soon over, and then it is asked again. */
+  const lookForGap = (): void => {
+    for (let first = patient[0]; first !== undefined; first = patient[0]) {
+      const next = heap.first();
+      if (next !== undefined && next.time - now() < GAP_MS && now() < first.until) return;
+      patient.shift();
+      first.run();
+    }
   };
   const wait = (): void => {
     if (isNear) return;
@@ -73,6 +101,10 @@ export function createSchedule({ now, timers, coarseMs, immediate }: SchedulePar
 
   return {
     now,
+    inGap(run) {
+      patient.push({ until: now() + MOST_MS, run });
+      lookForGap();
+    },
     at(time, run) {
       heap.push({ time, number: numbers++, run });
       wait();

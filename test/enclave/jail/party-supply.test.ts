@@ -135,3 +135,14 @@ test('a function whose jails take long to be made keeps nobody else’s waiting'
   quick.raise(async () => void begun.push('quick 2'));
   await expect.poll(() => begun).toEqual(['slow 1', 'slow 2', 'quick 1', 'quick 2']);
 });
+
+test('none is begun but in a gap', async () => {
+  const gaps: (() => void)[] = [];
+  const family = createNursery(2, (run) => void gaps.push(run)).family();
+  const begun: number[] = [];
+  for (const number of [1, 2, 3]) family.raise(async () => void begun.push(number));
+  expect([gaps.length, begun]).toEqual([2, []]);
+  gaps.shift()?.();
+  expect(begun).toEqual([1]);
+  await expect.poll(() => gaps.length).toBe(2);
+});

@@ -1,13 +1,13 @@
 /** When things happen that are to happen at a moment: in virtual time, where a timer is as late as it likes. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Schedule } from '../../../enclave/pipeline/schedule.ts';
+import type { Gaps, Schedule } from '../../../enclave/pipeline/schedule.ts';
 import { createSchedule } from '../../../enclave/pipeline/schedule.ts';
 import { createVirtualTime } from '../virtual-time.ts';
 import type { VirtualTime } from '../virtual-time.ts';
 
 /** A turn of the event loop takes 2 µs; timers come up to `coarseMs` too early or too late. */
-function inTime(coarseMs = 2): { readonly time: VirtualTime; readonly schedule: Schedule } {
+function inTime(coarseMs = 2): { readonly time: VirtualTime; readonly schedule: Schedule & Gaps } {
   const time = createVirtualTime({ turnMs: 0.002, wrongMs: (n) => coarseMs * 0.9 * (n % 2 === 0 ? 1 : -1) });
   return { time, schedule: createSchedule({ ...time, coarseMs }) };
 }
@@ -104,5 +104,44 @@ describe('many moments', () => {
     time.pass(100);
     // Two milliseconds before, and as much again where the timer came too early.
     expect(time.turns()).toBeLessThan(2_200);
+  });
+});
+
+describe('what holds the process up', () => {
+  test('begins at once where nothing is due soon, and otherwise when that is over', () => {
+    const { time, schedule } = inTime();
+    const order: string[] = [];
+    schedule.at(100, () => order.push('100'));
+    schedule.inGap(() => order.push('at once'));
+    time.pass(50);
+    schedule.inGap(() => order.push('in the gap'));
+    schedule.at(130, () => order.push('130'));
+    time.pass(500);
+    expect(order).toEqual(['at once', '100', '130', 'in the gap']);
+  });
+
+  test('is asked again after each: the first may have used the gap up', () => {
+    const { time, schedule } = inTime();
+    const order: string[] = [];
+    schedule.at(10, () => order.push('10'));
+    schedule.at(100, () => order.push('100'));
+    for (const name of ['first', 'second']) {
+      schedule.inGap(() => {
+        order.push(name);
+        time.pass(40);
+      });
+    }
+    time.pass(500);
+    expect(order).toEqual(['10', 'first', '100', 'second']);
+  });
+
+  test('waits for a second at most', () => {
+    const { time, schedule } = inTime();
+    for (let due = 10; due < 5_000; due += 20) schedule.at(due, () => {});
+    let at = 0;
+    schedule.inGap(() => (at = schedule.now()));
+    time.pass(10_000);
+    expect(at).toBeGreaterThan(990);
+    expect(at).toBeLessThan(1_030);
   });
 });
