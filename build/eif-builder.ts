@@ -50,7 +50,7 @@ export interface EifBuilderOptions {
   readonly signal?: AbortSignal;
   /** Default: the first that works. */
   readonly engine?: EngineName;
-  /** A registry's image `NAME@sha256:…` to take the C library from. Default: Debian's packages. */
+  /** A registry's image `NAME@sha256:…` to take the C library and bubblewrap from. Default: Debian's packages. */
   readonly base?: string;
   /** nitro-cli's kernel and init, in place of our own. */
   readonly blobs?: string;

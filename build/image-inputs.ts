@@ -6,7 +6,7 @@ export interface EifInputs {
   readonly boot: BootParts['kind'];
   readonly kernel: { readonly version: string; readonly sha256: string };
   readonly init: { readonly sha256: string };
-  /** The C library: SHA-256 of the archive from Debian's packages, or a registry's image. */
+  /** The C library and bubblewrap: SHA-256 of the archive from Debian's packages, or a registry's image. */
   readonly base: { readonly debian: string } | { readonly image: string };
   readonly node: { readonly version: string; readonly platform: string };
   /** Native packages that the image carries as packages: `sharp@0.35.5`. */

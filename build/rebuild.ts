@@ -90,9 +90,11 @@ function takenByNitro(
     INSTALLATION,
     'the programs of Debian and Node that build/inputs.lock.json names: each download was checked against its SHA-256',
     boot === 'accord' ? compiled : `${files}: those that Amazon ships with nitro-cli`,
-    ...('image' in base ? [`the C library of ${base.image}, as the registry has it under this digest`] : []),
+    ...('image' in base
+      ? [`the C library and bubblewrap of ${base.image}, as the registry has them under this digest`]
+      : []),
     'image' in base
-      ? `${engine.name} ${engine.version}, to fetch that image and lay the files out; each file that came back, but those of the C library, was compared with what went in`
+      ? `${engine.name} ${engine.version}, to fetch that image and lay the files out; each file that came back, but those of the C library and of bubblewrap, was compared with what went in`
       : `${engine.name} ${engine.version}, to lay the files out; each file that came back was compared with what went in`,
   ];
 }

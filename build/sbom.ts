@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Enums, Models, Serialize, Spec } from '@cyclonedx/cyclonedx-library';
 import { Failure } from '../policies/failure.ts';
+import { errorCode } from './disk.ts';
 import type { BaseInputs } from './local-base.ts';
 import type { EifInputs } from './image-inputs.ts';
 import type { ImageMeasurements } from './image-builder.ts';
@@ -151,8 +152,20 @@ function nitroParts({ kernel, init, base, boot, node }: EifInputs, lock: InputsL
           digest: `sha256:${one.sha256}`,
           place: '/lib64, /usr/lib/x86_64-linux-gnu, /usr/bin: of it, what build/Dockerfile copies',
         }))
-      : [{ name: base.image, version: 'pinned by digest', place: 'the C library is copied from it' }]),
+      : [imagePart(base.image)]),
   ];
+}
+
+/** `NAME@sha256:…`. What is in it, its registry alone says. */
+function imagePart(image: string): Part {
+  const at = image.lastIndexOf('@');
+  const [name, digest] = [image.slice(0, at), image.slice(at + 1)];
+  return {
+    name,
+    version: digest,
+    digest,
+    place: 'the C library and bubblewrap, with their libraries, are copied from it',
+  };
 }
 
 function debianPurl(one: { readonly name: string; readonly version: string }, suite: string, arch: string): string {
@@ -163,7 +176,18 @@ function debianPurl(one: { readonly name: string; readonly version: string }, su
 function npmPart(spec: string, lock: NpmLock, place: string): Part {
   const at = spec.lastIndexOf('@');
   const [name, version] = [spec.slice(0, at), spec.slice(at + 1)];
-  const { license, integrity } = lock[spec] ?? {};
+  const locked = lock[spec];
+  if (locked === undefined) {
+    throw new Failure<SbomCode>(
+      'environment',
+      'sbom/lock',
+      `package-lock.json does not name ${spec}, which is in the image`,
+      {
+        hint: 'npm ci installs what it names',
+      },
+    );
+  }
+  const { license, integrity } = locked;
   const purl = `pkg:npm/${name.replace(/^@/, '%40')}@${version}`;
   const digest = integrity?.startsWith('sha512-')
     ? `sha512:${Buffer.from(integrity.slice('sha512-'.length), 'base64').toString('hex')}`
@@ -191,12 +215,17 @@ function readNpmLock(file: string): NpmLock {
         ]),
       );
     } catch (cause) {
-      if (folder !== dirname(folder)) continue;
-      throw new Failure<SbomCode>('environment', 'sbom/lock', `${file} is not there, which pins the packages of npm`, {
-        where: file,
-        hint: 'build from a whole checkout',
-        cause,
-      });
+      if (errorCode(cause) === 'ENOENT' && folder !== dirname(folder)) continue;
+      throw new Failure<SbomCode>(
+        'environment',
+        'sbom/lock',
+        `${file} cannot be read, which pins the packages of npm`,
+        {
+          where: join(folder, file),
+          hint: 'build from a whole checkout',
+          cause,
+        },
+      );
     }
   }
 }

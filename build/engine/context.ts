@@ -13,7 +13,7 @@ export interface ContextParts {
   readonly entries: readonly CpioEntry[];
   /** The Node program. */
   readonly node: string;
-  /** The C library as a tar archive; undefined where it comes from a registry. */
+  /** The C library and bubblewrap as a tar archive; undefined where it comes from a registry. */
   readonly baseTar: string | undefined;
   /** The registry's image, by digest. */
   readonly image?: string | undefined;

@@ -19,7 +19,7 @@ export type AeadKey = CryptoKey & { readonly [IMPORTED]: KeyObject };
 /** Takes 32 bytes. The caller still owns them and should overwrite them when it is done. */
 export async function importAeadKey(raw: Uint8Array): Promise<AeadKey> {
   if (raw.length !== AEAD.keyBytes) throw new RangeError(`an AES-256-GCM key has 32 bytes, not ${raw.length}`);
-  const key = await crypto.subtle.importKey('raw', concat(raw), 'AES-GCM', false, ['encrypt', 'decrypt']);
+  const key = await crypto.subtle.importKey('raw', concat(raw), 'AES-GCM', false, ['decrypt']);
   return Object.assign(key, { [IMPORTED]: createSecretKey(raw) });
 }
 

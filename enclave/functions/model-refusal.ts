@@ -3,7 +3,7 @@ import { Failure } from '../../policies/failure.ts';
 
 export const MODEL_CODES = [
   // the package
-  'model/malformed-package', // not u32 length, manifest, ONNX bytes
+  'model/malformed-package', // not u32 length, manifest, file
   'model/too-large',
   'model/malformed-manifest', // not UTF-8, not JSON, not as the schema says
   'model/inconsistent-manifest', // as the schema says, but the parts contradict each other

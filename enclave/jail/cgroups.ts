@@ -18,7 +18,10 @@ const MOST_BYTES = 2.25 * 2 ** 30;
 const SHARE = 0.75;
 /** Threads count as processes. */
 const PROCESSES = 96;
-/** Share of the processors; 100 is what the gate has. */
+/**
+ * Share of the processors beside other jails, and, where the root is the group of all, beside everything else, of which each
+ * has 100. In the image it is the group of all jails that is weighed against the gate.
+ */
 const WEIGHT = 20;
 const AGAIN_MS = 50;
 const TRIES = 20;

@@ -52,7 +52,7 @@ export const PLAIN = {
   rseq: 334,
 } as const;
 
-/** Of every path: there is no such file. Libraries ask for the processor's cores, the memory, graphics cards. */
+/** Of the paths that they are asked about: there is no such file. Libraries ask for the processor's cores, the memory, graphics cards. */
 export const PATHS = {
   open: 2,
   stat: 4,

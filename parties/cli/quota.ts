@@ -116,10 +116,10 @@ async function askStatus(context: PartyContext, debug: DebugMode, io: Io): Promi
   }
 }
 
-/** One function a line, then what the numbers mean. */
 /** What does not hold the enclave's jails depends on the machine, and no policy says it. */
 const JAIL = 'jail-';
 
+/** One function a line, then what the numbers mean. */
 function render(status: Fields): string {
   const functions = status.fields('functions');
   const names = functions.entries().map(([name]) => name);

@@ -19,7 +19,7 @@ export interface RoundsOptions {
   readonly onRound: (done: number, total: number) => void;
 }
 
-/** Longest time of one call: more than any policy may wait. */
+/** Longest time of one call: as long as any policy may wait. */
 const CALL_MS = 600_000;
 
 /** How long each call took from its input to its answer, in milliseconds. Rejects with `Failure<JailCode>` where one is not answered. */

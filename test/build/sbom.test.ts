@@ -105,4 +105,18 @@ describe('the bill of materials of an image', () => {
     expect(found?.hashes).toBeUndefined();
     expect(components.map(({ name }) => name)).not.toContain('linux');
   });
+
+  test('of an image on a registry’s base names that one by its digest, and what is taken from it', () => {
+    const image = `registry.example/base@sha256:${hex(64)}`;
+    const { components } = bomOf({ ...inputs, base: { image } });
+    const base = components.find(({ name }) => name === 'registry.example/base');
+    expect(base).toMatchObject({ version: `sha256:${hex(64)}`, hashes: [{ alg: 'SHA-256', content: hex(64) }] });
+    expect(JSON.stringify(base)).toMatch(/C library and bubblewrap/);
+    expect(components.map(({ name }) => name)).not.toContain('bubblewrap');
+  });
+
+  test('is not written of packages that the lock does not name', () => {
+    const packages = [...inputs.packages, 'sharp@0.0.1'];
+    expect(() => bomOf({ ...inputs, packages })).toThrow(/package-lock.json does not name sharp@0.0.1/);
+  });
 });
