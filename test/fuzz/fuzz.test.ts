@@ -12,6 +12,19 @@ const SLOW: readonly TargetName[] = ['picture', 'kms', 's3', 'api', 'attestation
 const SEED = 20_260_601;
 
 describe.each(TARGET_NAMES)('%s', (name) => {
+  test('is begun from inputs that are taken', async () => {
+    const target = await openTarget(name);
+    try {
+      for (const [index, seed] of target.seeds.entries()) {
+        const verdict = await judge({ ...target, limitMs: 30_000 }, seed);
+        if (verdict.is === 'refused') expect(target.refusedSeeds ?? [], `seed ${index}`).toContain(verdict.code);
+        else expect(verdict, `seed ${index}`).toMatchObject({ is: 'taken' });
+      }
+    } finally {
+      await target.close?.();
+    }
+  }, 60_000);
+
   test('gives a value or a declared code for every input', async () => {
     const target = await openTarget(name);
     try {

@@ -9,6 +9,8 @@ export interface Target {
   readonly codes: ReadonlySet<string>;
   /** Inputs that are taken, made anew each time (with keys of their own, where there are keys). */
   readonly seeds: readonly Uint8Array[];
+  /** Codes with which some of them are refused all the same: what services say, and what is only like an input of ours. */
+  readonly refusedSeeds?: readonly string[];
   /** Inputs put together from parts, some of them wrong. */
   readonly built?: Arbitrary<Uint8Array>;
   /** Like an input, but with another part: whole around the change (lengths, nesting). */

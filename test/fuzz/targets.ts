@@ -12,6 +12,8 @@ export type TargetName =
   | 'policy'
   | 'manifest'
   | 'onnx'
+  | 'tree'
+  | 'tree-record'
   | 'cms'
   | 'attestation'
   | 'eif'
@@ -30,6 +32,8 @@ const OPENERS: Readonly<Record<TargetName, Open>> = {
   policy: async () => (await import('./targets/policy.ts')).open(),
   manifest: async () => (await import('./targets/manifest.ts')).open(),
   onnx: async () => (await import('./targets/onnx.ts')).open(),
+  tree: async () => (await import('./targets/tree.ts')).open(),
+  'tree-record': async () => (await import('./targets/tree-record.ts')).open(),
   cms: async () => (await import('./targets/cms.ts')).open(),
   attestation: async () => (await import('./targets/attestation.ts')).open(),
   eif: async () => (await import('./targets/eif.ts')).open(),

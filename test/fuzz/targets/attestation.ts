@@ -35,6 +35,7 @@ export async function open(): Promise<Target> {
   let turn = 0;
   return {
     codes: CODES,
+    refusedSeeds: ['attestation/user-data'],
     seeds,
     vary,
     repair: (document, random) => signer(document, random),

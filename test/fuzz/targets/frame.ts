@@ -12,7 +12,7 @@ import type { Answer, AnswerCode } from '../../../enclave/protocol/answer.ts';
 import { decodeOuter, encodeFrame, encodeOuter, frameReader } from '../../../enclave/protocol/frame.ts';
 import type { FrameCode, OuterMessage } from '../../../enclave/protocol/frame.ts';
 import { LIMITS } from '../../../enclave/protocol/limits.ts';
-import { decodeRequest, encodeRequest } from '../../../enclave/protocol/request.ts';
+import { CALL_BYTES, decodeRequest, encodeRequest } from '../../../enclave/protocol/request.ts';
 import type { RequestCode } from '../../../enclave/protocol/request.ts';
 import type { Random } from '../random.ts';
 import { allCodes, codesOf, demandSame } from '../target.ts';
@@ -42,11 +42,11 @@ const OUTERS: readonly OuterMessage[] = [
   { t: 'closed' },
 ];
 const CREDENTIALS = { accessKeyId: 'AKIA', secretAccessKey: 'secret', sessionToken: 'token' };
-const call: readonly (readonly [string, CborValue])[] = [['t', 'call'], ['function', 'classify'], ['requestId', some(32)], ['inputBytes', 1000]]; // prettier-ignore
+const call = { t: 'call', function: 'classify', requestId: some(32), inputBytes: 1_000 } as const;
 const REQUESTS: readonly Uint8Array[] = [
   map([['t', 'authenticate'], ['keyArn', 'arn:aws:kms:eu-west-1:111122223333:key/a'], ['sessionId', some(16)], ['ciphertext', some(180)], ['credentials', new Map(Object.entries(CREDENTIALS))]]), // prettier-ignore
-  map(call),
-  map([...call, ['paddedBytes', 65_536]]),
+  encodeRequest({ ...call, paddedBytes: 1_000 }),
+  encodeRequest({ ...call, paddedBytes: 65_536 }),
   map([
     ['t', 'chunk'],
     ['position', 0],
@@ -163,7 +163,8 @@ const lengthOf = (body: Uint8Array): number =>
 /** The length before an answer or a first frame says what follows; an answer is padded again. */
 function repair(input: Uint8Array): Uint8Array {
   const reader = readerOf(input);
-  if (reader === OUTER || reader === REQUEST || input.length < 5) return input;
+  if (reader === REQUEST) return concat(input.subarray(0, 1), callOfItsSize(input.subarray(1)));
+  if (reader === OUTER || input.length < 5) return input;
   const body = input.subarray(5);
   if (reader === STREAM) return concat(input.subarray(0, 1), encodeFrame(body.length === 0 ? Uint8Array.of(0) : body));
   let end = body.length;
@@ -174,10 +175,25 @@ function repair(input: Uint8Array): Uint8Array {
   return concat(input.subarray(0, 1), padded);
 }
 
+/** A call has one size, by the zeros in it; whatever else it is, as it is. */
+function callOfItsSize(body: Uint8Array): Uint8Array {
+  let found: CborValue;
+  try {
+    found = decodeCbor(body, { maxBytes: LIMITS.frameBytes });
+  } catch {
+    return body;
+  }
+  if (!(found instanceof Map) || found.get('t') !== 'call') return body;
+  const sized = (zeros: number): Uint8Array => encodeCbor(new Map([...found, ['zeros', new Uint8Array(zeros)]]));
+  // The head of a byte string of 256 bytes and more is two bytes longer than that of an empty one.
+  const missing = CALL_BYTES - sized(0).length - 2;
+  return missing < 256 ? body : sized(missing);
+}
+
 function built(reader: (typeof READERS)[number], kinds: readonly string[]): fc.Arbitrary<Uint8Array> {
   const bytes = fc.oneof(fc.constantFrom(0, 15, 16, 31, 32, 33, 64).map(some), fc.uint8Array({ maxLength: 70 }));
   const value = fc.oneof(bytes, fc.string(), fc.nat(), fc.boolean(), fc.constant(null), fc.constant(new Map()));
-  const names = ['v', 'nonce', 'attestation', 'enc', 'ct', 'keyArn', 'sessionId', 'ciphertext', 'credentials', 'function', 'requestId', 'inputBytes', 'paddedBytes', 'position', 'last', 'data', 'envelopeSha256', 'bytes', 'testData']; // prettier-ignore
+  const names = ['v', 'nonce', 'attestation', 'enc', 'ct', 'keyArn', 'sessionId', 'ciphertext', 'credentials', 'function', 'requestId', 'inputBytes', 'paddedBytes', 'position', 'last', 'data', 'envelopeSha256', 'bytes', 'testData', 'zeros']; // prettier-ignore
   return fc
     .tuple(fc.constantFrom(...kinds, ''), fc.dictionary(fc.constantFrom(...names), value, { maxKeys: 6 }))
     .map(([t, fields]) => of(reader, map([['t', t], ...Object.entries(fields)])));

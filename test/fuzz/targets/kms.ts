@@ -36,6 +36,7 @@ export async function open(): Promise<Target> {
   const json = (status: string, body: object): Uint8Array => httpReply(status, JSON.stringify(body), JSON_TYPE);
   return {
     codes: allCodes(RECIPIENT_CODES, CODES),
+    refusedSeeds: ['kms/unattested', 'kms/refused'],
     seeds: [
       json('200 OK', answer),
       json('200 OK', { ...answer, CiphertextBlob: 'AQID' }),

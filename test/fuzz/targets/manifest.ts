@@ -2,6 +2,7 @@
 import { concat } from '../../../enclave/encoding/bytes.ts';
 import { packModel, parseModelPackage } from '../../../enclave/functions/model-package.ts';
 import type { ModelManifest } from '../../../enclave/functions/model-manifest.ts';
+import type { ModelFunctionKind } from '../../../policies/model.ts';
 import { mutate } from '../mutate.ts';
 import type { Random } from '../random.ts';
 import { demandSame } from '../target.ts';
@@ -40,6 +41,8 @@ const MANIFESTS: readonly ModelManifest[] = [
     ...common,
     output: { ...suppression, kind: 'ssd', scores: 's', boxes: 'b', activation: 'none', background: 0, order: 'cxcywh', coordinates: 'relative', priors: { levels: [{ columns: 4, rows: 4, sizes: [[0.1, 0.2]] }], variances: [0.1, 0.2] } }, // prettier-ignore
   },
+  { ...common, input: { features: ['age', 'pulse'] }, output: { kind: 'tree', format: 'json' } },
+  { ...common, input: { features: ['age'] }, output: { kind: 'tree', format: 'onnx' } },
 ];
 
 export async function open(): Promise<Target> {
@@ -56,11 +59,10 @@ export async function open(): Promise<Target> {
       if (end < 5) return mutate(bytes, random, { others: [bytes], words: [], maxBytes: bytes.length });
       return packed(bytes.subarray(4, end), bytes.subarray(end));
     },
-    words: ['"kind"', '"ssd"', '"yolox"', '"fastestdet"', '"classification"', '"gray"', '"uint8"', '[1e308]', '{"levels":[]}', '\\u0000', '"__proto__":{}', ',"labels":["a","a"]', '1e999'], // prettier-ignore
+    words: ['"kind"', '"ssd"', '"yolox"', '"fastestdet"', '"classification"', '"tree"', '"features"', '"gray"', '"uint8"', '[1e308]', '{"levels":[]}', '\\u0000', '"__proto__":{}', ',"labels":["a","a"]', '1e999'], // prettier-ignore
     maxBytes: 20_000,
     run(bytes) {
-      const kind = /"kind":"classification"/.test(new TextDecoder().decode(bytes)) ? 'image-classification' : 'object-detection'; // prettier-ignore
-      const { manifest, manifestBytes } = parseModelPackage(bytes, kind);
+      const { manifest, manifestBytes } = parseModelPackage(bytes, kindOf(new TextDecoder().decode(bytes)));
       const rest = bytes.subarray(4 + manifestBytes.length);
       demandSame(
         packModel(new TextDecoder('utf-8', { ignoreBOM: true }).decode(manifestBytes), rest),
@@ -70,6 +72,11 @@ export async function open(): Promise<Target> {
       return manifest.output.kind;
     },
   };
+}
+
+function kindOf(text: string): ModelFunctionKind {
+  if (text.includes('"kind":"tree"')) return 'decision-tree';
+  return text.includes('"kind":"classification"') ? 'image-classification' : 'object-detection';
 }
 
 function packed(manifest: Uint8Array, onnx: Uint8Array = Uint8Array.of(1)): Uint8Array {

@@ -43,7 +43,7 @@ anchors:
 enclave: { memoryMiB: 512, cpus: 2 }
 `;
 
-const examples = ['skin-lesion-screening', 'object-detection'].map((name) =>
+const examples = ['skin-lesion-screening', 'object-detection', 'triage'].map((name) =>
   readFileSync(join(import.meta.dirname, '..', '..', '..', 'policies', 'examples', name, 'policy.yaml'), 'utf8'),
 );
 

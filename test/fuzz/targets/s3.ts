@@ -36,6 +36,7 @@ export async function open(): Promise<Target> {
   const varied = varyReply((body, random) => mutate(body, random, { others: [body, new TextEncoder().encode(VERSIONS)], words: WORDS, maxBytes: 4_096 })); // prettier-ignore
   return {
     codes: CODES,
+    refusedSeeds: ['s3/refused'],
     seeds: [
       of('create', httpReply('200 OK', '', { 'x-amz-version-id': 'v1' })),
       of('create', httpReply('412 Precondition Failed', ERROR, xml)),

@@ -1,8 +1,9 @@
 /** Trees as ONNX files, made with onnx-proto as exporters make them. */
-import { onnx } from 'onnx-proto';
+import type { onnx } from 'onnx-proto';
+import onnxProto from 'onnx-proto';
 import { isLeaf, MISSING, RULES, type Tree } from '../../../../enclave/functions/decision-tree/tree.ts';
 
-const { AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto } = onnx;
+const { AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto } = onnxProto.onnx;
 const { AttributeType } = AttributeProto;
 const FLOAT = 1;
 const INT64 = 7;
