@@ -21,6 +21,8 @@ import type { OpenedRequest } from './open.ts';
 import { Refused, orRefusal } from './refused.ts';
 import type { Session } from './authenticate.ts';
 
+const MOST_REPORTS = 32;
+
 /** The JSON in a status answer. */
 export interface Status {
   readonly collaboration: string;
@@ -107,10 +109,16 @@ async function statusFor(gate: Gate, party: string, signal: AbortSignal): Promis
     debug: gate.debug,
     functions: Object.fromEntries(await Promise.all(functions)),
     state: opening.status(),
-    anchors: anchorStatus(policy, tickets?.reports ?? []),
+    anchors: anchorStatus(policy, shortened(tickets?.reports ?? [])),
     weakenings: [...weakenings(policy), ...unconfined(confinement)],
     confinement,
   };
+}
+
+/** Owners of anchors can have as much reported as they like; an answer has an end. */
+function shortened(reports: readonly string[]): readonly string[] {
+  const more = reports.length - MOST_REPORTS;
+  return more > 0 ? [...reports.slice(0, MOST_REPORTS), `and ${more} more of the kind`] : reports;
 }
 
 function anchorStatus({ anchors }: CanonicalPolicy, reports: readonly string[]): AnchorStatus {

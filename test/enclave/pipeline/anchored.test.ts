@@ -195,6 +195,16 @@ describe('what somebody else wrote into an anchor', () => {
   });
 });
 
+test('of very much that was found in anchors, status tells the first, and how much more there is', async () => {
+  const tickets = gate.keyed.gate.opening.current()?.tickets;
+  const reports = Array.from({ length: 100 }, (_, index) => `report ${index} ${'x'.repeat(4_000)}`);
+  if (tickets === undefined) throw new Error('the state is not open');
+  Object.defineProperty(tickets, 'reports', { get: () => reports });
+  const { anchors } = await statusOf(alice);
+  expect(anchors.reports).toHaveLength(33);
+  expect(anchors.reports.at(-1)).toBe('and 68 more of the kind');
+});
+
 test('status names the anchors, their owners and the quorum', async () => {
   const { anchors, state } = await statusOf(alice);
   expect(anchors).toEqual({
