@@ -14,6 +14,8 @@ export interface Jail {
    * Rejects with `jail/compute-failed` when the process ends or says anything else, and ends it.
    */
   ask(type: FrameType, parts: readonly Uint8Array[], limits: FrameLimits): Promise<Frame>;
+  /** Has the kernel give it no time until it is asked: whatever it has become, it does nothing that nobody asked for. */
+  rest(): void;
   /** Ends the process, whatever it is doing. Resolves when it is gone. */
   kill(): Promise<void>;
   readonly alive: () => boolean;
@@ -34,6 +36,7 @@ export function spawnJail(spec: JailSpec, prison: Prison): Jail {
     );
   }
   let over = false;
+  let isResting = false;
   // `close`: the process has ended, and nothing that it started holds the pipe any more.
   const gone = new Promise<void>((resolve) =>
     child.once('close', () => {
@@ -52,7 +55,7 @@ export function spawnJail(spec: JailSpec, prison: Prison): Jail {
   };
   const end = (why: string): void => {
     dead ??= failed(why);
-    if (!over) killGroup(pid);
+    if (!over) signalGroup(pid, 'SIGKILL');
     pipe.end();
     pipe.resume();
     settle(dead);
@@ -85,10 +88,17 @@ export function spawnJail(spec: JailSpec, prison: Prison): Jail {
         waiting = resolve;
       });
       assembler = assembleFrame(limits);
+      if (isResting) signalGroup(pid, 'SIGCONT');
+      isResting = false;
       send(pipe, type, parts);
       const outcome = await answer;
       if (outcome instanceof Error) throw outcome;
       return outcome;
+    },
+    rest() {
+      if (dead !== undefined || waiting !== undefined || isResting) return;
+      signalGroup(pid, 'SIGSTOP');
+      isResting = true;
     },
     async kill() {
       end('the process was ended');
@@ -97,10 +107,10 @@ export function spawnJail(spec: JailSpec, prison: Prison): Jail {
   };
 }
 
-/** With all that bubblewrap started. Whoever is gone already is none of them. */
-function killGroup(leader: number): void {
+/** To all that bubblewrap started, too. Whoever is gone already is none of them. */
+function signalGroup(leader: number, signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void {
   try {
-    process.kill(-leader, 'SIGKILL');
+    process.kill(-leader, signal);
   } catch {
     // none is left
   }

@@ -23,8 +23,8 @@ export interface Supply {
   restock(): void;
   /**
    * Runs `work` with a jail of its own; no second call may come before the promise is settled. When `signal` is aborted the
-   * jail is killed, and the promise rejects with the signal's reason at that moment. Otherwise it lives, and gets nothing
-   * more to do, until `restock` or the next call.
+   * jail is killed, and the promise rejects with the signal's reason at that moment. Otherwise it rests until `restock` or the
+   * next call.
    */
   use<T>(work: (jail: Jail) => Promise<T>, signal: AbortSignal): Promise<T>;
   /** Of the processes alive now. */
@@ -55,7 +55,7 @@ export function createSupply({ spawn, prepare, nursery }: SupplyOptions): Supply
   const produce = (): Stocked => {
     const jail = spawn();
     living.add(jail);
-    const ready = prepare(jail);
+    const ready = prepare(jail).then(() => jail.rest());
     ready.catch(() => {}); // told to whoever waits for it
     return { jail, ready };
   };
@@ -95,7 +95,10 @@ export function createSupply({ spawn, prepare, nursery }: SupplyOptions): Supply
       // One that was still getting ready when its call ran out of time has seen nothing of it: it serves the next.
       if (!isUsed && taken.jail.alive() && !isClosed) stock.unshift(taken);
       else if (signal.aborted || isClosed) void discard(taken.jail);
-      else used.push(taken.jail);
+      else {
+        taken.jail.rest();
+        used.push(taken.jail);
+      }
     }
   };
 

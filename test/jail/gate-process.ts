@@ -15,6 +15,7 @@ const ask = async (body: string): Promise<void> => {
 };
 const jail = spawnJail(spec, prison);
 await ask('{"call":{"number":39,"arguments":[]}}');
-if (attempt !== '') void ask(attempt).catch(() => {});
+if (attempt === 'rest') jail.rest();
+else if (attempt !== '') void ask(attempt).catch(() => {});
 process.stdout.write(JSON.stringify(prison.confinement));
 setInterval(() => {}, 60_000);

@@ -42,7 +42,9 @@ const jails = (): readonly string[] =>
 test.each([
   ['that waits', '/usr/bin/bwrap', ''],
   ['that computes', '/usr/bin/bwrap', '{"spinMs":1000000}'],
+  ['that rests', '/usr/bin/bwrap', 'rest'],
   ['that waits, without bubblewrap', '/nonexistent', ''],
+  ['that rests, without bubblewrap', '/nonexistent', 'rest'],
   ['that computes, without bubblewrap', '/nonexistent', '{"spinMs":1000000}'],
 ])('a jail %s', async (_, bwrap, attempt) => {
   const gate = spawn(process.execPath, gateOf(bwrap, attempt), {

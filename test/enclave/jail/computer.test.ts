@@ -57,6 +57,17 @@ const alive = (pid: number): boolean => {
     return false;
   }
 };
+/** Keeps a process from going on, also once it has been woken for a call. Gives what lets it go on. */
+function hold(pid: number): () => void {
+  const stop = (): void => {
+    if (alive(pid)) process.kill(pid, 'SIGSTOP');
+  };
+  const held = setInterval(stop, 1).unref();
+  return () => {
+    clearInterval(held);
+    if (alive(pid)) process.kill(pid, 'SIGCONT');
+  };
+}
 /** Processes of this test's jails, by their command lines. */
 const jails = (): readonly string[] =>
   readdirSync('/proc').filter((pid) => {
@@ -169,8 +180,10 @@ describe('a process that dies or hangs', () => {
   // Of each kind one that is next, and a spare.
   const [decode, compute] = [0, 2];
   const works = async (computer: Computer): Promise<void> => {
-    expect(await computer.run(await plain('#ff0000'), seconds)).toMatchObject({ labels: [{ label: 'red' }, {}, {}] });
+    expect(await computer.run(await plain('#ff0000'), seconds)).toMatchObject({ labels: [{}, {}, {}] });
   };
+  /** Whatever is done with it takes longer than it takes to hold who does it. */
+  const hard = (): Promise<Buffer> => plain('#ff0000', 5_000, 4_000);
 
   test.each([
     ['decoding', decode],
@@ -190,13 +203,14 @@ describe('a process that dies or hangs', () => {
     ['decoding', decode],
     ['computing', compute],
   ])('%s process killed at work: one refused call', async (_, which) => {
-    const computer = await start();
+    const computer = await start(which === compute ? models.slowModel(4) : models.meansModel());
     await expect.poll(() => computer.pids(), { timeout: 20_000 }).toHaveLength(4);
     const pid = computer.pids()[which] ?? 0;
-    process.kill(pid, 'SIGSTOP');
-    const call = computer.run(await plain('#ff0000'), seconds);
-    setTimeout(() => process.kill(pid, 'SIGKILL'), 200);
+    const letGo = hold(pid);
+    const call = computer.run(await hard(), seconds);
+    setTimeout(() => process.kill(pid, 'SIGKILL'), 1_500);
     await expect(call).rejects.toMatchObject({ code: 'jail/compute-failed', kind: 'environment' });
+    letGo();
     await works(computer);
   });
 
@@ -204,25 +218,26 @@ describe('a process that dies or hangs', () => {
     ['decoding', decode],
     ['computing', compute],
   ])('%s process that hangs is killed in time: one refused call', async (_, which) => {
-    const computer = await start();
+    const computer = await start(which === compute ? models.slowModel(4) : models.meansModel());
     await expect.poll(() => computer.pids(), { timeout: 20_000 }).toHaveLength(4);
     const pid = computer.pids()[which] ?? 0;
-    process.kill(pid, 'SIGSTOP');
-    const call = computer.run(await plain('#ff0000'), within(3_000));
+    const letGo = hold(pid);
+    const call = computer.run(await hard(), within(3_000));
     await expect(call).rejects.toMatchObject({ code: 'jail/compute-timeout', kind: 'environment' });
     await gone([pid]);
+    letGo();
     await works(computer);
   });
 
   test('a call that waits for another one is refused at its own time, and disturbs nothing', async () => {
     const computer = await start();
-    const pid = computer.pids()[compute] ?? 0;
-    process.kill(pid, 'SIGSTOP');
-    const input = await plain('#ff0000');
+    const pid = computer.pids()[decode] ?? 0;
+    const letGo = hold(pid);
+    const input = await hard();
     const first = computer.run(input, seconds);
     await expect(computer.run(input, within(200))).rejects.toMatchObject({ code: 'jail/compute-timeout' });
     expect(alive(pid)).toBe(true);
-    process.kill(pid, 'SIGCONT');
+    letGo();
     expect(await first).toMatchObject({ labels: [{ label: 'red' }, {}, {}] });
     await works(computer);
   });
@@ -230,7 +245,7 @@ describe('a process that dies or hangs', () => {
   test('a call of another party has a lane of its own: it waits for nobody', async () => {
     const computer = await start(models.meansModel(), { calls: { alice: 3, bob: 3 } });
     await expect.poll(() => computer.pids().length, { timeout: 20_000 }).toBe(8);
-    const input = await plain('#ff0000');
+    const input = await hard();
     // Two of each party, first those that decode.
     const before = computer.pids();
     expect(await computer.run(input, { ...seconds, party: 'bob' })).toMatchObject({
@@ -238,7 +253,7 @@ describe('a process that dies or hangs', () => {
     });
     await expect.poll(() => before.filter((pid) => !alive(pid)).map((pid) => before.indexOf(pid))).toEqual([2, 6]);
     const [decodes, computes] = [before.slice(0, 4), before.slice(4)];
-    for (const pid of [...decodes.slice(0, 2), ...computes.slice(0, 2)]) process.kill(pid, 'SIGSTOP');
+    const letGo = [...decodes.slice(0, 2), ...computes.slice(0, 2)].map(hold);
     const late = new AbortController();
     const stuck = computer.run(input, { party: 'alice', signal: late.signal });
     const gaveUp = expect(stuck).rejects.toMatchObject({ code: 'jail/compute-timeout' });
@@ -247,6 +262,7 @@ describe('a process that dies or hangs', () => {
     });
     late.abort();
     await gaveUp;
+    for (const one of letGo) one();
     await expect(computer.run(input, { ...seconds, party: 'charlie' })).rejects.toMatchObject({ code: 'jail/compute-failed' }); // prettier-ignore
   });
 
@@ -265,6 +281,18 @@ describe('a process that dies or hangs', () => {
       .poll(() => computer.pids(), { timeout: 20_000 })
       .toEqual(expect.not.arrayContaining([reader, computing]));
     await expect.poll(() => computer.pids().length, { timeout: 20_000 }).toBe(4);
+  });
+
+  test('what waits for a call, and what has had its call, rests: the kernel gives it no time', async () => {
+    const stateOf = (pid: number): string =>
+      /^State:\s+(\w)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
+    const states = (pids: readonly number[]): string => pids.map(stateOf).join('');
+    const computer = await start();
+    await expect.poll(() => states(computer.pids()), { timeout: 20_000 }).toBe('TTTT');
+    const before = computer.pids();
+    await computer.run(await plain('#ff0000'), { ...seconds, left: new Promise(() => {}) });
+    await expect.poll(() => states(before)).toBe('TTTT');
+    expect(await computer.run(await plain('#00ff00'), seconds)).toMatchObject({ labels: [{}, {}, {}] });
   });
 
   test('a model that computes for longer than the call may last', async () => {

@@ -27,6 +27,7 @@ export function scriptedJails(prepareMs: number, broken: readonly number[] = [])
           pid: made.length + 1,
           alive: () => alive,
           ask: () => Promise.resolve({ type: FRAME.ready, body: new Uint8Array() }),
+          rest: () => {},
           kill: () => Promise.resolve(void (alive = false)),
         };
         made.push(jail);
