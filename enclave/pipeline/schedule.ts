@@ -22,7 +22,7 @@ export interface Gaps {
    * Runs `run` where nothing is due for `GAP_MS`, in the order of asking, one in each gap; `MOST_MS` after it was asked for at
    * the latest. `run` must not throw.
    */
-  inGap(run: () => void): void;
+  readonly inGap: (run: () => void) => void;
 }
 
 /** Longer than the start of a process takes from this one, however much memory it holds. */
