@@ -16,12 +16,16 @@ export type SessionRouteCode = 'http/not-found';
 
 const PATH = new RegExp(`^/v1/collaborations/(${ID_PATTERN.slice(1, -1)})/session(?:\\?copy=([0-9]{1,2}))?$`);
 
+/** The party went away before its session was there: nobody is left to answer. */
+class Gone extends Error {}
+
 export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
-/** `demandOwnOrigin` throws where the request comes from a foreign web page. */
+/** `demandOwnOrigin` throws where the request comes from a foreign web page. `onBug` is told of what is no `Failure`. */
 export function sessionUpgrade(
   collaborations: Collaborations,
   demandOwnOrigin: (request: IncomingMessage) => void,
+  onBug: (error: unknown) => void,
 ): UpgradeHandler {
   const webSockets = new WebSocketServer({
     noServer: true,
@@ -33,10 +37,14 @@ export function sessionUpgrade(
     socket.on('error', () => {});
     const accept = (): Promise<WebSocket> =>
       new Promise((resolve, reject) => {
-        if (socket.destroyed) reject(new Error('the party went away'));
+        if (socket.destroyed) reject(new Gone());
         webSockets.handleUpgrade(request, socket, head, resolve);
       });
-    open(collaborations, demandOwnOrigin, request, accept).catch((error: unknown) => refuse(socket, error));
+    open(collaborations, demandOwnOrigin, request, accept).catch((error: unknown) => {
+      if (error instanceof Gone) return;
+      if (!(error instanceof Failure)) onBug(error);
+      refuse(socket, error);
+    });
   };
 }
 

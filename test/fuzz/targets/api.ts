@@ -8,6 +8,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createApp } from '../../../orchestrator/app.ts';
+import type { DialCode } from '../../../orchestrator/hosts/dial.ts';
 import { openCollaborations } from '../../../orchestrator/collaborations.ts';
 import { openContributions } from '../../../orchestrator/contributions.ts';
 import { listen, stopServer, urlOf } from '../../../orchestrator/server.ts';
@@ -16,6 +17,7 @@ import { lockDataFolder } from '../../../orchestrator/store/lock.ts';
 import { openPGlite } from '../../../orchestrator/store/pglite.ts';
 import { openRecords } from '../../../orchestrator/store/records.ts';
 import { createSqlStore } from '../../../orchestrator/store/sql-store.ts';
+import { Failure } from '../../../policies/failure.ts';
 import { Broken, demand } from '../target.ts';
 import type { Target } from '../target.ts';
 import { requests, SCREENING, WORDS } from './api-requests.ts';
@@ -97,7 +99,7 @@ async function start(): Promise<Service> {
         );
         return {
           describe: () => ({ id: 'e', host: 'local', measurements: PCRS, state: { phase: 'running' } }),
-          connect: () => Promise.reject(new Broken('nobody is inside')),
+          connect: () => Promise.reject(new Failure<DialCode>('environment', 'host/not-listening', 'nobody is inside')),
           console: () => ['line'],
           terminate: async () => end({ reason: 'stopped', exitCode: 0 }),
           ended,
