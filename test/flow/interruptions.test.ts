@@ -3,7 +3,7 @@ import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { accord, agree, at, callOf, callsLeft, contribute, enclaveProcesses, holdComputing, homeOf, keyOf, openPlace, parsed, takePart } from './collaboration.ts'; // prettier-ignore
+import { accord, agree, at, callOf, callsLeft, contribute, enclaveProcesses, hardPicture, holdComputing, homeOf, keyOf, openPlace, parsed, takePart } from './collaboration.ts'; // prettier-ignore
 import type { Agreement, Place } from './collaboration.ts';
 import { kill, processesWith } from './processes.ts';
 import type { Started } from './processes.ts';
@@ -136,7 +136,7 @@ describe('the orchestrator', () => {
       await fresh();
       expect(await callsLeft(place, 'alice')).toBe(1);
       const release = await holdComputing(place);
-      const call = callOf(place, 'alice', 'alice-3');
+      const call = callOf(place, 'alice', await hardPicture(place));
       const calling = place.start(...call);
       await computing(calling);
       await kill(place.orchestrator);
@@ -176,7 +176,7 @@ describe('the orchestrator', () => {
 describe('the enclave', () => {
   it('is killed in a call: the console tells why it ended, and a new one answers', { timeout: 180_000 }, async () => {
     await holdComputing(place);
-    const call = callOf(place, 'bob', 'bob-2');
+    const call = callOf(place, 'bob', await hardPicture(place));
     const calling = place.start(...call);
     await computing(calling);
     const [gate] = await enclaveProcesses(place, 'gate.mjs');
@@ -204,7 +204,7 @@ describe('Ctrl-C', () => {
   it('in a call leaves nothing running, and the call is repeated for free', { timeout: 120_000 }, async () => {
     const before = Number(await callsLeft(place, 'alice'));
     const release = await holdComputing(place);
-    const call = callOf(place, 'alice', 'alice-1');
+    const call = callOf(place, 'alice', await hardPicture(place));
     const calling = place.start(...call);
     await computing(calling);
     calling.child.kill('SIGINT');

@@ -2,7 +2,7 @@
 import { cp, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ANCHORS, EXAMPLE, accord, agree, anchor, at, callOf, connect, contribute, enclaveProcesses, holdComputing, must, openPlace, readLeft, takePart } from './collaboration.ts'; // prettier-ignore
+import { ANCHORS, EXAMPLE, accord, agree, anchor, at, callOf, connect, contribute, enclaveProcesses, hardPicture, holdComputing, must, openPlace, readLeft, takePart } from './collaboration.ts'; // prettier-ignore
 import type { Agreement, Json, Person, Place } from './collaboration.ts';
 import { kill } from './processes.ts';
 import type { Outcome } from './processes.ts';
@@ -59,7 +59,8 @@ async function statusOf(): Promise<Json> {
 describe('a call', { timeout: 480_000 }, () => {
   it('whose enclave is killed while it computes costs one ticket, and its answer is found after the restart', async () => {
     const release = await holdComputing(place);
-    const calling = place.start(...callOf(place, 'alice', 'alice-1'), '--json');
+    const hard = await hardPicture(place);
+    const calling = place.start(...callOf(place, 'alice', hard), '--json');
     await expect.poll(() => readLeft(place, 'alice'), { timeout: 60_000, interval: 500 }).toBe(2);
     for (const pid of await enclaveProcesses(place, 'gate.mjs')) process.kill(pid, 'SIGKILL');
     release();
@@ -70,7 +71,7 @@ describe('a call', { timeout: 480_000 }, () => {
     // Bob contributed once; the model is in place again.
     const { classify } = Object(status['functions']);
     expect(classify).toMatchObject({ model: { sha256: expect.any(String) }, calls: { used: 1, left: 2 } });
-    expect(await call('alice', 'alice-1')).toMatchObject(ANSWERED);
+    expect(await call('alice', hard)).toMatchObject(ANSWERED);
     expect(await readLeft(place, 'alice')).toBe(2);
   });
 
