@@ -80,6 +80,8 @@ export async function* tarEntries(archive: AsyncIterable<Uint8Array>, fault: Tar
       held = 0;
       const current = entry;
       const { name, type, mode = 0, size = 0, linkname } = current.header;
+      // For a size in base 256 that is none, the reader says null, and then waits for an end that never comes.
+      if (!Number.isSafeInteger(size) || size < 0) throw fault('damaged', `the size of "${name}" is no number`);
       yield {
         name,
         type: TYPES[type ?? ''] ?? 'other',

@@ -124,7 +124,8 @@ function ecdsaOf(raw: Uint8Array): Uint8Array {
   return writeTlv({ tag: 0x30, indefinite: false, content: new Uint8Array(), children });
 }
 
-const CODES = codesOf<Exclude<AttestationCode, 'attestation/expectation' | 'attestation/debug'>>({
+const CODES = codesOf<Exclude<AttestationCode, 'attestation/expectation'>>({
+  'attestation/debug': true,
   'attestation/truncated': true,
   'attestation/trailing-bytes': true,
   'attestation/too-large': true,
