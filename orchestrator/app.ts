@@ -69,7 +69,11 @@ export function createApp(options: AppOptions): App {
   app.use(events.router);
   app.use((_request, response) => sendProblem(response, toProblem(httpFailure({ status: 404 }))));
   app.use(problems(options.onBug));
-  return { http: app, upgrade: sessionUpgrade(options.collaborations, guard, options.onBug), close: () => events.close() };
+  return {
+    http: app,
+    upgrade: sessionUpgrade(options.collaborations, guard, options.onBug),
+    close: () => events.close(),
+  };
 }
 
 /** A copy, since the validator rewrites what it is given; in its own type, which is narrower than JSON. */
