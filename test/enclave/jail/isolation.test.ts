@@ -82,7 +82,8 @@ describe('seen by strace', () => {
     const logs = readdirSync(entries.folder).filter((name) => name.startsWith('strace.'));
     // One for the call, spares, and the successors of those that served.
     expect(logs.length).toBeGreaterThanOrEqual(4);
-    const lines = logs.flatMap((name) => readFileSync(join(entries.folder, name), 'utf8').split('\n'));
+    const traces = logs.map((name) => readFileSync(join(entries.folder, name), 'utf8').split('\n'));
+    const lines = traces.flat();
     // The trace saw something, so that seeing nothing else means something.
     expect(lines.some((line) => line.includes('libonnxruntime'))).toBe(true);
     expect(lines.some((line) => line.includes('libvips'))).toBe(true);
@@ -98,7 +99,12 @@ describe('seen by strace', () => {
           !line.includes('"/proc/self/oom_score_adj"')),
     );
     expect(forbidden).toEqual([]);
-    expect(calls.filter((line) => line.startsWith('execve('))).toHaveLength(logs.length);
+    // Each is started once and starts nothing. A successor that was ended before strace had started it left an empty log.
+    const starts = traces
+      .filter((trace) => trace.some((line) => /^\d+\s+\w+\(/.test(line)))
+      .map((trace) => trace.filter((line) => /^\d+\s+execve\(/.test(line)).length);
+    expect(starts.length).toBeGreaterThanOrEqual(2);
+    expect(starts).toEqual(starts.map(() => 1));
   });
 });
 
