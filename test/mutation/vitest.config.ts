@@ -3,7 +3,7 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
 /** The tests that judge what is mutated, without those that start other processes or machines: a mutant costs a run. */
 const config: ViteUserConfig = defineConfig({
   test: {
-    testTimeout: 20_000,
+    testTimeout: 60_000,
     hookTimeout: 60_000,
     include: [
       'test/policies/**/*.test.ts',
