@@ -3,6 +3,7 @@ import { FUNCTION_DOES } from './answer-size.ts';
 import type { FunctionPolicy, ModelFunctionPolicy, PicturePolicy, TreeBounds } from './model.ts';
 import { formatSize } from './units.ts';
 import { count, digits, enumerate, times } from './words.ts';
+import { quotaOf } from './quota.ts';
 
 /** What a change of one function means for one party; nothing where it means nothing. */
 export function describeFunctionChange(
@@ -35,7 +36,7 @@ function added(id: string, is: FunctionPolicy, party: string): string[] {
     `${id} is new: it ${FUNCTION_DOES[is.uses]}${owner === undefined ? '' : `, with a model of ${owner}`}.`,
   ];
   if (owner === party) texts.push(...contributes(is, party));
-  const amount = is.calls[party] ?? 0;
+  const amount = quotaOf(is, party);
   if (amount > 0) texts.push(`${party} may call it ${times(amount)}.`);
   return texts;
 }
@@ -148,7 +149,7 @@ function ofBudget(id: string, was: number | undefined, is: number | undefined): 
   return [`The answers of ${id} carry at most ${count(is, 'bit')} to each party (${before}).`];
 }
 
-const concerns = (is: FunctionPolicy, party: string): boolean => (is.calls[party] ?? 0) > 0 || modelOwner(is) === party;
+const concerns = (is: FunctionPolicy, party: string): boolean => quotaOf(is, party) > 0 || modelOwner(is) === party;
 
 function ofRelease(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
   const [old, now] = [was.release.afterMs, is.release.afterMs];
@@ -171,7 +172,7 @@ function ofPadding(id: string, was: FunctionPolicy, is: FunctionPolicy, party: s
 
 function ofInput(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
   const texts: string[] = [];
-  if ((is.calls[party] ?? 0) === 0) return texts;
+  if (quotaOf(is, party) === 0) return texts;
   if (was.input.maxBytes !== is.input.maxBytes) {
     const now = formatSize(is.input.maxBytes);
     texts.push(`Inputs of ${id} have at most ${now} instead of ${formatSize(was.input.maxBytes)}.`);

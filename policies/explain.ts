@@ -9,6 +9,7 @@ import { recordOf } from './reading/collections.ts';
 import { formatSize } from './units.ts';
 import { weakenings, type AppraisalOptions, type Weakening } from './weakenings.ts';
 import { count, digits, enumerate, times } from './words.ts';
+import { callersOf } from './quota.ts';
 
 export interface Explanation {
   readonly title: string;
@@ -106,9 +107,9 @@ function keyOf(party: Party | CanonicalParty): string {
 
 function ofContributor(id: string, one: FunctionPolicy, name: string): string[] {
   if (one.uses === 'counter' || one.model.from !== name) return [];
-  const { model, calls } = one;
+  const { model } = one;
   const which = model.sha256 === undefined ? 'a model' : `the model with SHA-256 ${model.sha256.slice(0, 16)}…`;
-  const others = Object.keys(calls).filter((caller) => caller !== name && calls[caller] !== 0);
+  const others = callersOf(one).filter((caller) => caller !== name);
   const learns =
     others.length === 0
       ? []

@@ -14,6 +14,7 @@ import { createPartySupply } from './party-supply.ts';
 import { pictureStages } from './picture-stages.ts';
 import type { FunctionAnswer, JailPaths, Stages } from './stages.ts';
 import { treeStages } from './tree-stages.ts';
+import { callersOf } from '../../policies/quota.ts';
 
 export type { FunctionAnswer, JailPaths } from './stages.ts';
 
@@ -60,7 +61,7 @@ export async function startComputer(options: ComputerOptions): Promise<Computer>
   const { policy, timers, signal } = options;
   const stages = stagesOf(options);
   const nursery = (options.nursery ?? createNursery(1)).family();
-  const parties = callersOf(policy);
+  const parties = lanesOf(policy);
   const readers = createPartySupply({ ...stages.reader, parties, nursery });
   const computers = createPartySupply({ ...stages.computer, parties, nursery });
   const makeSuccessors = (party: string): void => {
@@ -127,9 +128,9 @@ function stagesOf({ model, policy, ...options }: ComputerOptions): Stages {
 }
 
 /** Whom the policy lets call. Where it is nobody, the model is looked at nevertheless, for its owner. */
-function callersOf({ calls, model }: ModelFunctionPolicy): readonly string[] {
-  const callers = Object.keys(calls).filter((party) => (calls[party] ?? 0) > 0);
-  return callers.length > 0 ? callers : [model.from];
+function lanesOf(policy: ModelFunctionPolicy): readonly string[] {
+  const callers = callersOf(policy);
+  return callers.length > 0 ? callers : [policy.model.from];
 }
 
 /** A fresh process that could not be made ready says why in words for the model's owner: not for whoever calls. */

@@ -15,6 +15,7 @@ import type { ReceivedInput } from './open.ts';
 import type { Records } from '../state/records.ts';
 import { ticketRefusal } from './held.ts';
 import { Refused } from './refused.ts';
+import { quotaOf } from '../../policies/quota.ts';
 
 const ADMITTED: unique symbol = Symbol('Admitted');
 
@@ -57,7 +58,7 @@ export async function admit(
 ): Promise<Admitted> {
   const found = functionOf(gate, call.function);
   if (found === undefined) throw new Refused('unknown-function');
-  const quota = callsOf(found, session.party);
+  const quota = quotaOf(found, session.party);
   if (quota === 0) throw new Refused('not-permitted');
   await demandUnexpired(gate);
   if (slot === undefined) throw new Refused('busy');
@@ -100,11 +101,6 @@ export function dismiss(admitted: Admitted): void {
 export function functionOf(gate: Gate, name: string): FunctionPolicy | undefined {
   // The name came from outside: `constructor` is no function of any policy.
   return Object.hasOwn(gate.policy.functions, name) ? gate.policy.functions[name] : undefined;
-}
-
-/** How many calls the policy gives a party; none where it is not named. */
-export function callsOf(found: FunctionPolicy, party: string): number {
-  return Object.hasOwn(found.calls, party) ? (found.calls[party] ?? 0) : 0;
 }
 
 /** Refuses once the collaboration's last day has passed, by the NSM's clock. */

@@ -15,11 +15,11 @@ import type { PaddedAnswer } from '../protocol/answer.ts';
 import { padPlain } from '../protocol/answer.ts';
 import type { Request } from '../protocol/request.ts';
 import type { OpeningStatus } from '../state/opening.ts';
-import { callsOf } from './admit.ts';
 import { authenticate } from './authenticate.ts';
 import type { OpenedRequest } from './open.ts';
 import { Refused, orRefusal } from './refused.ts';
 import type { Session } from './authenticate.ts';
+import { quotaOf } from '../../policies/quota.ts';
 
 const MOST_REPORTS = 32;
 
@@ -141,7 +141,7 @@ async function functionStatus(
   signal: AbortSignal,
 ): Promise<FunctionStatus> {
   const count = async (caller: string): Promise<CallCount | null> => {
-    const quota = callsOf(found, caller);
+    const quota = quotaOf(found, caller);
     if (quota === 0) return null;
     const usage = await usageOf(gate, { function: name, party: caller, quota }, signal);
     return { quota, used: usage?.used ?? null, left: usage?.left ?? null };

@@ -33,6 +33,7 @@ import { sealRecord } from './record.ts';
 import { functionRecord } from './records.ts';
 import { openRecord } from './restore.ts';
 import { stateFailure } from './state-failure.ts';
+import { quotaOf } from '../../policies/quota.ts';
 
 /** Who takes over: its own state is open, and not served yet. */
 export interface Successor {
@@ -133,7 +134,8 @@ async function carryCalls(own: Successor, spent: readonly Spent[], options: Clai
   const key = await entryKey(own.stateKey);
   const tagKey = await hkdfExpand(own.stateKey, 'accord/v1/tickets/carried', 32);
   for (const { function: name, party, calls } of spent) {
-    const quota = own.policy.functions[name]?.calls[party] ?? 0;
+    const found = Object.hasOwn(own.policy.functions, name) ? own.policy.functions[name] : undefined;
+    const quota = found === undefined ? 0 : quotaOf(found, party);
     const places = Array.from({ length: Math.min(calls, quota) }, (_, k) => ({
       name: ticketsName(own.policyDigest, { function: name, party }),
       k,

@@ -6,6 +6,7 @@ import { parseEntry } from '../../enclave/claims/entry.ts';
 import { toHex } from '../../enclave/encoding/hex.ts';
 import type { CanonicalPolicy } from '../../policies/model.ts';
 import type { ReadAnchor } from './read.ts';
+import { quotaOf } from '../../policies/quota.ts';
 
 export interface PartyUsage {
   readonly function: string;
@@ -76,9 +77,8 @@ export function strangeThings(policy: CanonicalPolicy, anchors: readonly ReadAnc
 
 function whyNot({ functions }: CanonicalPolicy, place: string, bytes: Uint8Array): string | undefined {
   const [name = '', party = '', k = ''] = place.split('/');
-  const calls = Object.hasOwn(functions, name) ? (functions[name]?.calls ?? {}) : {};
-  const quota = Object.hasOwn(calls, party) ? (calls[party] ?? 0) : 0;
-  if (Number(k) >= quota) return 'the policy has no such ticket';
+  const found = Object.hasOwn(functions, name) ? functions[name] : undefined;
+  if (found === undefined || Number(k) >= quotaOf(found, party)) return 'the policy has no such ticket';
   const entry = parseEntry(bytes);
   return entry === undefined || entry.kind === 'version' ? 'it is no ticket' : undefined;
 }

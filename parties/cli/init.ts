@@ -20,6 +20,7 @@ import { demandKeysAccount } from './init-account.ts';
 import { renderWeakenings } from './render-policy.ts';
 import { stepProgress } from './progress.ts';
 import type { Io, Verb } from './verb.ts';
+import { quotaOf } from '../../policies/quota.ts';
 
 export type InitCode =
   | 'init/other-collaboration' // the orchestrator's id is of another policy than the measurements
@@ -214,9 +215,7 @@ function nextOf({ functions, anchors }: CanonicalPolicy, { party, home }: Option
     ...(one.uses !== 'counter' && one.model.from === party
       ? [`accord contribute ${name} --model FILE.onnx --manifest FILE.json ${mine}`]
       : []),
-    ...((Object.hasOwn(one.calls, party) ? (one.calls[party] ?? 0) : 0) > 0
-      ? [`accord call ${name} ${one.uses === 'counter' ? '' : '--input FILE '}${mine}`]
-      : []),
+    ...(quotaOf(one, party) > 0 ? [`accord call ${name} ${one.uses === 'counter' ? '' : '--input FILE '}${mine}`] : []),
   ]);
   const steps = [...ofAnchor, ...ofFunctions];
   return `\nNext: once your key opens to this image (\`accord key-policy … --apply\`):\n${steps.map((step) => `  ${step}\n`).join('')}`;

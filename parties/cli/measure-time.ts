@@ -19,6 +19,7 @@ import { readPolicy } from './policy-files.ts';
 import { stepProgress } from './progress.ts';
 import type { Progress } from './progress.ts';
 import type { Io, Verb } from './verb.ts';
+import { callersOf } from '../../policies/quota.ts';
 
 const HELP = `usage: accord measure-time POLICY [PART…] [--function NAME] --model FILE --manifest FILE [options]
 
@@ -68,7 +69,7 @@ export const verb: Verb = {
     const rounds = readNumber('measure-time', 'calls', values.calls, MOST_CALLS, 1);
     const policy = await readPolicy(io, [file, ...parts], values.trust);
     const [name, one] = chosen(policy, values.function);
-    const callers = Object.keys(one.calls).filter((party) => (one.calls[party] ?? 0) > 0);
+    const callers = callersOf(one);
     if (callers.length === 0) throw usage('measure-time', 'the policy lets nobody call this function');
     const model = await modelOf(io, one, values);
     const input = values.input === undefined ? undefined : await readInput(io, one, values.input);

@@ -8,6 +8,7 @@ import { fileFailure } from '../files.ts';
 import { jsonFields, parseJson } from '../json-fields.ts';
 import type { Fields } from '../json-fields.ts';
 import { writePrivateFile } from '../private-files.ts';
+import { callersOf } from '../../policies/quota.ts';
 
 export type MeasuredCode = 'measure-time/malformed-file';
 
@@ -40,7 +41,7 @@ export function timesFolder(home: string | undefined, { env, cwd }: Surroundings
 
 /** What decides how long a function computes, besides its model and the machine. */
 export function termsOf(one: FunctionPolicy): string {
-  const callers = Object.values(one.calls).filter((amount) => amount > 0).length;
+  const callers = callersOf(one).length;
   const tree = one.uses === 'decision-tree' ? [`${one.tree.depth}/${one.tree.nodes}/${one.tree.features}`] : [];
   return [one.uses, ...tree, `${callers} callers`, one.input.buckets.join('/')].join(', ');
 }
