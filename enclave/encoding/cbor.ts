@@ -100,7 +100,7 @@ function write(value: CborValue, parts: Uint8Array[]): void {
 function writeMap(value: ReadonlyMap<CborKey, CborValue>, parts: Uint8Array[]): void {
   parts.push(head(5, value.size));
   for (const [key, entry] of value) {
-    if (typeof key === 'number' && (!Number.isSafeInteger(key) || Object.is(key, -0))) {
+    if (typeof key === 'number' && !Number.isSafeInteger(key)) {
       throw notEncodable('a map key that is not a plain integer');
     }
     write(key, parts);

@@ -6,6 +6,15 @@ import { fromHex, toHex } from '../../../enclave/encoding/hex.ts';
 import { Failure } from '../../../policies/failure.ts';
 import { codeOf } from '../code-of.ts';
 
+function failureOf(run: () => unknown): Failure {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof Failure) return error;
+  }
+  throw new Error('it was not refused');
+}
+
 const LIMITS: CborLimits = { maxBytes: 65_536 };
 
 /** RFC 8949, appendix A: the examples within the subset, both ways. */
@@ -50,6 +59,15 @@ const EXAMPLES: readonly (readonly [string, CborValue])[] = [
   ['3affffffff', -4_294_967_296],
   ['1b001fffffffffffff', Number.MAX_SAFE_INTEGER],
   ['1b0020000000000000', 9_007_199_254_740_992n],
+  ['3b001ffffffffffffe', Number.MIN_SAFE_INTEGER],
+  // The least number of each width, where one width less is one byte too short.
+  ['190100', 2 ** 8],
+  ['1a00010000', 2 ** 16],
+  ['1b0000000100000000', 2 ** 32],
+  // Keys that only their sign tells apart.
+  ['a40001200221030104', new Map([[0, 1], [-1, 2], [-2, 3], [1, 4]])], // prettier-ignore
+  // A byte order mark is one at the start alone.
+  ['6461efbbbf', 'a\uFEFF'],
 ];
 
 /** Appendix A's examples outside of the subset, and the malformed ones of appendix F, each with its code. */
@@ -117,6 +135,11 @@ const REFUSED: readonly (readonly [string, CborCode])[] = [
   ['f700', 'cbor/trailing-bytes'],
   ['a261ff0061ff00', 'cbor/text'],
   ['3f', 'cbor/reserved'],
+  ['a220012002', 'cbor/duplicate-key'],
+  ['a11b001fffffffffffff00', 'cbor/key-type'],
+  ['a17f6161ff00', 'cbor/indefinite-length'],
+  ['6180', 'cbor/text'],
+  ['d80000', 'cbor/not-shortest'],
 ];
 
 describe('RFC 8949 examples', () => {
@@ -135,6 +158,7 @@ describe('options and limits', () => {
     expect(decodeCbor(fromHex('fb3ff199999999999a'), { ...LIMITS, floats: true })).toBe(1.1);
     expect(decodeCbor(fromHex('f93e00'), { ...LIMITS, floats: true })).toBe(1.5);
     expect(toHex(encodeCbor(1.1))).toBe('fb3ff199999999999a');
+    expect(codeOf(() => decodeCbor(fromHex('f818'), { ...LIMITS, floats: true }))).toBe('cbor/simple-value');
   });
 
   test('foreign data may have indefinite arrays and maps, and long forms, but no chunked strings', () => {
@@ -162,6 +186,19 @@ describe('options and limits', () => {
     expect(codeOf(() => decodeCbor(fromHex('83010203'), { maxBytes: 8, maxItems: 3 }))).toBe('cbor/too-many-items');
     expect(codeOf(() => decodeCbor(fromHex('818100'), { maxBytes: 8, maxDepth: 1 }))).toBe('cbor/too-deep');
     expect(decodeCbor(fromHex('818100'), { maxBytes: 8, maxDepth: 2 })).toStrictEqual([[0]]);
+    expect(decodeCbor(fromHex('83010203'), { maxBytes: 4, maxItems: 4 })).toStrictEqual([1, 2, 3]);
+    // Tags and keys have depth as well, refused though they are.
+    expect(codeOf(() => decodeCbor(fromHex('c0c000'), { maxBytes: 8, maxDepth: 1 }))).toBe('cbor/too-deep');
+    expect(codeOf(() => decodeCbor(fromHex('c0c000'), { maxBytes: 8, maxDepth: 2 }))).toBe('cbor/tag');
+    expect(codeOf(() => decodeCbor(fromHex('a181810000'), { maxBytes: 8, maxDepth: 2 }))).toBe('cbor/too-deep');
+    expect(codeOf(() => decodeCbor(fromHex('a181810000'), { maxBytes: 8, maxDepth: 3 }))).toBe('cbor/key-type');
+  });
+
+  test('what is refused is said with the place', () => {
+    const failure = failureOf(() => decodeCbor(fromHex('820018ff00'), LIMITS));
+    expect(failure.where).toBe('offset 4');
+    expect(failure.message).toBe('CBOR, offset 4: 1 bytes follow the end of the data');
+    expect(failureOf(() => decodeCbor(fromHex('a201020102'), LIMITS)).message).toContain('the key 1 stands twice');
   });
 
   test('byte strings are copies, and the input is left as it was', () => {
@@ -170,6 +207,17 @@ describe('options and limits', () => {
     bytes.fill(0);
     expect(value).toStrictEqual(Uint8Array.of(1, 2, 3, 4));
     expect(Object.keys(bytes)).toHaveLength(bytes.length);
+  });
+
+  test('byte strings are views of the input where that is asked for', () => {
+    const bytes = fromHex('4401020304');
+    const value = decodeCbor(bytes, { ...LIMITS, views: true });
+    bytes.fill(0);
+    expect([...(value instanceof Uint8Array ? value : [])]).toEqual([0, 0, 0, 0]);
+  });
+
+  test('a bigint of 0 is a number', () => {
+    expect(toHex(encodeCbor(0n))).toBe('00');
   });
 
   test('a Buffer gives plain byte strings', () => {
@@ -183,6 +231,7 @@ describe('options and limits', () => {
     ['an integer beyond 2^53', 2 ** 60],
     ['an integer beyond 64 bits', 2n ** 64n],
     ['a fractional key', new Map([[0.5, 1]])],
+    ['a plain object', JSON.parse('{}')],
   ])('%s cannot be encoded', (_, value) => {
     expect(codeOf(() => encodeCbor(value))).toBe('cbor/not-encodable');
   });
@@ -276,6 +325,38 @@ describe('mapReader', () => {
     map.done();
   });
 
+  test('reads what stands at its bounds', () => {
+    const map = mapReader(hello(), 'x/malformed', 'hello');
+    expect(map.uint('v', { min: 1, max: 1 })).toBe(1);
+    expect(map.bytes('nonce', { min: 32, max: 32 })).toHaveLength(32);
+  });
+
+  test('what may be null or absent, and what is there', () => {
+    const map = mapReader(hello(), CODES, 'hello');
+    expect(map.optionalText('name', { max: 2 })).toBe('é');
+    expect(map.optionalBytes('nonce', { max: 32 })).toHaveLength(32);
+    expect(map.optionalText('none', { max: 2 }, true)).toBeUndefined();
+    expect(map.has('v')).toBe(true);
+    expect(map.has('absent')).toBe(false);
+    expect(codeOf(() => map.optionalText('none', { max: 2 }))).toBe('x/type');
+  });
+
+  test('whoever takes all entries has asked for each', () => {
+    const map = mapReader(hello(), CODES, 'hello');
+    expect(map.entries()).toStrictEqual([...hello()]);
+    map.done();
+  });
+
+  test('says what is wanted', () => {
+    const map = mapReader(hello(), CODES, 'hello');
+    expect(() => map.bytes('nonce', { exact: 16 })).toThrow('hello.nonce has 32 bytes; it must have 16');
+    expect(() => map.bytes('nonce', { min: 33 })).toThrow('hello.nonce has 32 bytes; it needs at least 33');
+    expect(() => map.bytes('nonce', { max: 31 })).toThrow('hello.nonce has 32 bytes; it may have at most 31');
+    expect(() => map.uint('v', { min: 2, max: 3 })).toThrow('hello.v is 1; it must be from 2 to 3');
+    expect(() => map.oneOf('name', ['a', 'b'])).toThrow('hello.name is not one of a, b');
+    expect(failureOf(() => map.done()).where).toBe('hello.list');
+  });
+
   test.each<readonly [string, string, (map: ReturnType<typeof mapReader>) => unknown]>([
     ['x/missing', 'an absent key', (map) => map.uint('absent')],
     ['x/type', 'another type', (map) => map.text('v', { max: 9 })],
@@ -289,6 +370,12 @@ describe('mapReader', () => {
     ['x/size', 'too many entries', (map) => map.array('list', { max: 0 })],
     ['x/unknown', 'a key nobody asked for', (map) => map.done()],
     ['x/type', 'a map that is none', (map) => map.map('v')],
+    ['x/type', 'a text where a number is wanted', (map) => map.uint('name')],
+    ['x/type', 'a fraction', () => mapReader(new Map([['v', 0.5]]), CODES).uint('v')],
+    ['x/type', 'a number where true or false is wanted', (map) => map.boolean('v')],
+    ['x/type', 'a number where an array is wanted', (map) => map.array('v')],
+    ['x/type', 'a text where an array is wanted', (map) => map.array('name')],
+    ['x/size', 'a number above what is taken', (map) => map.uint('v', { max: 0 })],
   ])('%s: %s', (code, _, read) => {
     expect(codeOf(() => read(mapReader(hello(), CODES, 'hello')))).toBe(code);
   });
