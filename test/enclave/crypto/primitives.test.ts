@@ -157,3 +157,11 @@ describe('random', () => {
     expect(() => mixRandom([])).toThrow(RangeError);
   });
 });
+
+test('HKDF-Expand takes a text for its UTF-8', async () => {
+  const key = new Uint8Array(48).fill(1);
+  const text = toHex(await hkdfExpand(key, 'accord/ü', 32));
+  expect(text).toBe(toHex(await hkdfExpand(key, bytes('accord/ü'), 32)));
+  expect(text).not.toBe(toHex(await hkdfExpand(key, 'accord/u', 32)));
+  expect(await hkdfExpand(key, 'x', 12_240)).toHaveLength(12_240);
+});

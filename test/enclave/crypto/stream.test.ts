@@ -122,6 +122,14 @@ describe('tamperings', () => {
     await expect(opened(honest, { ...stream, additionalData: new Uint8Array(0) })).rejects.toMatchObject(refused);
   });
 
+  test('a prefix of another length is none', async () => {
+    for (const bytes of [6, 8]) {
+      const prefix = new Uint8Array(bytes);
+      await expect(collect(sealStream({ ...stream, prefix }, [pattern(1)]))).rejects.toThrow(RangeError);
+      await expect(opened(new Uint8Array(40), { ...stream, prefix })).rejects.toThrow(RangeError);
+    }
+  });
+
   test('nothing is handed out of a chunk that is not authentic', async () => {
     const honest = await sealed(pattern(2 * CHUNK));
     const tampered = honest.map((byte, i) => (i === SEALED + 1 ? byte ^ 1 : byte));
