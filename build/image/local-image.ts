@@ -2,6 +2,7 @@
  * What is particular to a local image. It has the form of every image, so that everything which measures, signs, compares
  * and unpacks images is the same for it; where a real one has a kernel and an init, it says in plain text that it has none.
  */
+import { GATE_FLAGS } from './gate-flags.ts';
 import { PATHS, collaborationRamdisk, textRamdisk } from './ramdisk.ts';
 import type { Boot } from './sections.ts';
 
@@ -28,7 +29,7 @@ const INIT = textRamdisk(
 export const LOCAL_BOOT: Boot = { kernel: KERNEL, commandLine: COMMAND_LINE, init: INIT };
 
 /** What the local host starts, seen from the folder it unpacked to. */
-const LOCAL_COMMAND: readonly string[] = [PATHS.node, '--disallow-code-generation-from-strings', PATHS.gate];
+const LOCAL_COMMAND: readonly string[] = [PATHS.node, ...GATE_FLAGS, PATHS.gate];
 
 /** The last ramdisk of a local image. */
 export function localCollaboration(policy: string): Uint8Array {

@@ -2,15 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import { diskFailure } from '../disk.ts';
 import type { BootParts } from '../boot.ts';
+import { GATE_FLAGS } from './gate-flags.ts';
 import { collaborationRamdisk } from './ramdisk.ts';
 import type { Boot } from './sections.ts';
 
 /** What init starts, seen from the root that it changes to. */
-export const NITRO_COMMAND: readonly string[] = [
-  '/usr/bin/node',
-  '--disallow-code-generation-from-strings',
-  '/accord/gate.mjs',
-];
+export const NITRO_COMMAND: readonly string[] = ['/usr/bin/node', ...GATE_FLAGS, '/accord/gate.mjs'];
 
 export async function nitroBoot({ kernel, commandLine, init }: BootParts): Promise<Boot> {
   try {
