@@ -177,8 +177,10 @@ export async function ready() {
 
 /** Runs a compiled program as this process's child, with its signals and its exit code. */
 export function hand(program, args, env = process.env) {
+  // Which AWS SDK this Node runs is locked; what a later one will want is no news for whoever tests or measures.
+  const quiet = { ...env, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' };
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [program, ...args], { cwd: process.cwd(), stdio: 'inherit', env });
+    const child = spawn(process.execPath, [program, ...args], { cwd: process.cwd(), stdio: 'inherit', env: quiet });
     const pass = (signal) => child.kill(signal);
     // We outlive the child, to report its exit code. A terminal sends Ctrl-C to it too, but whoever signals us alone does not.
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, pass);

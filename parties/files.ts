@@ -8,6 +8,8 @@ export type FileCode =
   | 'file/unreadable'
   | 'file/unwritable';
 
+const SPELLING = 'is the path right? a relative one starts at the folder where the command is run';
+
 /** What the system said about a file, as a failure in words. What is no answer of the system passes through unchanged. */
 export function fileFailure(cause: unknown, path: string, doing: 'read' | 'written'): unknown {
   const reason = errorCode(cause);
@@ -15,9 +17,9 @@ export function fileFailure(cause: unknown, path: string, doing: 'read' | 'writt
   const fail = (kind: 'usage' | 'environment', code: FileCode, message: string, hint?: string): Failure<FileCode> =>
     new Failure(kind, code, message, { where: path, ...(hint === undefined ? {} : { hint }), cause });
   if (doing === 'read' && (reason === 'ENOENT' || reason === 'ENOTDIR')) {
-    return fail('usage', 'file/absent', `there is no file ${path}`);
+    return fail('usage', 'file/absent', `there is no file ${path}`, SPELLING);
   }
-  if (reason === 'EISDIR') return fail('usage', 'file/absent', `${path} is a folder`);
+  if (reason === 'EISDIR') return fail('usage', 'file/absent', `${path} is a folder`, 'name a file in it');
   if (reason === 'EEXIST') {
     return fail('usage', 'file/exists', `${path} exists already`, 'name another file, or remove this one');
   }

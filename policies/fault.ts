@@ -66,29 +66,35 @@ export const MOST_FAULTS = 100;
 export class PolicyFailure extends Failure<PolicyCode> {
   readonly faults: readonly Fault[];
 
-  constructor(faults: readonly [Fault, ...Fault[]]) {
+  /** `file`: what the document should have been. */
+  constructor(faults: readonly [Fault, ...Fault[]], file: 'policy' | 'trust file' = 'policy') {
     const [first] = faults;
     const onlyUnsupported = faults.every(({ code }) => code === 'policy/unsupported');
-    super(onlyUnsupported ? 'unsupported' : 'malformed', first.code, told(faults), {
+    super(onlyUnsupported ? 'unsupported' : 'malformed', first.code, told(faults, file), {
       where: place(first),
       hint: onlyUnsupported
         ? 'this version enforces none of this, so it does not accept it either: remove it, or use a later version'
-        : 'correct the policy and check it again with `accord check`',
+        : HINTS[file],
     });
     this.name = 'PolicyFailure';
     this.faults = faults.slice(0, MOST_FAULTS);
   }
 }
 
-function told(faults: readonly Fault[]): string {
-  if (faults.length <= MOST_FAULTS) return formatFaults(faults);
+const HINTS = {
+  policy: 'correct the policy and check it again with `accord check`',
+  'trust file': 'name a trust file with --trust: `accord local-aws` writes one',
+} as const;
+
+function told(faults: readonly Fault[], file: keyof typeof HINTS): string {
+  if (faults.length <= MOST_FAULTS) return formatFaults(faults, file);
   const lines = faults.slice(0, MOST_FAULTS).map(formatFault);
-  return [`${faults.length} faults in the policy, of which the first ${MOST_FAULTS} are`, ...lines].join('\n');
+  return [`${faults.length} faults in the ${file}, of which the first ${MOST_FAULTS} are`, ...lines].join('\n');
 }
 
-export function formatFaults(faults: readonly Fault[]): string {
+export function formatFaults(faults: readonly Fault[], file: string = 'policy'): string {
   const lines = faults.map(formatFault);
-  return lines.length === 1 ? lines.join('') : [`${lines.length} faults in the policy`, ...lines].join('\n');
+  return lines.length === 1 ? lines.join('') : [`${lines.length} faults in the ${file}`, ...lines].join('\n');
 }
 
 function formatFault(fault: Fault): string {

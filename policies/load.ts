@@ -46,14 +46,15 @@ export function loadPolicy(text: string, options: LoadOptions): Policy {
 export function loadTrust(text: string, file: string): LocalTrust {
   const faults: Fault[] = [];
   const source = parseYaml(text, file, faults);
-  const trust = source === undefined ? undefined : read(localTrust, source, faults);
-  if (trust === undefined || faults.length > 0) throw failure(faults);
+  // A key that no trust file has is nobody's home elsewhere: whoever hands in a policy has named the wrong file.
+  const trust = source === undefined ? undefined : read(localTrust, source, faults, new Map());
+  if (trust === undefined || faults.length > 0) throw failure(faults, 'trust file');
   return trust;
 }
 
-function read<T>(shape: Shape<T>, source: Source, faults: Fault[]): T | undefined {
+function read<T>(shape: Shape<T>, source: Source, faults: Fault[], homes = HOMES): T | undefined {
   const parties = new Set(keysAt(source, ['parties']));
-  const reading: Reading = { faults, parties, homes: HOMES };
+  const reading: Reading = { faults, parties, homes };
   return shape.read(source, [], reading);
 }
 
@@ -104,12 +105,12 @@ function refuseOversized(policy: Policy, file: string, faults: Fault[]): void {
   });
 }
 
-function failure(faults: readonly Fault[]): PolicyFailure {
+function failure(faults: readonly Fault[], file: 'policy' | 'trust file' = 'policy'): PolicyFailure {
   const [first, ...others] = [...faults].sort(
     (a, b) => Number(a.file > b.file) - Number(a.file < b.file) || a.line - b.line || a.column - b.column,
   );
   if (first === undefined) throw new Error('a policy was refused without a fault');
-  return new PolicyFailure([first, ...others]);
+  return new PolicyFailure([first, ...others], file);
 }
 
 /** `padTo` → `functions.<name>.release`: for keys that stand in the wrong place. */

@@ -74,5 +74,5 @@ function renderAnchor(one: Fields): string {
 }
 
 function renderContribution(one: Fields): string {
-  return `${shown(one.text('function'))}: ${one.count('bytes')} bytes, SHA-256 ${shown(one.text('sha256'))}`;
+  return `${shown(one.text('function'))}: ${one.count('bytes')} bytes as encrypted, with SHA-256 ${shown(one.text('sha256'))}`;
 }

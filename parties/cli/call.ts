@@ -3,7 +3,6 @@ import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { sha256 } from '../../enclave/crypto/digest.ts';
 import { fromHex, toHex } from '../../enclave/encoding/hex.ts';
-import { sniff } from '../../enclave/jail/picture.ts';
 import type { FunctionPolicy, ModelFunctionPolicy } from '../../policies/model.ts';
 import type { AttestationDocument } from '../attestation/document.ts';
 import { chooseCall, outcomeOfRefusal, priceOf, settleCall } from '../calls.ts';
@@ -11,10 +10,10 @@ import type { CallRecord, Price } from '../calls.ts';
 import { fileFailure } from '../files.ts';
 import { parseJson } from '../json-fields.ts';
 import { printableJson } from '../printable.ts';
-import { recordFault } from '../record-fault.ts';
 import { Refused } from '../session/refusal.ts';
 import type { CallTerms } from '../session/session.ts';
 import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments, usage } from './arguments.ts';
+import { inputFault } from './input-fault.ts';
 import { functionOf, partyContext, startSession, systemRandom, tellingRefusals } from './party.ts';
 import type { DebugMode, PartyContext } from './party.ts';
 import { stepProgress } from './progress.ts';
@@ -151,16 +150,13 @@ async function readInput(file: string, { uses, input: terms }: ModelFunctionPoli
   const { maxBytes } = terms;
   const input = file === '-' ? await io.stdin() : await readAtMost(resolve(io.cwd, file), maxBytes);
   if (input.length <= maxBytes) {
-    const what = input.length === 0 ? 'is empty' : uses === 'decision-tree' ? recordFault(input) : pictureFault(input);
+    const what = inputFault(uses, input);
     if (what === undefined) return input;
     throw new Refused({ refused: 'input-invalid', detail: `${file} ${what}` }, 'here');
   }
   const detail = `${file} has more than ${maxBytes} bytes`;
   throw new Refused({ refused: 'input-too-large', detail }, 'here');
 }
-
-const pictureFault = (input: Uint8Array): string | undefined =>
-  sniff(input) === undefined ? 'does not begin like a JPEG, PNG or WebP file' : undefined;
 
 /** One byte more than `maxBytes` tells that there is more; a huge file is not read to find out. */
 async function readAtMost(path: string, maxBytes: number): Promise<Uint8Array> {

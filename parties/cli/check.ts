@@ -7,7 +7,7 @@ import type { Policy } from '../../policies/model.ts';
 import { fitting, readMeasurements, timesFolder } from '../measure-time/measured.ts';
 import type { Measurement } from '../measure-time/measured.ts';
 import { usage } from './arguments.ts';
-import { computingMemory, needs } from './computing-needs.ts';
+import { computingMemory, memoryMissing, needs } from './computing-needs.ts';
 import { readPolicyArguments } from './policy-arguments.ts';
 import { readPolicy } from './policy-files.ts';
 import { renderWeakenings, wrap } from './render-policy.ts';
@@ -73,6 +73,8 @@ async function reportSound(policy: Policy, appraisal: Appraisal, json: boolean, 
       .map((line) => wrap(line, '    ', '  - '))
       .join('')}\n`,
   );
+  const missing = memoryMissing(policy);
+  if (missing !== undefined) io.out(`${wrap(missing, '    ', '  ! ')}\n`);
   io.out(renderWeakenings(weakenings));
   io.out(`\nNo fault. Policy digest (SHA-384): ${digest}\n`);
   return 0;

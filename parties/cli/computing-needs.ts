@@ -11,15 +11,25 @@ export function computingMemory(policy: Policy): readonly SizingTerm[] {
   return sizeImage(policy, 0, 0).terms.filter(({ what }) => names.some((name) => what.startsWith(`${name}: `)));
 }
 
+const sumOf = (terms: readonly SizingTerm[]): number => terms.reduce((all, { MiB }) => all + MiB, 0);
+
+/** Where computing alone takes more than the policy asks for: what to write instead. */
+export function memoryMissing(policy: Policy): string | undefined {
+  const sum = sumOf(computingMemory(policy));
+  const { memoryMiB } = policy.enclave;
+  if (sum <= memoryMiB) return undefined;
+  return (
+    `enclave.memoryMiB: computing alone takes ${sum} MiB, and the policy asks for ${memoryMiB}: the enclave will not last. ` +
+    'Raise it; `accord build` says how much the whole image needs.'
+  );
+}
+
 /** One sentence each. */
 export function needs(policy: Policy, measured: Readonly<Record<string, Measurement>>): readonly string[] {
   const terms = computingMemory(policy);
-  const sum = terms.reduce((all, { MiB }) => all + MiB, 0);
-  const { memoryMiB } = policy.enclave;
-  const room = sum > memoryMiB ? `more than the ${memoryMiB} MiB that the policy asks for` : `of ${memoryMiB} MiB`;
   return [
     ...terms.map(({ what, MiB }) => `${what}: ${MiB} MiB.`),
-    `Together ${sum} MiB, ${room}; the kernel, the gate and the image itself come on top (\`accord build\` says how much).`,
+    `Together ${sumOf(terms)} of ${policy.enclave.memoryMiB} MiB; the kernel, the gate and the image itself come on top (\`accord build\` says how much).`,
     ...Object.entries(policy.functions).flatMap(([name, one]) =>
       one.uses === 'counter' ? [] : [timeOf(name, one, Object.hasOwn(measured, name) ? measured[name] : undefined)],
     ),

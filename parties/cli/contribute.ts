@@ -96,7 +96,7 @@ function inFiles<T>(manifestFile: string, modelFile: string, prepare: () => T): 
 
 function told(functionName: string): string {
   return (
-    `the enclave took the model for ${functionName}; above is its SHA-256\n` +
+    `the enclave took the model for ${functionName}; above is its SHA-256 (what the orchestrator holds is encrypted, and has another)\n` +
     `Next: whoever may call it runs \`accord call ${functionName} --input FILE\`; \`accord quota\` says how often it was called\n`
   );
 }

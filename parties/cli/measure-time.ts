@@ -1,8 +1,9 @@
 /** `accord measure-time`: how long a function computes on this machine, to choose its `afterMs` by. */
+import { availableParallelism, loadavg } from 'node:os';
 import { defaultCacheDir } from '../../build/cache.ts';
 import type { ModelPackage } from '../../enclave/functions/model-package.ts';
 import { Failure } from '../../policies/failure.ts';
-import type { FunctionPolicy, ModelFunctionPolicy, Policy } from '../../policies/model.ts';
+import type { ModelFunctionPolicy, Policy } from '../../policies/model.ts';
 import { formatSize } from '../../policies/units.ts';
 import { prepareModel } from '../contribute/contribute.ts';
 import { unpackJails } from '../measure-time/local-jails.ts';
@@ -13,6 +14,7 @@ import { timeRounds, timesOf } from '../measure-time/rounds.ts';
 import { worstPicture } from '../measure-time/worst-input.ts';
 import { readArguments, readNumber, usage } from './arguments.ts';
 import { readBytes, readText } from './files.ts';
+import { inputFault } from './input-fault.ts';
 import { inJson, measurementOf, render } from './measure-time-report.ts';
 import type { SizeTimes } from './measure-time-report.ts';
 import { readPolicy } from './policy-files.ts';
@@ -74,6 +76,7 @@ export const verb: Verb = {
     const model = await modelOf(io, one, values);
     const input = values.input === undefined ? undefined : await readInput(io, one, values.input);
     if (input === undefined) demandSample(one, model);
+    sayWhetherBusy(io);
     const progress = stepProgress(io);
     try {
       const onProgress = progress.update;
@@ -98,6 +101,14 @@ export const verb: Verb = {
     }
   },
 };
+
+/** What runs beside it makes the figures longer than they are. */
+function sayWhetherBusy(io: Io): void {
+  const [load = 0] = loadavg();
+  const cpus = availableParallelism();
+  if (load < cpus / 2) return;
+  io.err(`this machine is busy (load ${load.toFixed(1)}, ${cpus} processors): measure again when it is not\n`);
+}
 
 function chosen(policy: Policy, wanted: string | undefined): readonly [string, ModelFunctionPolicy] {
   const computing = Object.entries(policy.functions).flatMap(([name, one]) =>
@@ -137,13 +148,14 @@ async function modelOf(io: Io, one: ModelFunctionPolicy, { model, manifest }: Mo
   );
 }
 
-async function readInput(io: Io, one: FunctionPolicy, file: string): Promise<Uint8Array> {
+async function readInput(io: Io, one: ModelFunctionPolicy, file: string): Promise<Uint8Array> {
   const input = await readBytes(io, file);
   const { maxBytes } = one.input;
-  if (input.length > 0 && input.length <= maxBytes) return input;
-  throw new Failure('malformed', 'measure-time/input', `${file} has ${input.length} bytes`, {
+  const what = input.length > maxBytes ? `has ${input.length} bytes` : inputFault(one.uses, input);
+  if (what === undefined) return input;
+  throw new Failure('malformed', 'measure-time/input', `${file} ${what}`, {
     where: file,
-    hint: `the policy takes 1 to ${maxBytes}`,
+    hint: `give an input that ${one.uses} takes, of at most ${maxBytes} bytes`,
   });
 }
 

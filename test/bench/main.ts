@@ -1,8 +1,5 @@
-/**
- * `npm run bench [-- --only NAME …]`: one JSON line a figure on stdout, progress on stderr. A target that is missed is reported, not an error;
- * the exit code is 0 unless something could not be measured (1), the call is wrong (2) or Ctrl-C ended it (130).
- */
-import { parseArgs } from 'node:util';
+/** `npm run bench`: one JSON line a figure on stdout, progress on stderr. `HELP` says how to ask. */
+import { readOptions } from '../options.ts';
 import { benchAnchors } from './anchors.ts';
 import { benchAttestation } from './attestation.ts';
 import { benchBoot, benchLeastMemory } from './boot.ts';
@@ -42,16 +39,21 @@ const isCallFigure = (name: Name): name is CallFigure => name === 'memory' || na
 
 const emit: Emit = (line) => void process.stdout.write(`${JSON.stringify(line)}\n`);
 
-function wantedOf(argv: readonly string[]): ReadonlySet<Name> | undefined {
-  try {
-    const options = { only: { type: 'string', multiple: true } } as const;
-    const { only = [] } = parseArgs({ args: [...argv], options }).values;
-    if (!only.every(isName)) throw new Error(`--only takes one of ${[...NAMES, ...LONG].join(', ')}`);
-    return new Set(only.length === 0 ? NAMES : only);
-  } catch (error) {
-    process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
-    return undefined;
-  }
+const HELP = `npm run bench [-- --only NAME ...]
+
+One JSON line a figure. A target that is missed is reported, and is no error. Nothing else should run meanwhile.
+
+  --only NAME  one group, or several; default: all but ${LONG.join(', ')}, which take minutes
+
+Groups: ${[...NAMES, ...LONG].join(', ')}.
+Exit codes: 0, 1 where something could not be measured, 2 usage, 130 Ctrl-C.
+`;
+
+function wantedOf(): ReadonlySet<Name> {
+  const { values, usage } = readOptions('bench', HELP, { only: { type: 'string', multiple: true } });
+  const { only = [] } = values;
+  if (!only.every(isName)) return usage(`--only takes one of ${[...NAMES, ...LONG].join(', ')}`);
+  return new Set(only.length === 0 ? NAMES : only);
 }
 
 /** What runs beside this process, and must not outlive it. */
@@ -66,8 +68,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 async function main(): Promise<number> {
-  const wanted = wantedOf(process.argv.slice(2));
-  if (wanted === undefined) return 2;
+  const wanted = wantedOf();
   const calls = new Set([...wanted].filter(isCallFigure));
   const benches: readonly (readonly [boolean, () => Promise<void>])[] = [
     [calls.size > 0, () => benchCalls(emit, calls, keep)],

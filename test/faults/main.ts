@@ -1,15 +1,5 @@
-/**
- * Looks for broken promises under faults, on all processors.
- *
- *     npm run faults -- [--runs N] [--seed S] [--json]     N simulated runs (default 1,000), from seed S (default 1)
- *     npm run faults -- --replay S [--rule NAME]           the trace of one run; with a rule switched off
- *     npm run faults -- --weakened [--runs N] [--rule NAME]  each rule switched off: must be found out in N runs (5,000);
- *                                                          and the same plans with the rule in force, which are clean
- *     npm run faults -- --real N [--seed S] [--anchors folder|s3|moto]  N runs of the real programs, of each kind a third
- *
- * Exit codes: 0 as it should be, 1 a violation, or a weakening that nobody noticed; 2 usage.
- */
-import { parseArgs } from 'node:util';
+/** Looks for broken promises under faults, on all processors. `HELP` says how to ask. */
+import { readOptions } from '../options.ts';
 import { MEMBER, createCrew, serveCrew } from './crew.ts';
 import type { Crew } from './crew.ts';
 import { ANCHOR_KINDS } from './real/place.ts';
@@ -23,56 +13,64 @@ import { WEAKENINGS } from './weakened.ts';
 const CONTROLS = 50;
 const TELL_EVERY = 500;
 
-const { values } = parseArgs({
-  options: {
-    runs: { type: 'string' },
-    real: { type: 'string' },
-    anchors: { type: 'string' },
-    seed: { type: 'string', default: '1' },
-    replay: { type: 'string' },
-    rule: { type: 'string' },
-    weakened: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    [MEMBER.slice(2)]: { type: 'boolean' },
-  },
+const HELP = `npm run faults [-- OPTIONS]
+
+  --runs N        simulated runs (default: 1000)
+  --seed S        from this seed on (default: 1)
+  --replay S      the trace of one run; with --rule NAME, a rule switched off
+  --weakened      each rule switched off: must be found out in N runs (default: 5000); and the same plans with the rule in
+                  force, which are clean; with --rule NAME, this one alone
+  --real N        runs of the real programs, of each kind of anchors a third
+  --anchors KIND  of one kind alone: ${ANCHOR_KINDS.join(', ')}
+  --json          JSON lines
+
+Rules: ${WEAKENINGS.map(({ name }) => name).join(', ')}.
+Exit codes: 0 as it should be, 1 a violation, or a weakening that nobody noticed; 2 usage.
+`;
+
+const {
+  values,
+  usage,
+  number: numberOf,
+} = readOptions('faults', HELP, {
+  runs: { type: 'string' },
+  real: { type: 'string' },
+  anchors: { type: 'string' },
+  seed: { type: 'string', default: '1' },
+  replay: { type: 'string' },
+  rule: { type: 'string' },
+  weakened: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+  [MEMBER.slice(2)]: { type: 'boolean' },
 });
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const mention = (line: string): void => void process.stderr.write(`${line}\n`);
-const number = (text: string | undefined, usual: number): number => {
-  const value = text === undefined ? usual : Number(text);
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  mention(`not a number: ${String(text)}`);
-  process.exit(2);
+const number = (option: 'runs' | 'real' | 'seed' | 'replay', usual: number): number => {
+  const text = values[option];
+  const least = option === 'runs' || option === 'real' ? 1 : 0;
+  return text === undefined ? usual : numberOf(option, text, { least, whole: true });
 };
 const rules = WEAKENINGS.filter(({ name }) => values.rule === undefined || values.rule === name);
-if (rules.length === 0) {
-  mention(`no such rule; there are ${WEAKENINGS.map(({ name }) => name).join(', ')}`);
-  process.exit(2);
-}
-const seed = number(values.seed, 1);
+if (rules.length === 0) usage(`no such rule; there are ${WEAKENINGS.map(({ name }) => name).join(', ')}`);
+const seed = number('seed', 1);
 
 const tell = (violation: FoundViolation): void =>
   say(values.json ? JSON.stringify(violation) : `seed ${violation.seed}: ${violation.code}: ${violation.text}`);
 
 async function replay(): Promise<boolean> {
   const weakening = values.rule === undefined ? undefined : rules[0];
-  const { violations } = await run(number(values.replay, 1), { weakening, print: say });
+  const { violations } = await run(number('replay', 1), { weakening, print: say });
   return violations.length === 0;
 }
 
 async function simulated(crew: Crew): Promise<boolean> {
   let told = 0;
-  const total = await searchAll(
-    crew,
-    { firstSeed: seed, runs: number(values.runs, 1_000) },
-    tell,
-    (done, perSecond) => {
-      if (done < told + TELL_EVERY) return;
-      told = done;
-      mention(`${done} runs, ${perSecond.toFixed(1)} runs/s`);
-    },
-  );
+  const total = await searchAll(crew, { firstSeed: seed, runs: number('runs', 1_000) }, tell, (done, perSecond) => {
+    if (done < told + TELL_EVERY) return;
+    told = done;
+    mention(`${done} runs, ${perSecond.toFixed(1)} runs/s`);
+  });
   if (values.json) say(JSON.stringify(total));
   else
     say(
@@ -85,7 +83,7 @@ async function simulated(crew: Crew): Promise<boolean> {
 async function weakened(crew: Crew): Promise<boolean> {
   let wrong = 0;
   for (const { name, text, plan } of rules) {
-    const runs = number(values.runs, 5_000);
+    const runs = number('runs', 5_000);
     const found = await findOut(crew, name, seed, runs);
     const bent = plan === undefined ? {} : { rule: name };
     const control = await searchAll(crew, { firstSeed: seed, runs: CONTROLS, ...bent }, tell);
@@ -101,11 +99,8 @@ async function weakened(crew: Crew): Promise<boolean> {
 
 async function real(): Promise<boolean> {
   const kinds = ANCHOR_KINDS.filter((kind) => values.anchors === undefined || values.anchors === kind);
-  if (kinds.length === 0) {
-    mention(`no such anchors; there are ${ANCHOR_KINDS.join(', ')}`);
-    process.exit(2);
-  }
-  const total = await seekReal({ runs: number(values.real, 50), firstSeed: seed, kinds }, tell, mention);
+  if (kinds.length === 0) usage(`no such anchors; there are ${ANCHOR_KINDS.join(', ')}`);
+  const total = await seekReal({ runs: number('real', 50), firstSeed: seed, kinds }, tell, mention);
   if (values.json) say(JSON.stringify(total));
   else {
     say(

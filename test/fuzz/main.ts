@@ -1,18 +1,9 @@
-/**
- * Structured fuzzing of everything that reads bytes of somebody else.
- *
- *     npm run fuzz -- [--target NAME] [--seconds N] [--runs N] [--seed S]
- *     npm run fuzz -- --target NAME --replay FILE
- *     npm run fuzz -- --target NAME --write-corpus
- *
- * Without a target: all of them, as many at once as there are processors. Without a limit: 30 seconds each. Exit code 1
- * where something was found; the input is saved below `.cache/fuzz`. Ctrl-C ends those at work, with what they have counted.
- */
+/** Structured fuzzing of everything that reads bytes of somebody else. `HELP` says how to ask. */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readOptions } from '../options.ts';
 import { CORPUS } from './corpus.ts';
 import type { Finding } from './explore.ts';
 import { summaryOf } from './summary.ts';
@@ -21,15 +12,29 @@ import type { Supervision } from './supervise.ts';
 import { TARGET_NAMES, isTargetName, openTarget } from './targets.ts';
 import type { TargetName } from './targets.ts';
 
-const { values } = parseArgs({
-  options: {
-    target: { type: 'string' },
-    seconds: { type: 'string' },
-    runs: { type: 'string' },
-    seed: { type: 'string' },
-    replay: { type: 'string' },
-    'write-corpus': { type: 'boolean' },
-  },
+const HELP = `npm run fuzz [-- OPTIONS]
+
+Without a target: all of them, as many at once as there are processors. Without a limit: 30 seconds each. What is found is
+saved below .cache/fuzz. Ctrl-C ends those at work, with what they have counted.
+
+  --target NAME                  one of them
+  --seconds N                    so long each
+  --runs N                       so many inputs each
+  --seed S                       the same inputs again
+  --target NAME --replay FILE    one input
+  --target NAME --write-corpus   its seeds, into the corpus of the repository
+
+Targets: ${TARGET_NAMES.join(', ')}.
+Exit codes: 0 nothing was found, 1 something was, 2 usage.
+`;
+
+const { values, usage, number } = readOptions('fuzz', HELP, {
+  target: { type: 'string' },
+  seconds: { type: 'string' },
+  runs: { type: 'string' },
+  seed: { type: 'string' },
+  replay: { type: 'string' },
+  'write-corpus': { type: 'boolean' },
 });
 
 const program = join(import.meta.dirname, 'child.js');
@@ -39,21 +44,13 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => in
 
 function numberOf(name: 'seconds' | 'runs' | 'seed'): number | undefined {
   const text = values[name];
-  if (text === undefined) return undefined;
-  const number = Number(text);
-  if (Number.isInteger(number) && number >= 0) return number;
-  return usage(`--${name} takes a whole number, not ${text}`);
-}
-
-function usage(what: string): never {
-  process.stderr.write(`fuzz: ${what}\nfuzz: targets are ${TARGET_NAMES.join(', ')}\n`);
-  process.exit(2);
+  return text === undefined ? undefined : number(name, text, { least: name === 'seed' ? 0 : 1, whole: true });
 }
 
 function chosen(): readonly TargetName[] {
   const { target } = values;
   if (target === undefined) return TARGET_NAMES;
-  return isTargetName(target) ? [target] : usage(`there is no target ${target}`);
+  return isTargetName(target) ? [target] : usage(`there is no target ${target}; there are ${TARGET_NAMES.join(', ')}`);
 }
 
 function save(target: string, { kind, what, input }: Finding): void {
@@ -119,8 +116,10 @@ async function campaign(names: readonly TargetName[]): Promise<number> {
 const names = chosen();
 const [only] = names;
 if (values.replay !== undefined) {
-  if (names.length > 1 || only === undefined) usage('--replay needs the --target whose input it is');
-  process.exitCode = await replay(only, values.replay);
+  process.exitCode =
+    names.length > 1 || only === undefined
+      ? usage('--replay needs the --target whose input it is')
+      : await replay(only, values.replay);
 } else if (values['write-corpus'] === true) {
   process.exitCode = await writeCorpus(names);
 } else {

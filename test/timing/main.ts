@@ -1,20 +1,6 @@
-/**
- * Can a host tell calls apart by when, or by how large, their answers are?
- *
- *     npm run timing                                 as CI does: 18,000 calls
- *     npm run timing -- --calls 100000 --fresh 0.05  the documented run
- *         --pairs a,b      pairs by name or part of a name; default all
- *         --seed S         another order of calls (default 1)
- *         --after-ms MS      release time of functions that need no jail (default 10)
- *         --computing-ms MS  and of those that do (default 30)
- *         --fresh SHARE    of the calls whose answer the enclave keeps, how many jails compute anew (default 0.03)
- *         --json           one JSON line a pair
- *     npm run timing -- --planted                    finds each of the leaks that are planted, and none without
- *
- * Exit codes: 0 no difference was found (with --planted: each was, and none without), 1 otherwise, 2 usage, 130 Ctrl-C.
- */
-import { parseArgs } from 'node:util';
+/** Can a host tell calls apart by when, or by how large, their answers are? `HELP` says how to ask; docs/timing.md what it means. */
 import { createPrng } from '../faults/simulation/prng.ts';
+import { readOptions } from '../options.ts';
 import { PAIR_NAMES, UNPROVOKED } from './kinds.ts';
 import type { PairName } from './kinds.ts';
 import { trial } from './trial.ts';
@@ -22,29 +8,36 @@ import type { Trial } from './trial.ts';
 import { KERNEL_CALLS, plantedTrials, sayKernel } from './planted.ts';
 import { timeKernel } from './kernel.ts';
 
-const { values } = parseArgs({
-  options: {
-    calls: { type: 'string', default: '18000' },
-    pairs: { type: 'string' },
-    seed: { type: 'string', default: '1' },
-    'after-ms': { type: 'string', default: '10' },
-    'computing-ms': { type: 'string', default: '30' },
-    fresh: { type: 'string', default: '0.03' },
-    json: { type: 'boolean', default: false },
-    planted: { type: 'boolean', default: false },
-  },
+const HELP = `npm run timing [-- OPTIONS]
+
+Times calls of two classes, pair after pair, at the parent's end of the relay. Nothing else should run meanwhile.
+
+  --calls N          calls that count, of all pairs together, at least 1000 (default: 18000, ten minutes)
+  --fresh SHARE      of the calls whose answer the enclave keeps, how many jails compute anew: 0 to 1 (default: 0.03)
+  --pairs A,B        pairs by name or part of a name (default: all); each then has as many calls as it has among all
+  --after-ms MS      release time of functions that need no jail (default: 10)
+  --computing-ms MS  and of those that do (default: 30)
+  --seed S           another order of calls (default: 1)
+  --json             one JSON line a pair
+  --planted          finds each of the leaks that are planted, and none without
+
+Pairs: ${PAIR_NAMES.join(', ')}.
+Exit codes: 0 no difference was found (with --planted: each was, and none without), 1 otherwise, 2 usage, 130 Ctrl-C.
+`;
+
+const { values, usage, number } = readOptions('timing', HELP, {
+  calls: { type: 'string', default: '18000' },
+  pairs: { type: 'string' },
+  seed: { type: 'string', default: '1' },
+  'after-ms': { type: 'string', default: '10' },
+  'computing-ms': { type: 'string', default: '30' },
+  fresh: { type: 'string', default: '0.03' },
+  json: { type: 'boolean', default: false },
+  planted: { type: 'boolean', default: false },
 });
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const mention = (line: string): void => void process.stderr.write(`timing: ${line}\n`);
-const usage = (why: string): never => {
-  mention(why);
-  process.exit(2);
-};
-const number = (text: string, least: number): number => {
-  const value = Number(text);
-  return Number.isFinite(value) && value >= least ? value : usage(`not a number of at least ${least}: ${text}`);
-};
 
 function pairsOf(text: string | undefined): readonly PairName[] {
   if (text === undefined) return PAIR_NAMES;
@@ -54,15 +47,19 @@ function pairsOf(text: string | undefined): readonly PairName[] {
 }
 
 const interrupted = new AbortController();
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort());
+// Again and again: under npm a Ctrl-C comes twice, and what was made is removed in between.
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => interrupted.abort());
 
 const options: Trial = {
-  calls: number(values.calls, 1_000),
+  calls: number('calls', values.calls, { least: 1_000, whole: true }),
   pairs: pairsOf(values.pairs),
-  times: { quick: number(values['after-ms'], 0), computing: number(values['computing-ms'], 0) },
-  fresh: Math.min(1, number(values.fresh, 0)),
+  times: {
+    quick: number('after-ms', values['after-ms'], { least: 5 }),
+    computing: number('computing-ms', values['computing-ms'], { least: 5 }),
+  },
+  fresh: number('fresh', values.fresh, { least: 0, most: 1 }),
   signal: interrupted.signal,
-  random: createPrng(number(values.seed, 0)),
+  random: createPrng(number('seed', values.seed, { least: 0, whole: true })),
   say: values.json ? (verdict) => say(JSON.stringify(verdict)) : (_, text) => say(text),
   mention,
 };

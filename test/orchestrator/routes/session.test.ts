@@ -5,6 +5,7 @@ import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import type { WebSocket } from 'ws';
 import type { Collaborations } from '../../../orchestrator/collaborations.ts';
@@ -54,18 +55,30 @@ test('an error that nobody expected is told to whoever runs it, and says nothing
 });
 
 test('a party that went away is none', async () => {
-  let away: Promise<unknown> = Promise.resolve();
-  let opened = (): void => {};
-  const ended = new Promise<void>((resolve) => (opened = resolve));
-  const { ask, bugs } = await serve(async (_remote, accept) => {
-    await away;
-    await new Promise((resolve) => void setTimeout(resolve, 50));
-    await accept().finally(opened);
+  const [asked, ask] = moment();
+  const [gone, go] = moment();
+  const [ended, end] = moment();
+  const { ask: open, bugs } = await serve(async (_remote, accept) => {
+    ask();
+    await gone;
+    await accept().finally(end);
   });
-  const socket = await ask();
-  away = once(socket, 'close');
-  setTimeout(() => socket.resetAndDestroy(), 20);
-  await ended.catch(() => {});
-  await new Promise((resolve) => void setTimeout(resolve, 20));
+  const socket = await open();
+  // Not before the request was read: a connection that ends sooner asks for nothing.
+  await asked;
+  const closed = once(socket, 'close');
+  socket.resetAndDestroy();
+  await closed;
+  await sleep(50);
+  go();
+  await ended;
+  await sleep(20);
   expect(bugs).toEqual([]);
 });
+
+/** A promise, and what settles it. */
+function moment(): readonly [promise: Promise<void>, settle: () => void] {
+  let settle = (): void => {};
+  const promise = new Promise<void>((resolve) => (settle = resolve));
+  return [promise, settle];
+}

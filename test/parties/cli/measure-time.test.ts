@@ -52,6 +52,9 @@ describe('called wrongly', () => {
     written('p.yaml', policyText);
     written('empty', '');
     expect(await measure(['p.yaml', ...files, '--input', 'empty'])).toMatchObject({ code: 30 });
+    const noPicture = await measure(['p.yaml', ...files, '--input', 'p.yaml']);
+    expect(noPicture).toMatchObject({ code: 30, err: expect.stringMatching(/p\.yaml does not begin like a JPEG/) });
+    expect(noPicture.err).not.toMatch(/unpacking/);
     written('pinned.yaml', policyText.replace('model: bob', `model: { from: bob, sha256: ${'a'.repeat(64)} }`));
     expect(await measure(['pinned.yaml', ...files])).toMatchObject({ code: 10 });
   });

@@ -46,6 +46,27 @@ describe('a policy of several files', () => {
   });
 });
 
+describe('check', () => {
+  test('warns of memory that computing alone exceeds, and says what to write', async () => {
+    const whole = await readFile(join(cwd, 'whole.yaml'), 'utf8');
+    await writeFile(join(cwd, 'small.yaml'), whole.replace(/memoryMiB: \d+/, 'memoryMiB: 64'));
+    const warned = /^ {2}! enclave\.memoryMiB: computing alone takes \d+ MiB.*Raise it/ms;
+    expect(await runVerb('check', check, ['small.yaml'], { cwd })).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(warned),
+    });
+    expect((await runVerb('check', check, ['whole.yaml'], { cwd })).out).not.toMatch(/enclave\.memoryMiB/);
+  });
+
+  test('a trust file that is none is not taken for faults of the policy', async () => {
+    const { code, err } = await runVerb('check', check, ['whole.yaml', '--trust', 'whole.yaml'], { cwd });
+    expect(code).toBe(30);
+    expect(err).toMatch(/faults in the trust file/);
+    expect(err).toMatch(/`accord local-aws` writes one/);
+    expect(err).not.toMatch(/belongs in/);
+  });
+});
+
 test('a fault of a manifest is told with the file and the place in it', async () => {
   await writeHome(join(cwd, 'bob'), await newHome('bob'), false);
   const example = join(EXAMPLE, '..');
