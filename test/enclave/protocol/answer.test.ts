@@ -81,6 +81,7 @@ describe('a refusal’s detail', () => {
   test('whatever a decoder’s message holds, it is a text that CBOR takes', () => {
     expect(detailOf('half \ud800 a pair')).toBe('half \ufffd a pair');
     expect(detailOf('\ufeffmark')).toBe('mark');
+    expect(detailOf('\ufeff\ufeffma\ufeffrk')).toBe('ma\ufeffrk');
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 300 }), (detail) => detailOf(detail) !== undefined),
       { numRuns: 40 },
@@ -114,6 +115,33 @@ describe('refused', () => {
   };
   test.each(Object.entries(HOSTILE))('%s', (_, padded) => {
     expect(() => unpadAnswer(padded)).toThrow(Failure);
+  });
+
+  test('a length that reaches a byte beyond, and padding that says something anywhere', () => {
+    const body = map({ t: 'answer', output: 'abc' });
+    const exact = wrap(body, 4 + body.length);
+    expect(unpadAnswer(exact)).toStrictEqual({ t: 'answer', output: 'abc' });
+    expect(() => unpadAnswer(set(exact, 3, body.length + 1))).toThrow('longer than its padding');
+    expect(() => unpadAnswer(new Uint8Array(3))).toThrow('less than 4 bytes');
+    for (let at = 4 + body.length; at < 200; at++) {
+      expect(() => unpadAnswer(set(wrap(body), at, 1)), `byte ${at}`).toThrow('the padding is not zero');
+    }
+  });
+
+  test.each<readonly [what: string, entries: Readonly<Record<string, CborValue>>, said: RegExp]>([
+    ['a party without a name', { t: 'authenticated', party: '' }, /answer\.party has 0 bytes/],
+    ['a party with too long a name', { t: 'authenticated', party: 'a'.repeat(64) }, /answer\.party has 64 bytes/],
+    ['a short digest', { t: 'contributed', modelSha256: new Uint8Array(31) }, /modelSha256 has 31 bytes/],
+    ['a long detail', { t: 'refused', refused: 'busy', detail: 'x'.repeat(801) }, /detail has 801 bytes/],
+    ['depth', { t: [[0]] }, /nested deeper/],
+    ['many entries', { t: 'status', a: 1, b: 2, c: 3 }, /more than 7 items/],
+  ])('%s, and why', (_, entries, said) => {
+    expect(() => unpadAnswer(wrap(map(entries), 1_000))).toThrow(said);
+  });
+
+  test('a refusal without a detail has none', () => {
+    const answer = unpadAnswer(padAnswer({ t: 'refused', refused: 'busy' }, 512));
+    expect(answer).toStrictEqual({ t: 'refused', refused: 'busy' });
   });
 
   test('any bytes give an answer or a coded failure', () => {

@@ -76,6 +76,8 @@ describe('tampering', () => {
     const wrong = { code: 'envelope/wrong-length' };
     await expect(make(new Uint8Array(10), { ...HEADER, plaintextBytes: 11 })).rejects.toMatchObject(wrong);
     await expect(make(new Uint8Array(12), { ...HEADER, plaintextBytes: 11 })).rejects.toMatchObject(wrong);
+    await expect(make(new Uint8Array(10), { ...HEADER, plaintextBytes: 11 })).rejects.toThrow(/has less than the 11/);
+    await expect(make(new Uint8Array(12), { ...HEADER, plaintextBytes: 11 })).rejects.toThrow(/has more than the 11/);
   });
 
   test('cut anywhere', async () => {
@@ -115,6 +117,23 @@ describe('headers that are none', () => {
   };
   test.each(Object.entries(HOSTILE))('%s', async (_, envelope) => {
     await expect(readEnvelope([envelope])).rejects.toMatchObject({ kind: 'malformed' });
+  });
+
+  test.each<readonly [what: string, envelope: Uint8Array, said: RegExp]>([
+    ['no length', new Uint8Array(100), /this is not an Accord envelope/],
+    ['a length beyond the largest header', Uint8Array.of(0, 0, 64, 1), /this is not an Accord envelope/],
+    ['the largest header, which is not there', Uint8Array.of(0, 0, 64, 0), /ends inside its header/],
+    ['a key without a name', header({ ...good, keyArn: '' }), /header\.keyArn has 0 bytes/],
+    ['a key with too long a name', header({ ...good, keyArn: 'a'.repeat(257) }), /header\.keyArn has 257 bytes/],
+    ['no data key', header({ ...good, dataKey: new Uint8Array(0) }), /header\.dataKey has 0 bytes/],
+    ['depth', header({ ...good, context: new Map<string, CborValue>([['a', [[0]]]]) }), /nested deeper/],
+  ])('%s, and why', async (_, envelope, said) => {
+    await expect(readEnvelope([envelope])).rejects.toThrow(said);
+  });
+
+  test('what is too large for a header is not written', async () => {
+    const context = { 'accord:purpose': 'x'.repeat(20_000) };
+    await expect(make(new Uint8Array(1), { ...HEADER, context })).rejects.toThrow(RangeError);
   });
 
   test('any bytes: a coded failure or a header', async () => {

@@ -126,6 +126,46 @@ test.each(Object.entries(HOSTILE))('refused: %s', (_, plaintext) => {
   expect(() => decodeRequest(plaintext)).toThrow(Failure);
 });
 
+/** One more than each may have, and what is said of it: so that nothing is refused for another reason than it is tested for. */
+const withCredential = (name: keyof typeof CREDENTIALS, length: number): Uint8Array =>
+  map({ ...authenticate, credentials: new Map([...credentials, [name, 'x'.repeat(length)]]) });
+const BEYOND: readonly (readonly [said: string, plaintext: Uint8Array])[] = [
+  ['request.keyArn has 0 bytes', map({ ...authenticate, keyArn: '' })],
+  ['request.keyArn has 257 bytes', map({ ...authenticate, keyArn: 'a'.repeat(257) })],
+  ['request.sessionId has 17 bytes', map({ ...authenticate, sessionId: new Uint8Array(17) })],
+  ['request.ciphertext has 0 bytes', map({ ...authenticate, ciphertext: new Uint8Array(0) })],
+  ['request.ciphertext has 6145 bytes', map({ ...authenticate, ciphertext: new Uint8Array(6_145) })],
+  ['accessKeyId has 0 bytes', withCredential('accessKeyId', 0)],
+  ['accessKeyId has 129 bytes', withCredential('accessKeyId', 129)],
+  ['secretAccessKey has 0 bytes', withCredential('secretAccessKey', 0)],
+  ['secretAccessKey has 257 bytes', withCredential('secretAccessKey', 257)],
+  ['sessionToken has 0 bytes', withCredential('sessionToken', 0)],
+  ['sessionToken has 8193 bytes', withCredential('sessionToken', 8_193)],
+  ['request.function has 64 bytes', map({ ...contribution, function: 'a'.repeat(64) })],
+  ['request.envelopeSha256 has 31 bytes', map({ ...contribution, envelopeSha256: new Uint8Array(31) })],
+  ['request.bytes is 0', map({ ...contribution, bytes: 0 })],
+  ['request.position is', map({ t: 'chunk', position: LIMITS.inputBytes + 1, last: true, data: new Uint8Array(1) })],
+  ['request.data has', map({ t: 'chunk', position: 0, last: true, data: new Uint8Array(LIMITS.chunkBytes + 1) })],
+  ['request.inputBytes is 101', sized({ ...call, inputBytes: 101 })],
+  ['nested deeper than 2', map({ ...authenticate, credentials: new Map([['accessKeyId', [[0]]]]) })],
+  ['more than 17 items', map({ t: 'status', more: Array.from({ length: 17 }, () => 0) })],
+];
+
+test.each(BEYOND)('refused, because %s', (said, plaintext) => {
+  expect(() => decodeRequest(plaintext)).toThrow(said);
+});
+
+test('what stands at the bounds is taken', () => {
+  const most = { accessKeyId: 'a'.repeat(128), secretAccessKey: 'b'.repeat(256), sessionToken: 'c'.repeat(8_192) };
+  const largest: Request = {
+    ...AUTHENTICATE,
+    keyArn: 'k'.repeat(256),
+    ciphertext: new Uint8Array(6_144),
+    credentials: most,
+  };
+  expect(decodeRequest(encodeRequest(largest))).toEqual(largest);
+});
+
 test('any bytes give a request or a coded failure', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 120 }), (plaintext) => {
@@ -187,6 +227,24 @@ describe('an input in chunks', () => {
     expect(() => misplace(chunks()).forEach((chunk) => assembly.add(chunk))).toThrow(
       expect.objectContaining({ code: 'request/chunk-out-of-place' }),
     );
+  });
+
+  test('an empty input comes once', () => {
+    const assembly = assembleInput(0);
+    const [chunk] = inputChunks(new Uint8Array(0));
+    if (chunk === undefined) throw new Error('no chunk');
+    expect(assembly.add(chunk)).toHaveLength(0);
+    expect(() => assembly.add(chunk)).toThrow(expect.objectContaining({ code: 'request/chunk-out-of-place' }));
+  });
+
+  test('an input that is not kept is checked alike, and comes out empty', () => {
+    const assembly = assembleInput(size, false);
+    const results = chunks().map((chunk) => assembly.add(chunk));
+    expect(results.slice(0, -1).every((result) => result === undefined)).toBe(true);
+    expect(results.at(-1)).toHaveLength(0);
+    const [, second] = chunks();
+    if (second === undefined) throw new Error('no chunk');
+    expect(() => assembleInput(size, false).add(second)).toThrow(Failure);
   });
 
   test('nothing is allocated for what was only announced', () => {
