@@ -7,9 +7,9 @@ type Values<T extends Options> = ReturnType<typeof parseArgs<{ options: T }>>['v
 export interface OptionReader<T extends Options> {
   readonly values: Values<T>;
   /** Says what is wrong, and ends. */
-  usage(why: string): never;
+  readonly usage: (why: string) => never;
   /** Of an option that was given as `text`: a number from `least` to `most` (default: any above), `whole` or not. */
-  number(option: string, text: string, bounds: Bounds): number;
+  readonly number: (option: string, text: string, bounds: Bounds) => number;
 }
 
 export interface Bounds {
