@@ -1,9 +1,9 @@
 import { MOST_LABELS } from './answer-schema.ts';
 import { FUNCTION_DOES } from './answer-size.ts';
 import type { FunctionPolicy, ModelFunctionPolicy, PicturePolicy, TreeBounds } from './model.ts';
+import { quotaOf } from './quota.ts';
 import { formatSize } from './units.ts';
 import { count, digits, enumerate, times } from './words.ts';
-import { quotaOf } from './quota.ts';
 
 /** What a change of one function means for one party; nothing where it means nothing. */
 export function describeFunctionChange(

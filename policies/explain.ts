@@ -5,11 +5,11 @@ import { ofAnchorOwner, ofAnchorsAtHost, ofDurability } from './explain-anchors.
 import { ofInformation } from './explain-information.ts';
 import { ofRelease, ofTimesAndSizes } from './explain-release.ts';
 import type { CanonicalParty, CanonicalPolicy, FunctionPolicy, Party, PicturePolicy, Policy, Role } from './model.ts';
+import { callersOf } from './quota.ts';
 import { recordOf } from './reading/collections.ts';
 import { formatSize } from './units.ts';
 import { weakenings, type AppraisalOptions, type Weakening } from './weakenings.ts';
 import { count, digits, enumerate, times } from './words.ts';
-import { callersOf } from './quota.ts';
 
 export interface Explanation {
   readonly title: string;

@@ -66,8 +66,8 @@ export const MOST_FAULTS = 100;
 export class PolicyFailure extends Failure<PolicyCode> {
   readonly faults: readonly Fault[];
 
-  /** `file`: what the document should have been. */
-  constructor(faults: readonly [Fault, ...Fault[]], file: 'policy' | 'trust file' = 'policy') {
+  /** `file`: what it should have been. */
+  constructor(faults: readonly [Fault, ...Fault[]], file: Document = 'policy') {
     const [first] = faults;
     const onlyUnsupported = faults.every(({ code }) => code === 'policy/unsupported');
     super(onlyUnsupported ? 'unsupported' : 'malformed', first.code, told(faults, file), {
@@ -86,13 +86,16 @@ const HINTS = {
   'trust file': 'name a trust file with --trust: `accord local-aws` writes one',
 } as const;
 
-function told(faults: readonly Fault[], file: keyof typeof HINTS): string {
+/** What is read as YAML. */
+export type Document = keyof typeof HINTS;
+
+function told(faults: readonly Fault[], file: Document): string {
   if (faults.length <= MOST_FAULTS) return formatFaults(faults, file);
   const lines = faults.slice(0, MOST_FAULTS).map(formatFault);
   return [`${faults.length} faults in the ${file}, of which the first ${MOST_FAULTS} are`, ...lines].join('\n');
 }
 
-export function formatFaults(faults: readonly Fault[], file: string = 'policy'): string {
+export function formatFaults(faults: readonly Fault[], file: Document = 'policy'): string {
   const lines = faults.map(formatFault);
   return lines.length === 1 ? lines.join('') : [`${lines.length} faults in the ${file}`, ...lines].join('\n');
 }

@@ -1,7 +1,7 @@
 import { canonicalize } from './canonical.ts';
 import { compose } from './reading/compose.ts';
 import { BOUNDS } from './bounds.ts';
-import { PolicyFailure, type Fault } from './fault.ts';
+import { PolicyFailure, type Document, type Fault } from './fault.ts';
 import { FOLDER_WITHOUT_TRIAL } from './format/durability.ts';
 import { localTrust } from './format/trust.ts';
 import type { LocalTrust, Policy } from './model.ts';
@@ -105,7 +105,7 @@ function refuseOversized(policy: Policy, file: string, faults: Fault[]): void {
   });
 }
 
-function failure(faults: readonly Fault[], file: 'policy' | 'trust file' = 'policy'): PolicyFailure {
+function failure(faults: readonly Fault[], file: Document = 'policy'): PolicyFailure {
   const [first, ...others] = [...faults].sort(
     (a, b) => Number(a.file > b.file) - Number(a.file < b.file) || a.line - b.line || a.column - b.column,
   );

@@ -1,5 +1,10 @@
-/** Who may call a function, and how often. */
+/** Which function is meant, who may call it, and how often. */
 import type { FunctionPolicy } from './model.ts';
+
+/** The function of that name. It may come from outside: `constructor` is no function of any policy. */
+export function functionNamed<F>(functions: Readonly<Record<string, F>>, name: string): F | undefined {
+  return Object.hasOwn(functions, name) ? functions[name] : undefined;
+}
 
 type Calls = Pick<FunctionPolicy, 'calls'>;
 

@@ -4,6 +4,7 @@
  */
 import { Failure } from '../../policies/failure.ts';
 import type { ModelFunctionKind, ModelFunctionPolicy } from '../../policies/model.ts';
+import { callersOf } from '../../policies/quota.ts';
 import type { Timers } from '../deadline.ts';
 import { isTreeManifest } from '../functions/model-manifest.ts';
 import type { ModelPackage } from '../functions/model-package.ts';
@@ -14,7 +15,6 @@ import { createPartySupply } from './party-supply.ts';
 import { pictureStages } from './picture-stages.ts';
 import type { FunctionAnswer, JailPaths, Stages } from './stages.ts';
 import { treeStages } from './tree-stages.ts';
-import { callersOf } from '../../policies/quota.ts';
 
 export type { FunctionAnswer, JailPaths } from './stages.ts';
 

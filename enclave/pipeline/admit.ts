@@ -4,6 +4,7 @@
  */
 import { endOfDay } from '../../policies/date.ts';
 import type { CounterPolicy, FunctionPolicy, ModelFunctionPolicy } from '../../policies/model.ts';
+import { functionNamed, quotaOf } from '../../policies/quota.ts';
 import type { Granted } from '../claims/tickets.ts';
 import { sha256 } from '../crypto/digest.ts';
 import { orAborted } from '../deadline.ts';
@@ -15,7 +16,6 @@ import type { ReceivedInput } from './open.ts';
 import type { Records } from '../state/records.ts';
 import { ticketRefusal } from './held.ts';
 import { Refused } from './refused.ts';
-import { quotaOf } from '../../policies/quota.ts';
 
 const ADMITTED: unique symbol = Symbol('Admitted');
 
@@ -99,8 +99,7 @@ export function dismiss(admitted: Admitted): void {
 }
 
 export function functionOf(gate: Gate, name: string): FunctionPolicy | undefined {
-  // The name came from outside: `constructor` is no function of any policy.
-  return Object.hasOwn(gate.policy.functions, name) ? gate.policy.functions[name] : undefined;
+  return functionNamed(gate.policy.functions, name);
 }
 
 /** Refuses once the collaboration's last day has passed, by the NSM's clock. */

@@ -5,6 +5,7 @@
 import { Failure } from '../../policies/failure.ts';
 import type { CanonicalPolicy, FunctionPolicy, ModelFunctionPolicy } from '../../policies/model.ts';
 import { weakenings } from '../../policies/weakenings.ts';
+import { quotaOf } from '../../policies/quota.ts';
 import type { AnchorKind } from '../claims/anchor.ts';
 import { MEMORY_ANCHOR_SENTENCE } from '../claims/memory-anchor.ts';
 import type { TicketsOf, Usage } from '../claims/tickets.ts';
@@ -19,7 +20,6 @@ import { authenticate } from './authenticate.ts';
 import type { OpenedRequest } from './open.ts';
 import { Refused, orRefusal } from './refused.ts';
 import type { Session } from './authenticate.ts';
-import { quotaOf } from '../../policies/quota.ts';
 
 const MOST_REPORTS = 32;
 

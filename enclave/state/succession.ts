@@ -14,6 +14,7 @@
  * carried over: each was encrypted by its owner for one policy, and is contributed anew.
  */
 import type { PolicyDigest } from '../../policies/model.ts';
+import { functionNamed, quotaOf } from '../../policies/quota.ts';
 import type { Anchors } from '../claims/anchor.ts';
 import type { ClaimOptions } from '../claims/claim.ts';
 import { claimFailure, hold } from '../claims/claim.ts';
@@ -33,7 +34,6 @@ import { sealRecord } from './record.ts';
 import { functionRecord } from './records.ts';
 import { openRecord } from './restore.ts';
 import { stateFailure } from './state-failure.ts';
-import { quotaOf } from '../../policies/quota.ts';
 
 /** Who takes over: its own state is open, and not served yet. */
 export interface Successor {
@@ -134,7 +134,7 @@ async function carryCalls(own: Successor, spent: readonly Spent[], options: Clai
   const key = await entryKey(own.stateKey);
   const tagKey = await hkdfExpand(own.stateKey, 'accord/v1/tickets/carried', 32);
   for (const { function: name, party, calls } of spent) {
-    const found = Object.hasOwn(own.policy.functions, name) ? own.policy.functions[name] : undefined;
+    const found = functionNamed(own.policy.functions, name);
     const quota = found === undefined ? 0 : quotaOf(found, party);
     const places = Array.from({ length: Math.min(calls, quota) }, (_, k) => ({
       name: ticketsName(own.policyDigest, { function: name, party }),

@@ -5,8 +5,8 @@
 import { parseEntry } from '../../enclave/claims/entry.ts';
 import { toHex } from '../../enclave/encoding/hex.ts';
 import type { CanonicalPolicy } from '../../policies/model.ts';
+import { functionNamed, quotaOf } from '../../policies/quota.ts';
 import type { ReadAnchor } from './read.ts';
-import { quotaOf } from '../../policies/quota.ts';
 
 export interface PartyUsage {
   readonly function: string;
@@ -77,7 +77,7 @@ export function strangeThings(policy: CanonicalPolicy, anchors: readonly ReadAnc
 
 function whyNot({ functions }: CanonicalPolicy, place: string, bytes: Uint8Array): string | undefined {
   const [name = '', party = '', k = ''] = place.split('/');
-  const found = Object.hasOwn(functions, name) ? functions[name] : undefined;
+  const found = functionNamed(functions, name);
   if (found === undefined || Number(k) >= quotaOf(found, party)) return 'the policy has no such ticket';
   const entry = parseEntry(bytes);
   return entry === undefined || entry.kind === 'version' ? 'it is no ticket' : undefined;

@@ -69,11 +69,11 @@ async function reportSound(policy: Policy, appraisal: Appraisal, json: boolean, 
   }
   io.out(`${title}\n\n${sentences.map((sentence) => wrap(sentence, '    ', '  - ')).join('')}\n`);
   io.out(
-    `What computing needs:\n${needs(policy, measured)
+    `What computing needs:\n${needs(policy, memory, measured)
       .map((line) => wrap(line, '    ', '  - '))
       .join('')}\n`,
   );
-  const missing = memoryMissing(policy);
+  const missing = memoryMissing(policy, memory);
   if (missing !== undefined) io.out(`${wrap(missing, '    ', '  ! ')}\n`);
   io.out(renderWeakenings(weakenings));
   io.out(`\nNo fault. Policy digest (SHA-384): ${digest}\n`);

@@ -13,10 +13,9 @@ export function computingMemory(policy: Policy): readonly SizingTerm[] {
 
 const sumOf = (terms: readonly SizingTerm[]): number => terms.reduce((all, { MiB }) => all + MiB, 0);
 
-/** Where computing alone takes more than the policy asks for: what to write instead. */
-export function memoryMissing(policy: Policy): string | undefined {
-  const sum = sumOf(computingMemory(policy));
-  const { memoryMiB } = policy.enclave;
+/** Where computing alone takes more than the policy asks for: what to write instead. `terms`: of `computingMemory`. */
+export function memoryMissing({ enclave: { memoryMiB } }: Policy, terms: readonly SizingTerm[]): string | undefined {
+  const sum = sumOf(terms);
   if (sum <= memoryMiB) return undefined;
   return (
     `enclave.memoryMiB: computing alone takes ${sum} MiB, and the policy asks for ${memoryMiB}: the enclave will not last. ` +
@@ -25,8 +24,11 @@ export function memoryMissing(policy: Policy): string | undefined {
 }
 
 /** One sentence each. */
-export function needs(policy: Policy, measured: Readonly<Record<string, Measurement>>): readonly string[] {
-  const terms = computingMemory(policy);
+export function needs(
+  policy: Policy,
+  terms: readonly SizingTerm[],
+  measured: Readonly<Record<string, Measurement>>,
+): readonly string[] {
   return [
     ...terms.map(({ what, MiB }) => `${what}: ${MiB} MiB.`),
     `Together ${sumOf(terms)} of ${policy.enclave.memoryMiB} MiB; the kernel, the gate and the image itself come on top (\`accord build\` says how much).`,

@@ -6,6 +6,7 @@ import { Failure } from '../../policies/failure.ts';
 import type { CanonicalPolicy } from '../../policies/model.ts';
 import { NAME } from '../../policies/name.ts';
 import { weakenings } from '../../policies/weakenings.ts';
+import { quotaOf } from '../../policies/quota.ts';
 import { awsRoot, localRoot } from '../attestation/verify.ts';
 import type { Root } from '../attestation/verify.ts';
 import { createCoordinator } from '../coordinator/client.ts';
@@ -20,7 +21,6 @@ import { demandKeysAccount } from './init-account.ts';
 import { renderWeakenings } from './render-policy.ts';
 import { stepProgress } from './progress.ts';
 import type { Io, Verb } from './verb.ts';
-import { quotaOf } from '../../policies/quota.ts';
 
 export type InitCode =
   | 'init/other-collaboration' // the orchestrator's id is of another policy than the measurements

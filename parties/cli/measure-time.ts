@@ -5,6 +5,7 @@ import type { ModelPackage } from '../../enclave/functions/model-package.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { ModelFunctionPolicy, Policy } from '../../policies/model.ts';
 import { formatSize } from '../../policies/units.ts';
+import { callersOf } from '../../policies/quota.ts';
 import { prepareModel } from '../contribute/contribute.ts';
 import { unpackJails } from '../measure-time/local-jails.ts';
 import type { LocalJails } from '../measure-time/local-jails.ts';
@@ -21,7 +22,6 @@ import { readPolicy } from './policy-files.ts';
 import { stepProgress } from './progress.ts';
 import type { Progress } from './progress.ts';
 import type { Io, Verb } from './verb.ts';
-import { callersOf } from '../../policies/quota.ts';
 
 const HELP = `usage: accord measure-time POLICY [PART…] [--function NAME] --model FILE --manifest FILE [options]
 

@@ -3,6 +3,7 @@ import type { RandomSource } from '../../enclave/crypto/random.ts';
 import { parseKmsKeyArn } from '../../policies/arn.ts';
 import { EXIT_CODES, Failure } from '../../policies/failure.ts';
 import type { FunctionPolicy } from '../../policies/model.ts';
+import { functionNamed } from '../../policies/quota.ts';
 import { createCoordinator } from '../coordinator/client.ts';
 import type { Coordinator } from '../coordinator/client.ts';
 import { homePath, openHome } from '../home.ts';
@@ -122,7 +123,7 @@ async function verifiedSession(
 
 /** The function as the pinned policy has it. */
 export function functionOf({ home }: PartyContext, name: string): FunctionPolicy {
-  const found = Object.hasOwn(home.policy.functions, name) ? home.policy.functions[name] : undefined;
+  const found = functionNamed(home.policy.functions, name);
   if (found !== undefined) return found;
   const known = Object.keys(home.policy.functions).join(', ');
   throw new Refused({ refused: 'unknown-function', detail: `it has ${known}` }, 'here');

@@ -4,11 +4,11 @@ import { join, resolve } from 'node:path';
 import { errorCode } from '../../build/disk.ts';
 import type { FunctionPolicy, Policy } from '../../policies/model.ts';
 import type { MeasuredTime } from '../../policies/weakenings-time.ts';
+import { callersOf } from '../../policies/quota.ts';
 import { fileFailure } from '../files.ts';
 import { jsonFields, parseJson } from '../json-fields.ts';
 import type { Fields } from '../json-fields.ts';
 import { writePrivateFile } from '../private-files.ts';
-import { callersOf } from '../../policies/quota.ts';
 
 export type MeasuredCode = 'measure-time/malformed-file';
 

@@ -1,4 +1,6 @@
 /** The configuration that an engine gave an image, compared with the one that was asked for. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
   demandAsAsked,
@@ -6,6 +8,7 @@ import {
   parseConfigFile,
   parseDockerImage,
 } from '../../../build/image/engine-image.ts';
+import { NITRO_COMMAND } from '../../../build/image/nitro-image.ts';
 
 const POLICY = '{"collaboration":"x","note":"a $b ${C} \\n \\" \' é"}';
 const COMMAND = ['/usr/bin/node', '/accord/gate.mjs'];
@@ -62,4 +65,10 @@ describe('an image is refused', () => {
       expect.objectContaining({ code: 'image/not-as-asked', where: 'architecture' }),
     );
   });
+});
+
+test('the Dockerfile starts what is asked for: else no engine would build an image that is let through', () => {
+  const dockerfile = readFileSync(join(import.meta.dirname, '../../../build/Dockerfile'), 'utf8');
+  const entryPoint: unknown = JSON.parse(/^ENTRYPOINT (.*)$/m.exec(dockerfile)?.[1] ?? 'null');
+  expect(entryPoint).toEqual(NITRO_COMMAND);
 });
