@@ -35,16 +35,8 @@ export function parseYaml(text: string, file: string, faults: Fault[]): Source |
     return fault(context, 0, [], 'policy/too-large', message, 'is this the right file?');
   }
   const before = faults.length;
-  const tokens = tokensOf(text, lines);
-  if (tokens === undefined) {
-    const message = `the text has more than ${BOUNDS.lexemes} marks and words; no policy needs so many`;
-    return fault(context, 0, [], 'policy/too-large', message, 'is this the right file?');
-  }
-  // The composer recurses: depth is judged on the flat tokens of the text first.
-  const deep = tokens.map(tooDeep).find((offset) => offset !== undefined);
-  if (deep !== undefined) {
-    return fault(context, deep, [], 'policy/too-deep', `nested deeper than ${MAX_DEPTH} levels`);
-  }
+  const tokens = tokensOf(context, text);
+  if (tokens === undefined) return undefined;
   for (const token of tokens) refuseDirective(context, token);
   const documents = [...new Composer(COMPOSER).compose(tokens, true, text.length)];
   for (const { errors } of documents) {
@@ -65,10 +57,11 @@ export function parseYaml(text: string, file: string, faults: Fault[]): Source |
 }
 
 /**
- * Undefined for a text of too many pieces: each costs the parser a hundred times its bytes. What comes after many errors
- * is not read.
+ * Undefined, after a fault, for a text of too many pieces (each costs the parser a hundred times its bytes) and for one
+ * nested too deep (parser and composer recurse). What comes after many errors is not read.
  */
-function tokensOf(text: string, lines: LineCounter): readonly CST.Token[] | undefined {
+function tokensOf(context: Text, text: string): readonly CST.Token[] | undefined {
+  const { lines } = context;
   const parser = new Parser(lines.addNewLine);
   const tokens: CST.Token[] = [];
   let lexemes = 0;
@@ -80,8 +73,16 @@ function tokensOf(text: string, lines: LineCounter): readonly CST.Token[] | unde
   lines.addNewLine(0);
   for (const lexeme of new Lexer().lex(text)) {
     lexemes += 1;
-    if (lexemes > BOUNDS.lexemes) return undefined;
+    if (lexemes > BOUNDS.lexemes) {
+      const message = `the text has more than ${BOUNDS.lexemes} marks and words; no policy needs so many`;
+      return fault(context, 0, [], 'policy/too-large', message, 'is this the right file?');
+    }
     for (const token of parser.next(lexeme)) take(token);
+    // What is being read: the document, what it holds, what that holds.
+    const deep = parser.stack[MAX_DEPTH + 2];
+    if (deep !== undefined) {
+      return fault(context, deep.offset, [], 'policy/too-deep', `nested deeper than ${MAX_DEPTH} levels`);
+    }
   }
   for (const token of parser.end()) take(token);
   return tokens;
@@ -115,22 +116,6 @@ function position({ file, lines }: Text, offset: number): Position {
   const { line, col } = lines.linePos(offset);
   // An empty text has no lines to count.
   return { file, line: Math.max(1, line), column: Math.max(1, col) };
-}
-
-/** Offset of the first collection nested too deep. Own stack: the text decides the depth. */
-function tooDeep(token: CST.Token): number | undefined {
-  const stack: { readonly token: CST.Token; readonly depth: number }[] = [{ token, depth: 0 }];
-  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
-    const { token: here, depth } = next;
-    if (depth > MAX_DEPTH) return here.offset;
-    if (here.type === 'document' && here.value !== undefined) stack.push({ token: here.value, depth });
-    if (!('items' in here)) continue;
-    for (const { key, value } of here.items) {
-      if (key) stack.push({ token: key, depth: depth + 1 });
-      if (value) stack.push({ token: value, depth: depth + 1 });
-    }
-  }
-  return undefined;
 }
 
 function refuseDirective(context: Text, token: CST.Token): void {

@@ -212,6 +212,8 @@ describe('texts that are no policy', () => {
   test.each([
     ['too long', `# ${'x'.repeat(BOUNDS.textBytes)}`, 'policy/too-large'],
     ['too deep', '['.repeat(5_000), 'policy/too-deep'],
+    ['too deep, and then back at once', `${'? '.repeat(9_000)}\na: 1`, 'policy/too-deep'],
+    ['too deep in lists', `${'- '.repeat(9_000)}\na: 1`, 'policy/too-deep'],
     ['JSON of something else', '[1, 2, 3]', 'policy/wrong-type'],
     ['a word', 'policy', 'policy/wrong-type'],
   ] as const)('%s', (_, text, code) => {
