@@ -1,7 +1,7 @@
 /** Which calls are made, how many of each class, in which order, and how long that will take. */
 import type { Prng } from '../faults/simulation/prng.ts';
 import { PAIRS } from './kinds.ts';
-import type { KindName, Kinds, PairName } from './kinds.ts';
+import type { KindName, Kinds, PairName, Shares } from './kinds.ts';
 
 export interface Step {
   readonly kind: KindName;
@@ -23,8 +23,7 @@ export interface PlanOptions {
   /** Share of the calls that jails compute where the enclave would also give the last answer again. */
   readonly fresh: number;
   readonly kinds: Kinds;
-  /** Calls of each class, of 1000. */
-  readonly shares: Readonly<Record<KindName, number>>;
+  readonly shares: Shares;
   readonly random: Prng;
 }
 
