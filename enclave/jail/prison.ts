@@ -120,6 +120,8 @@ function start(
   child.once('close', free);
   if (pid === undefined) return child;
   attempt(() => setPriority(pid, NICENESS));
+  // Where the kernel gives each session its share (autogroups), a process's own counts within its session alone.
+  attempt(() => writeFileSync(`/proc/${pid}/autogroup`, String(NICENESS)));
   attempt(() => writeFileSync(`/proc/${pid}/oom_score_adj`, '1000'));
   try {
     cgroups?.add(child, pid);

@@ -1,5 +1,5 @@
 /** What the gate holds a jail with, it holds the jail's own process with, however late the gate comes to it. */
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { getPriority, tmpdir } from 'node:os';
 import type * as Os from 'node:os';
 import { join } from 'node:path';
@@ -50,6 +50,9 @@ test('a gate that is busy when it starts a jail holds it all the same', async ()
     await jail.ask(FRAME.input, [body], { [FRAME.candidates]: 100 });
     expect(getPriority(jail.pid)).toBe(10);
     expect(readFileSync(`/proc/${jail.pid}/oom_score_adj`, 'utf8').trim()).toBe('1000');
+    const share = `/proc/${jail.pid}/autogroup`;
+    if (existsSync(share)) expect(readFileSync(share, 'utf8')).toMatch(/ nice 10\n$/);
+    else process.stderr.write('skipped: the share of a session: this kernel gives sessions none\n');
   } finally {
     await jail.kill();
   }

@@ -38,6 +38,8 @@ export class PolicyFault extends Error {
   override readonly name = 'PolicyFault';
 }
 
+/** A condition's values are at six. */
+const MAX_DEPTH = 16;
 const VERSIONS = ['2012-10-17', '2008-10-17'];
 const ELEMENTS = new Set([
   'Sid',
@@ -233,9 +235,22 @@ function parseJson(text: string): unknown {
   } catch {
     throw new PolicyFault('This policy contains invalid Json');
   }
+  // The reader of YAML, which finds repeated keys, recurses.
+  if (isDeep(text)) throw new PolicyFault(`This policy is nested deeper than ${MAX_DEPTH} levels`);
   const repeated = parseDocument(text, { uniqueKeys: true, schema: 'json' }).errors.find(
     ({ code }) => code === 'DUPLICATE_KEY',
   );
   if (repeated !== undefined) throw new PolicyFault('This policy contains the same key twice');
   return value;
+}
+
+/** Of text that is JSON. */
+function isDeep(json: string): boolean {
+  const brackets = json.replaceAll(/"(?:[^"\\]|\\.)*"/g, '').matchAll(/[[\]{}]/g);
+  let depth = 0;
+  for (const [bracket] of brackets) {
+    depth += bracket === '[' || bracket === '{' ? 1 : -1;
+    if (depth > MAX_DEPTH) return true;
+  }
+  return false;
 }

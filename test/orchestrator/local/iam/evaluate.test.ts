@@ -276,6 +276,7 @@ describe('a document that cannot be evaluated is refused, never half read', () =
       'a variable in the old version',
       policy({ Version: '2008-10-17', Statement: [to('*', { Resource: 'arn:aws:kms:*:*:key/${aws:username}' })] }),
     ],
+    ['one that is nested too deep', policy({}).replace('"Allow"', '['.repeat(9_000) + ']'.repeat(9_000))],
     ['the same key twice', policy({}).replace('"Effect":"Allow"', '"Effect":"Deny","Effect":"Allow"')],
     [
       'the same condition twice',
