@@ -44,7 +44,8 @@ const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.strin
 
 export async function open(): Promise<Target> {
   return {
-    codes: MODEL_CODE_SET,
+    // A tree's numbers are looked at where it is read.
+    codes: new Set([...MODEL_CODE_SET, 'model/not-finite']),
     seeds: [
       ...WRITTEN.map((tree) => of(JSON_TREE, text({ tree }))),
       of(ONNX_TREE, treeFile(attributesOf(TABLE, LABELS.length), FEATURES.length)),
