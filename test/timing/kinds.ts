@@ -166,16 +166,16 @@ export type Shares = Readonly<Record<KindName, number>>;
 
 /** Of `compute-failed` and `compute-timeout`, which are computed each time: a call costs a second. */
 const NEVER_KEPT = 7;
-/** Few calls: each pair has 223 of 1000 at least, which is 4,000 of 18,000. */
+/** Few calls: each pair whose answers can be kept has 223 of 1000 at least, which is 4,000 of 18,000. */
 const LARGE_PAIRS = sharesOf({ against: 198, other: 28 }, { against: 200, other: 28 });
 /**
  * Many: classes are more alike in number, and each pair has 156 at least. Times are skewed, and Welch's t of two skewed
- * samples, one seven times the other, goes beyond 4.5 by chance some ten times more often (docs/timing.md).
+ * samples, one seven times the other, goes beyond 4.5 by chance more often (docs/timing.md).
  */
 const EVEN_CLASSES = sharesOf({ against: 114, other: 42 }, { against: 114, other: 42 });
 const MANY_CALLS = 26_000;
 
-/** For so many calls in all. Each pair has 4,000 or, where there are fewer than 18,000, its share of them. */
+/** For so many calls in all, of which each pair whose answers can be kept has 4,000 where there are 18,000 or more. */
 export function sharesFor(calls: number): Shares {
   return calls < MANY_CALLS ? LARGE_PAIRS : EVEN_CLASSES;
 }
