@@ -2,7 +2,8 @@
  * Policy documents: JSON text in, statements that can be evaluated out. Whatever the evaluator would not understand (an
  * operator, a condition key, an element, a repeated JSON key) is refused here, so that no clause is ever silently ignored.
  */
-import { parseDocument } from 'yaml';
+import { NotJson, parseJson as parseStrictJson } from '../../../enclave/jail/strict-json.ts';
+import type { JsonFault } from '../../../enclave/jail/strict-json.ts';
 import { parseArn } from './arn.ts';
 import { isKnownConditionKey } from './condition-keys.ts';
 import type { Condition } from './condition.ts';
@@ -40,6 +41,11 @@ export class PolicyFault extends Error {
 
 /** A condition's values are at six. */
 const MAX_DEPTH = 16;
+const STRICTER: Readonly<Record<JsonFault, string>> = {
+  syntax: 'This policy contains invalid Json',
+  duplicate: 'This policy contains the same key twice',
+  depth: `This policy is nested deeper than ${MAX_DEPTH} levels`,
+};
 const VERSIONS = ['2012-10-17', '2008-10-17'];
 const ELEMENTS = new Set([
   'Sid',
@@ -227,30 +233,19 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** JSON.parse keeps the last of two equal keys and drops the other clause unread; every JSON text is YAML too, whose reader tells. */
+/** JSON.parse keeps the last of two equal keys and drops the other clause unread: a stricter reader tells. */
 function parseJson(text: string): unknown {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    throw new PolicyFault('This policy contains invalid Json');
+    throw new PolicyFault(STRICTER.syntax);
   }
-  // The reader of YAML, which finds repeated keys, recurses.
-  if (isDeep(text)) throw new PolicyFault(`This policy is nested deeper than ${MAX_DEPTH} levels`);
-  const repeated = parseDocument(text, { uniqueKeys: true, schema: 'json' }).errors.find(
-    ({ code }) => code === 'DUPLICATE_KEY',
-  );
-  if (repeated !== undefined) throw new PolicyFault('This policy contains the same key twice');
+  try {
+    parseStrictJson(text, MAX_DEPTH);
+  } catch (error) {
+    if (!(error instanceof NotJson)) throw error;
+    throw new PolicyFault(STRICTER[error.fault]);
+  }
   return value;
-}
-
-/** Of text that is JSON. */
-function isDeep(json: string): boolean {
-  const brackets = json.replaceAll(/"(?:[^"\\]|\\.)*"/g, '').matchAll(/[[\]{}]/g);
-  let depth = 0;
-  for (const [bracket] of brackets) {
-    depth += bracket === '[' || bracket === '{' ? 1 : -1;
-    if (depth > MAX_DEPTH) return true;
-  }
-  return false;
 }
