@@ -41,6 +41,9 @@ const timers: Timers = (milliseconds, run) => {
 /** Node's timers count whole milliseconds, from the beginning of a turn of its event loop. */
 const TIMERS_COARSE_MS = 2;
 const monotonic = (): number => performance.now();
+/** Nobody ever changes or wakes it: to wait for that is to sleep. */
+const nobody = new Int32Array(new SharedArrayBuffer(4));
+const nap = (milliseconds: number): void => void Atomics.wait(nobody, 0, 0, milliseconds);
 
 /**
  * RSA-3072: KMS takes 2048, 3072 and 4096; this is as strong as the rest. It is the one key whose randomness is not
@@ -75,7 +78,7 @@ async function openWorld(): Promise<World> {
     tree: beside('./jail/tree.mjs'),
   };
   const open = openPrison({ node: paths.node, entry: paths.decode, cwd: beside('./jail'), env: {} }, timers);
-  const schedule = createSchedule({ now: monotonic, timers, coarseMs: TIMERS_COARSE_MS, immediate: setImmediate });
+  const schedule = createSchedule({ now: monotonic, timers, coarseMs: TIMERS_COARSE_MS, immediate: setImmediate, nap });
   const nursery = createNursery(availableParallelism(), schedule.inGap);
   return {
     nsm: createNsm(nsm),

@@ -1,9 +1,10 @@
 /**
  * AES-256-GCM (NIST SP 800-38D) with 96-bit nonces and 128-bit tags, the only AEAD of Accord. A key is imported
- * once; whoever holds one must never use a nonce twice under it.
+ * once; whoever holds one must never use a nonce twice under it. All of it is done at once, in this thread: a call whose
+ * answer leaves at a moment waits for no other thread's turn.
  */
 import type { KeyObject } from 'node:crypto';
-import { createCipheriv, createSecretKey } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey } from 'node:crypto';
 import { Failure } from '../../policies/failure.ts';
 import { concat } from '../encoding/bytes.ts';
 
@@ -13,20 +14,18 @@ export const AEAD = { keyBytes: 32, nonceBytes: 12, tagBytes: 16 } as const;
 
 const IMPORTED: unique symbol = Symbol('AeadKey');
 
-/** An AES-256-GCM key: WebCrypto's opens, Node's own seals. Made by `importAeadKey` alone. */
-export type AeadKey = CryptoKey & { readonly [IMPORTED]: KeyObject };
+/** An AES-256-GCM key. Made by `importAeadKey` alone. */
+export interface AeadKey {
+  readonly [IMPORTED]: KeyObject;
+}
 
 /** Takes 32 bytes. The caller still owns them and should overwrite them when it is done. */
 export async function importAeadKey(raw: Uint8Array): Promise<AeadKey> {
   if (raw.length !== AEAD.keyBytes) throw new RangeError(`an AES-256-GCM key has 32 bytes, not ${raw.length}`);
-  const key = await crypto.subtle.importKey('raw', concat(raw), 'AES-GCM', false, ['decrypt']);
-  return Object.assign(key, { [IMPORTED]: createSecretKey(raw) });
+  return { [IMPORTED]: createSecretKey(raw) };
 }
 
-/**
- * Ciphertext and tag: 16 bytes longer than the plaintext. It is made at once, in this thread: whoever seals to a moment
- * waits for no other thread's turn.
- */
+/** Ciphertext and tag: 16 bytes longer than the plaintext. */
 export async function seal(
   key: AeadKey,
   nonce: Uint8Array,
@@ -47,18 +46,23 @@ export async function open(
   ciphertext: Uint8Array,
 ): Promise<Uint8Array> {
   demandNonce(nonce);
-  const asked = {
-    name: 'AES-GCM',
-    iv: concat(nonce),
-    additionalData: concat(additionalData),
-    tagLength: 8 * AEAD.tagBytes,
-  };
-  const copy = concat(ciphertext);
+  const end = ciphertext.length - AEAD.tagBytes;
+  if (end < 0) throw unauthentic();
+  const decipher = createDecipheriv('aes-256-gcm', key[IMPORTED], nonce, { authTagLength: AEAD.tagBytes });
+  decipher.setAAD(additionalData);
+  decipher.setAuthTag(ciphertext.subarray(end));
+  const plaintext = concat(decipher.update(ciphertext.subarray(0, end)));
   try {
-    return new Uint8Array(await crypto.subtle.decrypt(asked, key, copy));
+    decipher.final();
   } catch {
-    throw new Failure<AeadCode>('refused', 'aead/unauthentic', 'the ciphertext is not authentic under this key');
+    plaintext.fill(0);
+    throw unauthentic();
   }
+  return plaintext;
+}
+
+function unauthentic(): Failure<AeadCode> {
+  return new Failure('refused', 'aead/unauthentic', 'the ciphertext is not authentic under this key');
 }
 
 function demandNonce(nonce: Uint8Array): void {

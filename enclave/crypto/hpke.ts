@@ -11,6 +11,7 @@
 import { AEAD_AES_256_GCM, CipherSuite, KDF_HKDF_SHA256, KEM_DHKEM_X25519_HKDF_SHA256 } from 'hpke';
 import type { KeyPair, RecipientContext, SenderContext } from 'hpke';
 import { Failure } from '../../policies/failure.ts';
+import { importAeadKey, open, seal } from './aead.ts';
 import { concat } from '../encoding/bytes.ts';
 import type { RandomSource } from './random.ts';
 
@@ -27,8 +28,14 @@ export interface HpkeKeyPair {
   readonly pair: KeyPair<CryptoKey>;
 }
 
-const suite = (): CipherSuite<CryptoKey> =>
-  new CipherSuite(KEM_DHKEM_X25519_HKDF_SHA256, KDF_HKDF_SHA256, AEAD_AES_256_GCM);
+/** The library's, done by `aead.ts`: in this thread. */
+const aead = (): ReturnType<typeof AEAD_AES_256_GCM> => ({
+  ...AEAD_AES_256_GCM(),
+  Seal: async (key, nonce, aad, plaintext) => seal(await importAeadKey(key), nonce, aad, plaintext),
+  Open: async (key, nonce, aad, ciphertext) => open(await importAeadKey(key), nonce, aad, ciphertext),
+});
+
+const suite = (): CipherSuite<CryptoKey> => new CipherSuite(KEM_DHKEM_X25519_HKDF_SHA256, KDF_HKDF_SHA256, aead);
 
 /** A fresh key pair from 32 bytes of `random`. */
 export async function generateKeyPair(random: RandomSource): Promise<HpkeKeyPair> {
@@ -54,7 +61,7 @@ export async function setupSender(
     },
   });
   try {
-    const sender = new CipherSuite(kem, KDF_HKDF_SHA256, AEAD_AES_256_GCM);
+    const sender = new CipherSuite(kem, KDF_HKDF_SHA256, aead);
     const key = await sender.DeserializePublicKey(recipient);
     const { encapsulatedSecret, ctx } = await sender.SetupSender(key, { info: bound });
     return { enc: encapsulatedSecret, context: ctx };

@@ -2,11 +2,11 @@
  * Stage 3. Authenticated -> Admitted: may this party make this call, and is there a ticket for it? The ticket is taken
  * before anything looks at the input, so an input that turns out to be malformed has cost a call.
  */
+import { createHash } from 'node:crypto';
 import { endOfDay } from '../../policies/date.ts';
 import type { CounterPolicy, FunctionPolicy, ModelFunctionPolicy } from '../../policies/model.ts';
 import { functionNamed, quotaOf } from '../../policies/quota.ts';
 import type { Granted } from '../claims/tickets.ts';
-import { sha256 } from '../crypto/digest.ts';
 import { orAborted } from '../deadline.ts';
 import type { Gate } from '../gate.ts';
 import type { BorrowedModel } from '../models.ts';
@@ -73,7 +73,7 @@ export async function admit(
   };
   const admitted = { session, call, input, [ADMITTED]: true } as const;
   if (found.uses === 'counter')
-    return { ...admitted, function: found, records, ticket: await take(await digestOfReads(call.function, undefined)) };
+    return { ...admitted, function: found, records, ticket: await take(digestOfReads(call.function, undefined)) };
   // Not before the state is open: a model that was contributed before the last restart is put in place with it.
   let model = gate.models.borrow(call.function);
   if (model === undefined) {
@@ -86,7 +86,7 @@ export async function admit(
   }
   if (model === undefined) throw new Refused('no-model', gate.models.withheld(call.function));
   try {
-    return { ...admitted, function: found, model, ticket: await take(await digestOfReads(call.function, model)) };
+    return { ...admitted, function: found, model, ticket: await take(digestOfReads(call.function, model)) };
   } catch (error) {
     model.giveBack();
     throw error;
@@ -111,6 +111,7 @@ export async function demandUnexpired(gate: Gate): Promise<void> {
  * Everything a function reads beside the input: another model is another context. State that moves with every call is
  * not part of it: a paid call would be lost whenever another one came in between.
  */
-function digestOfReads(functionName: string, model: BorrowedModel | undefined): Promise<Uint8Array> {
-  return sha256(new TextEncoder().encode(`accord/v1/reads\0${functionName}\0${model?.sha256 ?? ''}`));
+function digestOfReads(functionName: string, model: BorrowedModel | undefined): Uint8Array {
+  const reads = `accord/v1/reads\0${functionName}\0${model?.sha256 ?? ''}`;
+  return new Uint8Array(createHash('sha256').update(reads).digest());
 }

@@ -158,9 +158,10 @@ export function openSealed(parts: SealedOpeningParts): Opening {
     const dataKeys = new Map([...keys.all()].map(([party, { plaintext }]) => [party, plaintext]));
     const stateKey = await openKeySet(wanted.set, dataKeys);
     try {
+      const key = await entryKey(stateKey);
       await Promise.all([
         confirmKeySet(doors.anchors, policyDigest, stateKey, shown, options),
-        demandNotClosed(doors.anchors, await entryKey(stateKey), policyDigest, options),
+        demandNotClosed(doors.anchors, key, policyDigest, options),
       ]);
       if (!(await hasInherited(stateKey, digest, signal))) return await beginAll();
       await finish('restored', stateKey, wanted.set, digest);

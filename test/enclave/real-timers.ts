@@ -9,4 +9,7 @@ export const realTimers: Timers = (milliseconds, run) => {
 };
 
 export const realSchedule = (): Schedule =>
-  createSchedule({ now: () => performance.now(), timers: realTimers, coarseMs: 2, immediate: setImmediate });
+  createSchedule({ now: () => performance.now(), timers: realTimers, coarseMs: 2, immediate: setImmediate, nap });
+
+const nobody = new Int32Array(new SharedArrayBuffer(4));
+const nap = (milliseconds: number): void => void Atomics.wait(nobody, 0, 0, milliseconds);

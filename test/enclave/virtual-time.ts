@@ -5,6 +5,8 @@ export interface VirtualTime {
   readonly now: () => number;
   readonly timers: Timers;
   readonly immediate: (run: () => void) => void;
+  /** Passes the time of whoever naps: two and a half times as much as was asked for. */
+  readonly nap: (milliseconds: number) => void;
   /** Lets so many milliseconds pass. */
   pass(milliseconds: number): void;
   /** Timers that wait now. */
@@ -41,17 +43,19 @@ export function createVirtualTime({ turnMs = 0, wrongMs = () => 0 }: VirtualTime
       return () => void waiting.delete(timer);
     },
     immediate: (run) => void immediates.push(run),
+    nap: (milliseconds) => void (time += 2.5 * milliseconds),
     pass(milliseconds) {
       const end = time + milliseconds;
       for (;;) {
         const next = earliest();
-        if (immediates.length > 0 && time + turnMs <= end) {
+        const isDue = next !== undefined && next.due <= time;
+        if (!isDue && immediates.length > 0 && time + turnMs <= end) {
           const now = immediates;
           immediates = [];
           turns += 1;
           time += turnMs;
           for (const run of now) run();
-        } else if (next !== undefined && next.due <= end && immediates.length === 0) {
+        } else if (next !== undefined && next.due <= end && (isDue || immediates.length === 0)) {
           waiting.delete(next);
           time = Math.max(time, next.due);
           next.run();

@@ -45,6 +45,7 @@ test('where it keeps no record of a contribution, which is then no other one tha
 
 test('where it answers with what nobody asked for', async () => {
   const [, bob] = [await gate.peer('alice'), await gate.peer('bob')];
+  await bob.ask({ t: 'status' });
   const { blob, request } = await encryptModel(gate, testModel('one'));
   gate.storage.blobs.set(request.function, blob);
   gate.host.serveBlob = (socket) =>

@@ -105,6 +105,7 @@ export function createFleet({ simulation, random, plan, agreed, history, weakeni
         timers: process.timers,
         coarseMs: 0,
         immediate: (run) => void process.timers(0, run),
+        nap: () => {},
       }),
       makeRecipientKey: async () => ({ privateKey: recipientKey(secret), spki, id: await sha256(spki) }),
       connectAws: async () => ({

@@ -6,7 +6,7 @@
  * RSA-OAEP is the one stand-in: a mask that this process keeps. Making and using real keys of 3072 bits would be all
  * that a run does.
  */
-import { createCipheriv, createDecipheriv, createHash, createHmac } from 'node:crypto';
+import { createDecipheriv, createHash, createHmac } from 'node:crypto';
 import type { Prng } from './prng.ts';
 
 interface SimulatedKey {
@@ -18,7 +18,6 @@ interface SimulatedKey {
 }
 
 const HASHES: Readonly<Record<string, string>> = { 'SHA-256': 'sha256', 'SHA-384': 'sha384' };
-const TAG_BYTES = 16;
 /** As long as the modulus of the real key. */
 export const MASKED_BYTES = 384;
 
@@ -41,36 +40,15 @@ const exact = (bytes: Buffer): ArrayBuffer => new Uint8Array(bytes).buffer;
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- keys of this platform are not OpenSSL's
 const simulated = (key: CryptoKey): SimulatedKey => key as unknown as SimulatedKey;
 
-interface Gcm {
-  readonly iv: BufferSource;
-  readonly additionalData?: BufferSource;
-}
-// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- parameters were named by their algorithm
-const gcm = (algorithm: Named): Gcm => algorithm as unknown as Gcm;
-
-function encrypt(algorithm: Named, key: SimulatedKey, data: BufferSource): ArrayBuffer {
-  if (nameOf(algorithm) !== 'AES-GCM')
-    throw new Error(`the simulated platform does not encrypt by ${nameOf(algorithm)}`);
-  const { iv, additionalData } = gcm(algorithm);
-  const cipher = createCipheriv('aes-256-gcm', key.raw, buffer(iv));
-  if (additionalData !== undefined) cipher.setAAD(buffer(additionalData));
-  return exact(Buffer.concat([cipher.update(buffer(data)), cipher.final(), cipher.getAuthTag()]));
-}
-
 function decrypt(algorithm: Named, key: SimulatedKey, data: BufferSource): ArrayBuffer {
   const name = nameOf(algorithm);
   const bytes = buffer(data);
   if (name === 'RSA-OAEP') return exact(mask(bytes, key.raw).subarray(0, 32));
-  const { iv, additionalData } = gcm(algorithm);
-  if (name === 'AES-CBC') {
-    const cipher = createDecipheriv('aes-256-cbc', key.raw, buffer(iv));
-    return exact(Buffer.concat([cipher.update(bytes), cipher.final()]));
-  }
-  if (name !== 'AES-GCM') throw new Error(`the simulated platform does not decrypt by ${name}`);
-  const end = bytes.length - TAG_BYTES;
-  const cipher = createDecipheriv('aes-256-gcm', key.raw, buffer(iv)).setAuthTag(bytes.subarray(end));
-  if (additionalData !== undefined) cipher.setAAD(buffer(additionalData));
-  return exact(Buffer.concat([cipher.update(bytes.subarray(0, end)), cipher.final()]));
+  if (name !== 'AES-CBC') throw new Error(`the simulated platform does not decrypt by ${name}`);
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- parameters were named by their algorithm
+  const { iv } = algorithm as unknown as { readonly iv: BufferSource };
+  const cipher = createDecipheriv('aes-256-cbc', key.raw, buffer(iv));
+  return exact(Buffer.concat([cipher.update(bytes), cipher.final()]));
 }
 
 function mask(bytes: Uint8Array, secret: Uint8Array): Buffer {
@@ -121,8 +99,6 @@ const subtle = {
       const { raw, algorithm: own } = simulated(key);
       return exact(createHmac(openssl(own.hash.name), raw).update(buffer(data)).digest());
     }),
-  encrypt: (algorithm: Named, key: CryptoKey, data: BufferSource) =>
-    soon(() => encrypt(algorithm, simulated(key), data)),
   decrypt: (algorithm: Named, key: CryptoKey, data: BufferSource) =>
     soon(() => decrypt(algorithm, simulated(key), data)),
 };
