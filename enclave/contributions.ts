@@ -28,6 +28,8 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
   const inPlace = new Map<string, string>();
   /** Function -> when its model was last known to be the newest, by the NSM. */
   const knownAt = new Map<string, number>();
+  /** Function -> why the host was told last that it has no model. */
+  const told = new Map<string, string>();
   const now = (): Promise<number> => gate().issuer.clock.now();
 
   const age = async (name: string): Promise<number> => (await now()) - (knownAt.get(name) ?? -Infinity);
@@ -61,6 +63,7 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
       if (loaded.model.sha256 !== modelSha256) throw new Error('the same bytes are another model');
       models.replace(name, loaded.model);
       inPlace.set(name, id);
+      told.delete(name);
       await host.contributionTaken(name, envelopeSha256, signal);
     } finally {
       kept.dataKey.fill(0);
@@ -93,6 +96,7 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
       next.fill(0);
     }
     models.replace(request.function, model);
+    told.delete(request.function);
     inPlace.set(request.function, String(envelopeSha256));
     knownAt.set(request.function, await now());
     await host.contributionTaken(request.function, envelopeSha256, signal);
@@ -108,7 +112,7 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
 
     async restore(state, signal, only) {
       for (const [name, policy] of Object.entries(gate().policy.functions)) {
-        if (policy.uses === 'counter' || (only !== undefined && only !== name)) continue;
+        if (policy.uses === 'counter' || (only !== undefined && only.function !== name)) continue;
         try {
           await turns.take(name, signal, () => put(name, policy, state, signal));
         } catch (error) {
@@ -119,7 +123,13 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
           if (code.startsWith('claim/') && inPlace.has(name) && (await age(name)) < UNKNOWN_MS) continue;
           inPlace.delete(name);
           gate().models.withhold(name, code);
-          report({ accord: 'unopened', code, where: contributionRecord(name) });
+          const tell = (): void => {
+            if (told.get(name) === code) return;
+            told.set(name, code);
+            report({ accord: 'unopened', code, where: contributionRecord(name) });
+          };
+          if (only === undefined) tell();
+          else void only.left.then(tell);
         }
       }
     },

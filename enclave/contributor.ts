@@ -22,6 +22,13 @@ export interface Contributions {
     policy: ModelFunctionPolicy,
     signal: AbortSignal,
   ) => Promise<string>;
-  /** Puts the newest model of each function (or of one) in place, where it is not. Throws nothing that the host could cause. */
-  readonly restore: (state: OpenedState, signal: AbortSignal, only?: string) => Promise<void>;
+  /**
+   * Puts the newest model of each function (or of the one that a call is about) in place, where it is not. Throws nothing that
+   * the host could cause, and tells the host nothing before the answer to that call has left.
+   */
+  readonly restore: (
+    state: OpenedState,
+    signal: AbortSignal,
+    only?: { readonly function: string; readonly left: Promise<void> },
+  ) => Promise<void>;
 }

@@ -1,8 +1,8 @@
 /**
  * The few calls of the C library that Node does not offer and the gate needs: `/dev/nsm` wants an ioctl, AF_VSOCK sockets
- * must be made, bound and connected by hand, and jails must not inherit descriptors. Each call is synchronous, and none of
- * them waits: sockets are non-blocking, and koffi's asynchronous calls are not used, since each would hold one of the four
- * threads on which Node's own file system and WebCrypto run.
+ * must be made, bound and connected by hand, and jails must not inherit descriptors. Each call is synchronous, and only the
+ * NSM's waits, for some milliseconds: sockets are non-blocking, and koffi's asynchronous calls are not used, since each would
+ * hold one of the four threads on which Node's own file system and WebCrypto run.
  *
  * koffi (docs/decisions/0006) is loaded when first asked for.
  */

@@ -1,7 +1,7 @@
 /** A caller's record of a decision tree, looked at before it is sent: a malformed one would cost a call. */
 import { validate } from '../enclave/functions/generated/decision-tree-input.js';
 import { faultOf } from '../enclave/functions/validator.ts';
-import { NotJson, asObjects, parseJson } from '../enclave/jail/strict-json.ts';
+import { NotJson, asObjects, parseJson } from '../enclave/encoding/strict-json.ts';
 
 /** {"features": {…}}, and what the schema has words for. */
 const DEPTH = 8;

@@ -1,7 +1,7 @@
 /**
  * AES-256-GCM (NIST SP 800-38D) with 96-bit nonces and 128-bit tags, the only AEAD of Accord. A key is imported
- * once; whoever holds one must never use a nonce twice under it. All of it is done at once, in this thread: a call whose
- * answer leaves at a moment waits for no other thread's turn.
+ * once; whoever holds one must never use a nonce twice under it. All of it is done at once, in this thread: where an answer
+ * has its moment, neither opening nor sealing waits for another thread's turn.
  */
 import type { KeyObject } from 'node:crypto';
 import { createCipheriv, createDecipheriv, createSecretKey } from 'node:crypto';
@@ -51,14 +51,15 @@ export async function open(
   const decipher = createDecipheriv('aes-256-gcm', key[IMPORTED], nonce, { authTagLength: AEAD.tagBytes });
   decipher.setAAD(additionalData);
   decipher.setAuthTag(ciphertext.subarray(end));
-  const plaintext = concat(decipher.update(ciphertext.subarray(0, end)));
+  const plaintext = decipher.update(ciphertext.subarray(0, end));
   try {
     decipher.final();
   } catch {
     plaintext.fill(0);
     throw unauthentic();
   }
-  return plaintext;
+  // The same bytes, of which there is no second copy.
+  return new Uint8Array(plaintext.buffer, plaintext.byteOffset, plaintext.length);
 }
 
 function unauthentic(): Failure<AeadCode> {

@@ -1,4 +1,5 @@
-/** HMAC (RFC 2104) and HKDF (RFC 5869) through WebCrypto. */
+/** HMAC (RFC 2104) and HKDF (RFC 5869), done at once in this thread, as `aead.ts` is. */
+import { createHmac } from 'node:crypto';
 import { concat } from '../encoding/bytes.ts';
 
 const HASH_BYTES = { 'SHA-256': 32, 'SHA-384': 48 } as const;
@@ -37,7 +38,6 @@ export async function hkdfExpand(
 }
 
 async function hmac(hash: Hash, key: Uint8Array, data: Uint8Array): Promise<Uint8Array> {
-  const message = concat(data);
-  const imported = await crypto.subtle.importKey('raw', concat(key), { name: 'HMAC', hash }, false, ['sign']);
-  return new Uint8Array(await crypto.subtle.sign('HMAC', imported, message));
+  const made = createHmac(hash, key).update(data).digest();
+  return new Uint8Array(made.buffer, made.byteOffset, made.length);
 }

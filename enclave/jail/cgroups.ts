@@ -2,6 +2,7 @@
  * A control group for each jail (cgroup v2), where the gate may make one: it bounds memory however it is taken, and gives
  * jails less of the processors than the gate.
  */
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -23,6 +24,8 @@ const PROCESSES = 96;
  * has 100. In the image it is the group of all jails that is weighed against the gate.
  */
 const WEIGHT = 20;
+/** Of this process: its number may have been another's. */
+const GATE = randomBytes(4).toString('hex');
 const AGAIN_MS = 50;
 const TRIES = 20;
 
@@ -56,14 +59,23 @@ export function openCgroups(timers: Timers): Cgroups | undefined {
   };
 }
 
-/** Named after this gate: a local host has other gates beside it. */
+/** Named after this gate: a local host has other gates beside it, and groups that others left behind when they were killed. */
 function makeGroup(folder: string, number: number): string {
-  const group = join(folder, `jail-${process.pid}-${number}`);
+  const group = join(folder, `jail-${process.pid}-${GATE}-${number}`);
   mkdirSync(group);
+  try {
+    bound(group);
+  } catch (error) {
+    rmdirSync(group);
+    throw error;
+  }
+  return group;
+}
+
+function bound(group: string): void {
   const bytes = Math.floor(Math.min(MOST_BYTES, totalmem() * SHARE));
   const values = { 'memory.max': bytes, 'memory.oom.group': 1, 'pids.max': PROCESSES, 'cpu.weight': WEIGHT };
   for (const [name, value] of Object.entries(values)) writeFileSync(join(group, name), String(value));
-  return group;
 }
 
 /** The kernel lets a group go once the last process in it is reaped; that may be a moment after its end was seen. */

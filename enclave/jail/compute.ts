@@ -10,7 +10,7 @@ import { outputTensors, type PictureManifest } from '../functions/model-manifest
 import { modelFailure } from '../functions/model-refusal.ts';
 import { detect } from '../functions/object-detection/compute.ts';
 import { encodeCandidates } from './candidates.ts';
-import { FRAME } from './frames.ts';
+import { FRAME, MODEL_BYTES } from './frames.ts';
 import { reason, refuseModel } from './model-words.ts';
 import { inspectOnnx } from './onnx/inspect.ts';
 import { matchManifest } from './onnx/match-manifest.ts';
@@ -23,9 +23,6 @@ export interface ComputeSetup {
   readonly manifest: PictureManifest;
   readonly topK: number;
 }
-
-/** Longest body the first frame may have: setup and ONNX bytes. */
-const MODEL_BYTES = 300_000_000;
 
 /** The largest model three times (as it came, as read, as optimised), what it computes with, and what Node has. */
 const LIMITS = { dataBytes: 2 * 2 ** 30, addressBytes: 8 * 2 ** 30, cpuSeconds: 900 } as const;

@@ -58,6 +58,8 @@ export const UNREADABLE_BYTES = 9;
 export const PLAN_BYTES = 1_024;
 /** Of a reader of records: 256 names of 64 characters each fit. */
 export const RECORD_PLAN_BYTES = 131_072;
+/** Longest `model`: setup and file, which whoever reads them bounds further. */
+export const MODEL_BYTES = 300_000_000;
 /** Code and words, of a refused model. */
 export const REFUSAL_BYTES = 513;
 

@@ -14,6 +14,8 @@ export interface Family {
    * heard of it would hear a hostile model's words. Whoever takes what could not be made finds it dead, and makes another.
    */
   raise(make: () => Promise<void>): void;
+  /** Runs `end`, which ends processes, at a moment like those at which they are started. It must not throw. */
+  part(end: () => void): void;
 }
 
 interface Waiting {
@@ -23,7 +25,7 @@ interface Waiting {
 
 /**
  * `atOnce`: the machine's cores. `inGap` runs what it is given at a moment when nothing waits for this process, which the
- * start of another one holds up for some milliseconds. Default: at once.
+ * start or the end of another one holds up for some milliseconds. Default: at once.
  */
 export function createNursery(atOnce: number, inGap: (run: () => void) => void = (run) => run()): Nursery {
   const waiting: Waiting[] = [];
@@ -56,6 +58,7 @@ export function createNursery(atOnce: number, inGap: (run: () => void) => void =
           waiting.push({ family, make });
           next();
         },
+        part: inGap,
       };
     },
   };

@@ -36,6 +36,7 @@ interface Means {
   readonly bwrap: string;
   readonly users: Users;
   readonly cgroups?: Cgroups | undefined;
+  readonly timers?: Timers;
 }
 
 interface Manner {
@@ -48,8 +49,11 @@ const FLAGS = ['--disallow-code-generation-from-strings', '--max-old-space-size=
 /** Computing must not keep the gate from answering in time. */
 const NICENESS = 10;
 const PROBE_MS = 30_000;
+/** The kernel lets ordinary users change the share of one session in 100 ms, of all that there are. */
+const SHARE_AGAIN_MS = 110;
+const SHARE_TRIES = 10;
 
-/** Without namespaces and as the gate's own user: for where nothing else works, and for tests of other things. */
+/** Without namespaces and as the gate's own user: for tests of other things. */
 export const OPEN_PRISON: Prison = {
   confinement: { user: false, namespaces: false, seccomp: true, limits: true, cgroup: false },
   start: (spec) => start(spec, { bubblewrap: false, otherUser: false }, [], { bwrap: BWRAP, users: usersOfJails() }),
@@ -66,7 +70,7 @@ export async function openPrison(spec: JailSpec, timers: Timers, bwrap: string =
     { bubblewrap: false, otherUser: false },
   ];
   const possible = manners.filter((manner) => (root || !manner.otherUser) && (existsSync(bwrap) || !manner.bubblewrap));
-  const means: Means = { bwrap, users: usersOfJails() };
+  const means: Means = { bwrap, users: usersOfJails(), timers };
   for (const manner of possible) {
     const held = await probe(spec, manner, timers, means);
     if (held !== undefined) return prisonOf(manner, held, { ...means, cgroups: openCgroups(timers) });
@@ -93,7 +97,7 @@ function start(
   { node, entry, cwd, env }: JailSpec,
   { bubblewrap, otherUser }: Manner,
   mode: readonly string[],
-  { bwrap, users, cgroups }: Means,
+  { bwrap, users, cgroups, timers }: Means,
 ): ChildProcess {
   const program = [node, ...FLAGS, entry, ...mode];
   const [command = node, ...rest] = bubblewrap ? [bwrap, ...BUBBLEWRAP_LINE, ...program] : program;
@@ -120,8 +124,7 @@ function start(
   child.once('close', free);
   if (pid === undefined) return child;
   attempt(() => setPriority(pid, NICENESS));
-  // Where the kernel gives each session its share (autogroups), a process's own counts within its session alone.
-  attempt(() => writeFileSync(`/proc/${pid}/autogroup`, String(NICENESS)));
+  yieldSession(child, pid, timers, SHARE_TRIES);
   attempt(() => writeFileSync(`/proc/${pid}/oom_score_adj`, '1000'));
   try {
     cgroups?.add(child, pid);
@@ -134,6 +137,17 @@ function start(
   tell(child, ARGUMENTS_FD, bubblewrapArguments({ node, entry }));
   tell(child, FILTER_FD, startProgram());
   return child;
+}
+
+/** Where the kernel gives each session its share (autogroups), a process's own counts within its session alone. */
+function yieldSession(child: ChildProcess, pid: number, timers: Timers | undefined, tries: number): void {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  try {
+    writeFileSync(`/proc/${pid}/autogroup`, String(NICENESS));
+  } catch (error) {
+    const isTooSoon = error instanceof Error && 'code' in error && error.code === 'EAGAIN';
+    if (isTooSoon && tries > 0) timers?.(SHARE_AGAIN_MS, () => yieldSession(child, pid, timers, tries - 1));
+  }
 }
 
 /** Where the process was given such a descriptor to read from. */

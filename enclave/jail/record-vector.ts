@@ -1,5 +1,5 @@
 /** From a record as its caller wrote it to numbers in the order of the model's features. Runs in the reading jail. */
-import { NotJson, parseJson, type Json, type JsonFault } from './strict-json.ts';
+import { NotJson, parseJson, type Json, type JsonFault } from '../encoding/strict-json.ts';
 import type { RecordRefusal } from './record-refusal.ts';
 
 /** What the gate wants of every record. */

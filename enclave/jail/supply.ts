@@ -109,7 +109,7 @@ export function createSupply({ spawn, prepare, nursery }: SupplyOptions): Supply
       await first.ready;
     },
     restock() {
-      discardUsed();
+      if (used.length > 0) nursery.part(discardUsed);
       for (let more = missing() - planned; more > 0; more--) {
         planned++;
         nursery.raise(make);

@@ -8,7 +8,7 @@ import { checkFeatures, checkTree, type Tree } from '../functions/decision-tree/
 import type { TreeManifest } from '../functions/model-manifest.ts';
 import { modelFailure } from '../functions/model-refusal.ts';
 import { tableOfOnnx } from './onnx/tree.ts';
-import { NotJson, asObjects, parseJson, type Json } from './strict-json.ts';
+import { NotJson, asObjects, parseJson, type Json } from '../encoding/strict-json.ts';
 
 /** 8 MiB: 4095 nodes with the longest names fit. */
 const FILE_BYTES = 8_388_608;

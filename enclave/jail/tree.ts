@@ -4,7 +4,7 @@
 import type { TreeBounds } from '../../policies/model.ts';
 import { createKernel, type Kernel } from '../functions/decision-tree/kernel.ts';
 import type { TreeManifest } from '../functions/model-manifest.ts';
-import { FRAME } from './frames.ts';
+import { FRAME, MODEL_BYTES } from './frames.ts';
 import { refuseModel } from './model-words.ts';
 import { readFrame, writeFrame } from './pipe.ts';
 import { runJail } from './program.ts';
@@ -15,9 +15,6 @@ export interface TreeSetup {
   readonly manifest: TreeManifest;
   readonly bounds: TreeBounds;
 }
-
-/** Longest body the first frame may have: setup and file, which `readTree` bounds further. */
-const MODEL_BYTES = 300_000_000;
 
 /** The largest package as it came, and what Node has. V8 reserves 10 GiB of addresses around a memory of any size. */
 const LIMITS = { dataBytes: 2 ** 30, addressBytes: 32 * 2 ** 30, cpuSeconds: 120 } as const;

@@ -47,13 +47,15 @@ export interface Provisions {
   readonly slot: (() => void) | undefined;
   /** Its time is over. */
   readonly late: AbortSignal;
+  /** Its answer has left. */
+  readonly left: Promise<void>;
 }
 
 /** What could not be had is refused here, in its order, before anything is spent. */
 export async function admit(
   gate: Gate,
   { session, request: call }: Authenticated<Call>,
-  { input, slot, late }: Provisions,
+  { input, slot, late, left }: Provisions,
   signal: AbortSignal,
 ): Promise<Admitted> {
   const found = functionOf(gate, call.function);
@@ -79,7 +81,8 @@ export async function admit(
   if (model === undefined) {
     // Another copy of the enclave may have taken it. Where its owner is just contributing one, that may take minutes: the
     // call, and with it its party's slot, waits no longer than it has time.
-    await orAborted(gate.contributions.restore(state, signal, call.function), late).catch((error: unknown) => {
+    const only = { function: call.function, left };
+    await orAborted(gate.contributions.restore(state, signal, only), late).catch((error: unknown) => {
       throw late.aborted ? new Refused('compute-timeout') : error;
     });
     model = gate.models.borrow(call.function);

@@ -93,7 +93,13 @@ async function answerCall(
     throw error;
   });
   const time = callTime(gate.schedule, received.arrival, afterMs);
-  const call = { session, opened, provisions: { input: received, slot, late: time.late }, time, padTo };
+  const call = {
+    session,
+    opened,
+    provisions: { input: received, slot, late: time.late, left: time.left },
+    time,
+    padTo,
+  };
   const work = gate.underWay.run((signal) => outcomeOf(gate, call, signal));
   let leave: Leave = () => {};
   try {

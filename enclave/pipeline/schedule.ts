@@ -93,9 +93,12 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
   const lookForGap = (): void => {
     for (let first = patient[0]; first !== undefined; first = patient[0]) {
       const next = heap.first();
-      if (next !== undefined && next.time - now() < GAP_MS && now() < first.until) return;
+      const isGap = next === undefined || next.time - now() >= GAP_MS;
+      if (!isGap && now() < first.until) return;
       patient.shift();
       first.run();
+      // What waits no longer takes its turn between two moments, and no two take the same.
+      if (!isGap) return;
     }
   };
   const wait = (): void => {

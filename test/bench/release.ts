@@ -47,7 +47,7 @@ const policyOf = (trust: object): string =>
   });
 
 export async function benchRelease(emit: Emit, keep: Keep): Promise<void> {
-  const place = await openPlace({ policy: policyOf });
+  const place = await openPlace({ policy: policyOf, mention: (line) => process.stderr.write(`release: ${line}\n`) });
   keep(place);
   try {
     const sessions: TimedSession[] = [];

@@ -1,7 +1,8 @@
 /**
  * The parent's end of a session, with a stopwatch: frames with the length before them, head and body in one system call, as
- * the relay writes them. What is timed is what a host sees: from the moment at which the last byte of a request is with the
- * kernel to the one at which the first byte of the answer is read.
+ * the relay writes them. What is timed is what a host sees: from the moment at which the last byte of a request is handed to
+ * the kernel to the one at which the first byte of the answer is read. Not from when the kernel has taken it: where both
+ * run on one processor the gate may go first, and this process learns of it when the gate next sleeps.
  */
 import { PassThrough } from 'node:stream';
 import type { Duplex } from 'node:stream';
@@ -10,7 +11,7 @@ import type { FrameChannel } from '../../parties/session/channel.ts';
 
 /** What crossed the wire for one request and its answer. */
 export interface Crossed {
-  /** From the request's last byte to the answer's first. */
+  /** From the request's last byte to the answer's first. Of a request that the kernel took at once. */
   readonly milliseconds: number;
   /** Bytes of the frames' bodies. */
   readonly sent: readonly number[];
@@ -44,18 +45,15 @@ export function timedChannel(stream: Duplex): TimedChannel {
     async send(body) {
       sent.push(body.length);
       await new Promise<void>((resolve, reject) => {
-        let isWithKernel = false;
         stream.cork();
         stream.write(frameHead(body.length));
         stream.write(body, (error) => {
-          if (!isWithKernel) askedAt = performance.now();
           if (error) reject(error);
           else resolve();
         });
-        stream.uncork();
-        if (stream.writableLength > 0) return;
-        isWithKernel = true;
         askedAt = performance.now();
+        stream.uncork();
+        if (stream.writableLength > 0) throw new Error('the kernel does not take a whole frame at once');
       });
     },
     async receive(signal) {

@@ -1,6 +1,7 @@
 /**
  * The real enclave on this machine: the image of the local host, its gate and jails as processes of their own, and the
- * parent's end of the relay in this process. The local AWS serves for opening sessions and handing over models alone.
+ * parent's end of the relay in this process, on processors of their own. The local AWS serves for opening sessions and handing
+ * over models alone.
  */
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -23,6 +24,7 @@ import type { Delivery, Party } from '../bench/parties.ts';
 import { KEY_ARNS } from '../bench/samples.ts';
 import { timedChannel } from './channel.ts';
 import type { Crossed } from './channel.ts';
+import { divideProcessors } from './processors.ts';
 import { createQuiet } from './quiet.ts';
 import type { Quiet } from './quiet.ts';
 
@@ -50,9 +52,10 @@ export interface PlaceOptions {
   readonly policy: (trust: LocalTrust) => string;
   /** In place of the image's own programs: for leaks that are planted, and for nothing else. */
   readonly bundles?: readonly Bundle[] | undefined;
+  readonly mention: (line: string) => void;
 }
 
-export async function openPlace({ policy: write, bundles }: PlaceOptions): Promise<Place> {
+export async function openPlace({ policy: write, bundles, mention }: PlaceOptions): Promise<Place> {
   const undo: (() => Promise<unknown>)[] = [];
   const close = async (): Promise<void> => {
     for (const step of undo.splice(0).toReversed()) await step();
@@ -85,6 +88,9 @@ export async function openPlace({ policy: write, bundles }: PlaceOptions): Promi
       roleArn: 'arn:aws:iam::999900001111:role/accord-host',
     });
     const absent = async (): Promise<undefined> => undefined;
+    const processors = divideProcessors(mention);
+    undo.push(async () => processors.all());
+    processors.forEnclave();
     const enclave = await host.launch(
       { collaboration: 'timing', eifPath: image.eifPath, memoryMiB: 1024, cpus: 1 },
       hostServices({
@@ -98,6 +104,7 @@ export async function openPlace({ policy: write, bundles }: PlaceOptions): Promi
       }),
     );
     undo.push(() => enclave.terminate());
+    processors.forParent();
     const open = async (party: Party): Promise<TimedSession> => {
       const channel = timedChannel(await enclave.connect(PORTS.sessions));
       const session = await openSessionOf(aws, party, homes[party], channel);

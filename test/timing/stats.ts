@@ -14,14 +14,6 @@ export interface Moments {
   readonly m2: number;
 }
 
-export const NO_MOMENTS: Moments = { n: 0, mean: 0, m2: 0 };
-
-export function push({ n, mean, m2 }: Moments, value: number): Moments {
-  const delta = value - mean;
-  const next = mean + delta / (n + 1);
-  return { n: n + 1, mean: next, m2: m2 + delta * (value - next) };
-}
-
 export function momentsOf(values: Iterable<number>): Moments {
   let [n, mean, m2] = [0, 0, 0];
   for (const value of values) {
@@ -89,7 +81,10 @@ export interface Verdict {
   readonly tests: readonly Test[];
   readonly worst: Test;
   readonly leaks: boolean;
-  /** The smallest shift of all values of one class that would have been found with a probability of 90 %. */
+  /**
+   * The smallest shift of all values of one class that would have been found with a probability of 90 %; infinite where one
+   * class has no two values.
+   */
   readonly detectable: number;
 }
 
@@ -202,6 +197,7 @@ function sorted(values: readonly number[]): Sorted {
  * difference there is already takes no part: only by how much t moves.
  */
 function detectable(sides: Sides, thresholds: Thresholds): number {
+  if (Math.min(...sides.map(({ length }) => length)) < 2) return Infinity;
   const still = new Map(testsOf(sides, thresholds, 0).map(({ name, t }) => [name, t]));
   const enough = T_LIMIT + Z_90;
   const moves = (shift: number): boolean =>

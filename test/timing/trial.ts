@@ -47,7 +47,7 @@ export async function trial(options: Trial): Promise<readonly PairVerdict[]> {
     say,
     mention,
   } = options;
-  const bench = await openBench({ times, bundles });
+  const bench = await openBench({ times, bundles, mention });
   try {
     const planned = (): Plan => planOf({ ...options, shares, kinds: bench.kinds });
     const plan = planned();

@@ -2,8 +2,8 @@
  * Policy documents: JSON text in, statements that can be evaluated out. Whatever the evaluator would not understand (an
  * operator, a condition key, an element, a repeated JSON key) is refused here, so that no clause is ever silently ignored.
  */
-import { NotJson, parseJson as parseStrictJson } from '../../../enclave/jail/strict-json.ts';
-import type { JsonFault } from '../../../enclave/jail/strict-json.ts';
+import { NotJson, asObjects, parseJson as parseStrictJson } from '../../../enclave/encoding/strict-json.ts';
+import type { JsonFault } from '../../../enclave/encoding/strict-json.ts';
 import { parseArn } from './arn.ts';
 import { isKnownConditionKey } from './condition-keys.ts';
 import type { Condition } from './condition.ts';
@@ -235,17 +235,10 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 
 /** JSON.parse keeps the last of two equal keys and drops the other clause unread: a stricter reader tells. */
 function parseJson(text: string): unknown {
-  let value: unknown;
   try {
-    value = JSON.parse(text);
-  } catch {
-    throw new PolicyFault(STRICTER.syntax);
-  }
-  try {
-    parseStrictJson(text, MAX_DEPTH);
+    return asObjects(parseStrictJson(text, MAX_DEPTH));
   } catch (error) {
     if (!(error instanceof NotJson)) throw error;
     throw new PolicyFault(STRICTER[error.fault]);
   }
-  return value;
 }

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { RECORD_REFUSALS, explainRecord } from '../../../enclave/jail/record-refusal.ts';
 import { readRecord } from '../../../enclave/jail/record-vector.ts';
-import { NotJson, asObjects, parseJson } from '../../../enclave/jail/strict-json.ts';
+import { NotJson, asObjects, parseJson } from '../../../enclave/encoding/strict-json.ts';
 import { recordFault } from '../../../parties/record-fault.ts';
 
 const FEATURES = ['age', 'fever', 'name with "quotes"'] as const;

@@ -160,6 +160,17 @@ describe('what holds the process up', () => {
     expect(order).toEqual(['10', 'first', '100', 'second']);
   });
 
+  test('two that have waited for too long are not run one right after the other', () => {
+    const { time, schedule } = inTime();
+    const order: string[] = [];
+    for (let due = 10; due < 1_100; due += 20) schedule.at(due, () => order.push('due'));
+    for (const name of ['first', 'second']) schedule.inGap(() => order.push(name));
+    time.pass(2_000);
+    const [first, second] = [order.indexOf('first'), order.indexOf('second')];
+    expect(first).toBeGreaterThan(40);
+    expect(order.slice(first + 1, second)).toContain('due');
+  });
+
   test('waits for a second at most', () => {
     const { time, schedule } = inTime();
     for (let due = 10; due < 5_000; due += 20) schedule.at(due, () => {});

@@ -6,13 +6,14 @@
  * RSA-OAEP is the one stand-in: a mask that this process keeps. Making and using real keys of 3072 bits would be all
  * that a run does.
  */
-import { createDecipheriv, createHash, createHmac } from 'node:crypto';
+import nodeCrypto, { createDecipheriv, createHash, createHmac } from 'node:crypto';
+import { syncBuiltinESMExports } from 'node:module';
 import type { Prng } from './prng.ts';
 
 interface SimulatedKey {
   readonly type: 'secret' | 'private';
   readonly extractable: boolean;
-  readonly algorithm: { readonly name: string; readonly hash: { readonly name: string } };
+  readonly algorithm: { readonly name: string };
   readonly usages: readonly string[];
   readonly raw: Buffer;
 }
@@ -21,12 +22,8 @@ const HASHES: Readonly<Record<string, string>> = { 'SHA-256': 'sha256', 'SHA-384
 /** As long as the modulus of the real key. */
 export const MASKED_BYTES = 384;
 
-type Named = string | { readonly name: string; readonly hash?: string | { readonly name: string } };
+type Named = string | { readonly name: string };
 const nameOf = (algorithm: Named): string => (typeof algorithm === 'string' ? algorithm : algorithm.name);
-const hashOf = (algorithm: Named): string => {
-  const hash = typeof algorithm === 'string' ? undefined : algorithm.hash;
-  return (typeof hash === 'string' ? hash : hash?.name) ?? '';
-};
 const openssl = (hash: string): string => {
   const found = HASHES[hash];
   if (found === undefined) throw new Error(`the simulated platform has no ${hash}`);
@@ -64,11 +61,11 @@ export function encryptTo(secret: Uint8Array, contentKey: Uint8Array): Uint8Arra
 
 /** The private half that opens what `encryptTo` made. */
 export function recipientKey(secret: Uint8Array<ArrayBuffer>): CryptoKey {
-  return keyOf('private', 'RSA-OAEP', secret, 'SHA-256');
+  return keyOf('private', 'RSA-OAEP', secret);
 }
 
-function keyOf(type: SimulatedKey['type'], name: string, raw: BufferSource, hash = ''): CryptoKey {
-  const algorithm = { name, hash: { name: hash } };
+function keyOf(type: SimulatedKey['type'], name: string, raw: BufferSource): CryptoKey {
+  const algorithm = { name };
   const made: SimulatedKey = { type, extractable: false, algorithm, usages: [], raw: Buffer.from(buffer(raw)) };
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the other end of `simulated`
   return made as unknown as CryptoKey;
@@ -91,30 +88,28 @@ const subtle = {
   importKey: (format: string, raw: BufferSource, algorithm: Named) =>
     soon(() => {
       if (format !== 'raw') throw new Error(`the simulated platform imports no ${format}`);
-      return keyOf('secret', nameOf(algorithm), raw, hashOf(algorithm));
-    }),
-  sign: (algorithm: Named, key: CryptoKey, data: BufferSource) =>
-    soon(() => {
-      if (nameOf(algorithm) !== 'HMAC') throw new Error(`the simulated platform does not sign by ${nameOf(algorithm)}`);
-      const { raw, algorithm: own } = simulated(key);
-      return exact(createHmac(openssl(own.hash.name), raw).update(buffer(data)).digest());
+      return keyOf('secret', nameOf(algorithm), raw);
     }),
   decrypt: (algorithm: Named, key: CryptoKey, data: BufferSource) =>
     soon(() => decrypt(algorithm, simulated(key), data)),
 };
 
+const withKey = createHmac;
 /** HMAC-SHA-256 as if it had no key: for a world in which anybody can make an entry. */
-const signWithoutKey: typeof subtle.sign = (algorithm, key, data) =>
-  simulated(key).algorithm.hash.name === 'SHA-256'
-    ? soon(() => exact(createHmac('sha256', '').update(buffer(data)).digest()))
-    : subtle.sign(algorithm, key, data);
+const withoutKey: typeof createHmac = (algorithm, key, options) =>
+  withKey(algorithm, algorithm === 'SHA-256' ? '' : key, options);
 
-/** Puts the platform in place for the time of `work`; one run at a time. `keyless`: test-only, see `signWithoutKey`. */
+/** Puts the platform in place for the time of `work`; one run at a time. `keyless`: test-only, see `withoutKey`. */
 export async function onSimulatedPlatform<T>(random: Prng, keyless: boolean, work: () => Promise<T>): Promise<T> {
   const real = { subtle: crypto.subtle, getRandomValues: crypto.getRandomValues.bind(crypto) };
   const replace = (name: 'subtle' | 'getRandomValues', value: unknown): void =>
     void Object.defineProperty(crypto, name, { value, configurable: true, writable: true });
-  replace('subtle', keyless ? { ...subtle, sign: signWithoutKey } : subtle);
+  const makeHmacs = (by: typeof createHmac): void => {
+    Object.assign(nodeCrypto, { createHmac: by });
+    syncBuiltinESMExports();
+  };
+  replace('subtle', subtle);
+  if (keyless) makeHmacs(withoutKey);
   replace('getRandomValues', (array: ArrayBufferView) => {
     new Uint8Array(array.buffer, array.byteOffset, array.byteLength).set(random.bytes(array.byteLength));
     return array;
@@ -123,6 +118,7 @@ export async function onSimulatedPlatform<T>(random: Prng, keyless: boolean, wor
     return await work();
   } finally {
     replace('subtle', real.subtle);
+    if (keyless) makeHmacs(withKey);
     replace('getRandomValues', real.getRandomValues);
   }
 }
