@@ -166,19 +166,12 @@ export type Shares = Readonly<Record<KindName, number>>;
 
 /** Of `compute-failed` and `compute-timeout`, which are computed each time: a call costs a second. */
 const NEVER_KEPT = 7;
-/** Few calls: each pair whose answers can be kept has 223 of 1000 at least, which is 4,000 of 18,000. */
-const LARGE_PAIRS = sharesOf({ against: 198, other: 28 }, { against: 200, other: 28 });
 /**
- * Many: classes are more alike in number, and each pair has 156 at least. Times are skewed, and Welch's t of two skewed
- * samples, one seven times the other, goes beyond 4.5 by chance more often (docs/timing.md).
+ * Each pair has 156 at least, which is 4,000 of 26,000 calls. Times are skewed, and Welch's t of two skewed samples, one seven
+ * times the other, goes beyond 4.5 by chance more often (docs/timing.md): classes are 2.7 to 1 at most.
  */
-const EVEN_CLASSES = sharesOf({ against: 114, other: 42 }, { against: 114, other: 42 });
-const MANY_CALLS = 26_000;
-
-/** For so many calls in all, of which each pair whose answers can be kept has 4,000 where there are 18,000 or more. */
-export function sharesFor(calls: number): Shares {
-  return calls < MANY_CALLS ? LARGE_PAIRS : EVEN_CLASSES;
-}
+const GROUP: Parts = { against: 114, other: 42 };
+export const SHARES: Shares = sharesOf(GROUP, GROUP);
 
 function sharesOf(counters: Parts, pictures: Parts): Shares {
   const beside =

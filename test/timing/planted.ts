@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { ROOT } from '../flow/processes.ts';
 import { timeKernel } from './kernel.ts';
 import type { KernelVerdict } from './kernel.ts';
-import { sharesFor } from './kinds.ts';
+import { SHARES } from './kinds.ts';
 import type { PairName } from './kinds.ts';
 import { plantedBundles } from './planted-gate.ts';
 import type { Planted } from './planted-gate.ts';
@@ -17,7 +17,7 @@ import type { PairVerdict } from './verdicts.ts';
 const PAIR: PairName = 'quota left / exceeded';
 /** So many calls of that pair alone, as many of one class as of the other. */
 const CALLS = 4_000;
-const EVENLY = { ...sharesFor(1_000), success: 500, 'quota-exceeded': 500 };
+const EVENLY = { ...SHARES, success: 500, 'quota-exceeded': 500 };
 /** What is planted, in milliseconds: while it is not found, and would not be on this machine, more calls are made. */
 const LATE_MS = 0.05;
 /** Of each pair, in a loop inside this process. */

@@ -4,7 +4,7 @@ import type { Prng } from '../faults/simulation/prng.ts';
 import { measure, openBench } from './measure.ts';
 import type { Bench, Progress, Seen } from './measure.ts';
 import type { Release, ReleaseTimes } from './agreement.ts';
-import { PAIRS, sharesFor } from './kinds.ts';
+import { PAIRS, SHARES } from './kinds.ts';
 import type { Kinds, PairName, Shares } from './kinds.ts';
 import { needsJails, planOf } from './plan.ts';
 import type { Plan } from './plan.ts';
@@ -21,7 +21,7 @@ export interface Trial {
   readonly random: Prng;
   /** Aborted: it ends after the call under way, and leaves nothing behind. */
   readonly signal: AbortSignal;
-  /** Default: `sharesFor` the calls. */
+  /** Default: `SHARES`. */
   readonly shares?: Shares;
   /** As many calls again are made until it says so, twelve times in all at most. Default: once is enough. */
   readonly enough?: (verdict: PairVerdict) => boolean;
@@ -37,16 +37,7 @@ const JAILS_MS = 450;
 const MOST_ROUNDS = 12;
 
 export async function trial(options: Trial): Promise<readonly PairVerdict[]> {
-  const {
-    times,
-    pairs,
-    bundles,
-    shares = sharesFor(options.calls),
-    enough = () => true,
-    signal,
-    say,
-    mention,
-  } = options;
+  const { times, pairs, bundles, shares = SHARES, enough = () => true, signal, say, mention } = options;
   const bench = await openBench({ times, bundles, mention });
   try {
     const planned = (): Plan => planOf({ ...options, shares, kinds: bench.kinds });
