@@ -2,7 +2,6 @@
  * A control group for each jail (cgroup v2), where the gate may make one: it bounds memory however it is taken, and gives
  * jails less of the processors than the gate.
  */
-import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -24,8 +23,6 @@ const PROCESSES = 96;
  * has 100. In the image it is the group of all jails that is weighed against the gate.
  */
 const WEIGHT = 20;
-/** Of this process: its number may have been another's. */
-const GATE = randomBytes(4).toString('hex');
 const AGAIN_MS = 50;
 const TRIES = 20;
 
@@ -41,27 +38,33 @@ export const hasGroupForJails = (): boolean => existsSync(GROUP_FOR_JAILS);
 export function openCgroups(timers: Timers): Cgroups | undefined {
   const folder = FOLDERS.find(existsSync);
   if (folder === undefined) return undefined;
+  let made = 0;
+  /** Groups may stand there that were left behind when another gate of this process's number was killed. */
+  const make = (): string => {
+    for (;;) {
+      const group = join(folder, `jail-${process.pid}-${++made}`);
+      if (!existsSync(group)) return makeGroup(group);
+    }
+  };
   try {
     const offered = readFileSync(join(folder, 'cgroup.controllers'), 'utf8').trim().split(' ');
     if (!CONTROLLERS.every((name) => offered.includes(name))) return undefined;
     writeFileSync(join(folder, 'cgroup.subtree_control'), CONTROLLERS.map((name) => `+${name}`).join(' '));
-    rmdirSync(makeGroup(folder, 0));
+    rmdirSync(make());
   } catch {
     return undefined;
   }
-  let made = 0;
   return {
     add(child, pid) {
-      const group = makeGroup(folder, ++made);
+      const group = make();
       child.once('close', () => leave(group, timers, TRIES));
       writeFileSync(join(group, 'cgroup.procs'), String(pid));
     },
   };
 }
 
-/** Named after this gate: a local host has other gates beside it, and groups that others left behind when they were killed. */
-function makeGroup(folder: string, number: number): string {
-  const group = join(folder, `jail-${process.pid}-${GATE}-${number}`);
+/** Named after its gate: a local host has other gates beside it. */
+function makeGroup(group: string): string {
   mkdirSync(group);
   try {
     bound(group);
