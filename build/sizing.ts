@@ -62,8 +62,8 @@ interface Jails {
 /**
  * `Pss_Anon` of `/proc/PID/smaps_rollup`: pages of programs and libraries are counted among the unpacked ramdisks already.
  * Measured on Linux with Node 20, YOLOX-nano, FastestDet and a picture of 13 million pixels: decoding 18 to 27 MiB warm and
- * 66 while it serves, computing 18 to 47 and 53, models included. Here with a third more, and 4 for page tables and
- * bubblewrap. A picture or a model that wants more than there is ends its jail, which costs one call.
+ * 66 while it serves or is the next to serve, computing 18 to 47 and 53, models included. Here with a third more, and 4 for page
+ * tables and bubblewrap. A picture or a model that wants more than there is ends its jail, which costs one call.
  */
 const PICTURES: Jails = {
   reader: { name: 'decoding', warm: 32, serving: 96 },
@@ -76,7 +76,7 @@ const TREES: Jails = {
   computer: { name: 'computing', warm: 16, serving: 20 },
   assumedModel: 1,
 };
-/** Each party that may call has, of each kind, a process that serves and one that is warm for its next call. */
+/** Each party that may call has, of each kind, a process that serves, or is the next to, and one that is warm for the call after. */
 const LANE = 2;
 /** As it came, and as the process lays it out. */
 const COPIES_IN_COMPUTER = 2;

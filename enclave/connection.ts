@@ -8,13 +8,12 @@
  *                                    <-        sealed {authenticated}, or an answer of the same size
  *     sealed {...}                   ->  <-    sealed {...}                                            repeatedly
  *
- * Until it is authenticated a peer gets little: small frames, one deadline for all of it, and one look for every failure
+ * Until it is authenticated a peer gets little: small frames, a deadline for its words and one for KMS, and one look for every failure
  * (an answer of the size of a success; random bytes where there is no channel to seal it in). A recording that is played
  * again meets another key pair, so its first sealed message does not open.
  */
 import type { Duplex } from 'node:stream';
 import { Failure } from '../policies/failure.ts';
-import type { Deadline } from './deadline.ts';
 import { deadline, orAborted, within } from './deadline.ts';
 import type { Gate } from './gate.ts';
 import { receive } from './pipeline/frame.ts';
@@ -57,15 +56,13 @@ export async function serveConnection(
   events: ConnectionEvents,
   signal: AbortSignal,
 ): Promise<void> {
-  const handshake = deadline(gate.timers, LIMITS.handshakeMs, 'opening a session', signal);
   let keys: Responder | undefined;
   // What a party's credentials may be used for ends with its connection.
   const lent = new AbortController();
   // Not before a hello is there: whoever opens connections and says nothing costs no key.
   const makeKeys = async (): Promise<Responder> => (keys = await responder(gate.random));
   try {
-    const session = await shakeHands(gate, stream, makeKeys, handshake);
-    handshake.cancel();
+    const session = await shakeHands(gate, stream, makeKeys, signal);
     if (session === undefined) return;
     events.authenticated(session.party);
     gate.opening.arrived(session.party, session.keyArn, session.credentials, lent.signal);
@@ -76,19 +73,34 @@ export async function serveConnection(
     await sayGoodbye(gate, stream);
   } finally {
     lent.abort(new Error('the session is over'));
-    handshake.cancel();
     keys?.erase();
     await hangUp(gate, stream);
   }
 }
 
-/** Undefined where the peer was refused, and has been told. */
+/** Undefined where the peer was refused, and has been told, or is gone. */
 async function shakeHands(
   gate: Gate,
   stream: Duplex,
   makeKeys: () => Promise<Responder>,
-  { signal }: Deadline,
+  signal: AbortSignal,
 ): Promise<Session | undefined> {
+  const bounded = <T>(what: string, work: (limit: AbortSignal) => Promise<T>): Promise<T> =>
+    within(gate.timers, LIMITS.handshakeMs, what, work, signal);
+  const first = await bounded('opening a session', (limit) => greet(gate, stream, makeKeys, limit));
+  if (first === undefined) return undefined;
+  // Made once after boot. What it takes is not the peer's doing, and not of its time.
+  await orAborted(gate.keyed, signal);
+  return bounded('authenticating', (limit) => introduce(gate, stream, first, limit));
+}
+
+/** From hello to the first sealed message. */
+async function greet(
+  gate: Gate,
+  stream: Duplex,
+  makeKeys: () => Promise<Responder>,
+  signal: AbortSignal,
+): Promise<First | undefined> {
   const reader = frameReader(stream, HANDSHAKE_FRAME_BYTES);
   const hello = await reader.readFrame(signal);
   if (hello === undefined) return undefined;
@@ -102,11 +114,17 @@ async function shakeHands(
   const body = await reader.readFrame(signal);
   if (body === undefined) return undefined;
   const opened = await openFirst(keys, hello, welcome, body);
-  if (opened === undefined) {
-    await writeFrame(stream, await unreadable(gate), signal);
-    return undefined;
-  }
-  const { channel, request } = opened;
+  if (opened === undefined) await writeFrame(stream, await unreadable(gate), signal);
+  return opened;
+}
+
+/** Who it is, by the party's own KMS. */
+async function introduce(
+  gate: Gate,
+  stream: Duplex,
+  { channel, request }: First,
+  signal: AbortSignal,
+): Promise<Session | undefined> {
   const outcome = await orRefusal(() => openSession(gate, channel, request, signal));
   const first = padPlain(
     'refused' in outcome ? { t: 'refused', ...outcome } : { t: 'authenticated', party: outcome.party },

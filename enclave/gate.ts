@@ -45,6 +45,8 @@ export interface Gate {
   /** Key ARN -> party, as the host handed them over and the policy's hashes confirmed. */
   readonly keyring: ReadonlyMap<string, string>;
   readonly decrypt: AttestedDecrypt;
+  /** Resolves when this boot's key for KMS is made, which takes a slow processor longer than a peer is given. */
+  readonly keyed: Promise<unknown>;
   /** Tickets and records, once the state is open. */
   readonly opening: Opening;
   /** What was answered, for whoever asks again. */

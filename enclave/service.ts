@@ -154,6 +154,7 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
     issuer,
     keyring,
     decrypt: kms.decrypt,
+    keyed: recipient,
     opening,
     given: createGivenAnswers(),
     models: createModelShelf(),

@@ -9,6 +9,7 @@ import { place, type Placement, type TensorSize } from './geometry.ts';
 import { pngFault, sniff } from './picture.ts';
 import { readFrame, writeFrame } from './pipe.ts';
 import { runJail } from './program.ts';
+import { reserveMemory } from './reserve.ts';
 import { UNREADABLE, type Unreadable } from './unreadable.ts';
 
 /** What the gate wants of every picture. */
@@ -155,9 +156,13 @@ async function serve(): Promise<void> {
   await rehearse(plan);
   writeFrame(FRAME.ready, []);
   for (;;) {
-    const frame = readFrame({ [FRAME.input]: plan.maxBytes });
+    const frame = readFrame({ [FRAME.input]: plan.maxBytes, [FRAME.reserve]: 0 });
     if (frame === undefined) return;
-    answer(await decode(frame.body, plan));
+    if (frame.type === FRAME.input) answer(await decode(frame.body, plan));
+    else {
+      reserveMemory();
+      writeFrame(FRAME.ready, []);
+    }
   }
 }
 

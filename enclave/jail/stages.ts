@@ -35,6 +35,8 @@ export interface JailKind {
   readonly spawn: () => Jail;
   /** Makes a jail ready for its first call. Rejecting, it has killed the jail. */
   readonly prepare: (jail: Jail) => Promise<void>;
+  /** Has it take beforehand what every call takes. Rejecting, it has killed the jail. */
+  readonly ripen?: (jail: Jail) => Promise<void>;
 }
 
 /** Runs `work` with a jail of this call's own. */
@@ -60,13 +62,29 @@ const START_MS = 30_000;
 export const LOAD_MS = 60_000;
 
 /** A process that reads inputs, once it knows what is wanted of them. */
-export function readerOf({ paths, timers }: StageOptions, entry: string, plan: unknown): JailKind {
+export function readerOf(
+  { paths, timers }: StageOptions,
+  entry: string,
+  env: Readonly<Record<string, string>>,
+  plan: unknown,
+): JailKind {
   return {
-    spawn: () => start(paths, entry, {}),
+    spawn: () => start(paths, entry, env),
     prepare: async (jail) => {
       const failed = jailFailure('jail/not-started', `the reading process did not start (${paths.node} ${entry})`);
       const asked = jail.ask(FRAME.plan, [json(plan)], { [FRAME.ready]: 0 }).catch(() => Promise.reject(failed));
       await inTime(timers, asked, jail, START_MS, failed);
+    },
+  };
+}
+
+/** The same, once it has taken the memory of a call from the kernel. */
+export function ripening(kind: JailKind, { timers }: StageOptions): JailKind {
+  return {
+    ...kind,
+    ripen: async (jail) => {
+      const failed = jailFailure('jail/not-started', 'the reading process did not take its memory');
+      await inTime(timers, jail.ask(FRAME.reserve, [], { [FRAME.ready]: 0 }), jail, START_MS, failed);
     },
   };
 }

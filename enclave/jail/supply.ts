@@ -12,6 +12,8 @@ export interface SupplyOptions {
   readonly spawn: () => Jail;
   /** Makes a jail ready for its call. Rejecting, it has killed the jail. */
   readonly prepare: (jail: Jail) => Promise<void>;
+  /** Has the jail that is next take beforehand what every call takes; the others stay small. Rejecting, it has killed the jail. */
+  readonly ripen?: ((jail: Jail) => Promise<void>) | undefined;
   /** Where jails are made ready, in turn with those of others. */
   readonly nursery: Family;
 }
@@ -35,13 +37,14 @@ export interface Supply {
 
 interface Stocked {
   readonly jail: Jail;
-  readonly ready: Promise<void>;
+  ready: Promise<void>;
+  isRipe: boolean;
 }
 
 /** One for the next call, and one for the call after it. */
 const WARM = 2;
 
-export function createSupply({ spawn, prepare, nursery }: SupplyOptions): Supply {
+export function createSupply({ spawn, prepare, ripen, nursery }: SupplyOptions): Supply {
   const living = new Set<Jail>();
   const stock: Stocked[] = [];
   /** Have had their call. */
@@ -57,7 +60,7 @@ export function createSupply({ spawn, prepare, nursery }: SupplyOptions): Supply
     living.add(jail);
     const ready = prepare(jail).then(() => jail.rest());
     ready.catch(() => {}); // told to whoever waits for it
-    return { jail, ready };
+    return { jail, ready, isRipe: ripen === undefined };
   };
   const discard = async (jail: Jail): Promise<void> => {
     await jail.kill();
@@ -73,6 +76,14 @@ export function createSupply({ spawn, prepare, nursery }: SupplyOptions): Supply
     const made = produce();
     stock.push(made);
     await made.ready;
+    await ripenNext();
+  };
+  const ripenNext = async (): Promise<void> => {
+    const [next] = stock;
+    if (next === undefined || next.isRipe || ripen === undefined) return;
+    next.isRipe = true;
+    next.ready = next.ready.then(() => ripen(next.jail)).then(() => next.jail.rest());
+    await next.ready;
   };
   const take = (): Stocked => {
     for (;;) {
@@ -110,6 +121,7 @@ export function createSupply({ spawn, prepare, nursery }: SupplyOptions): Supply
     },
     restock() {
       if (used.length > 0) nursery.part(discardUsed);
+      if (stock[0]?.isRipe === false) nursery.raise(ripenNext);
       for (let more = missing() - planned; more > 0; more--) {
         planned++;
         nursery.raise(make);

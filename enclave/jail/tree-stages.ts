@@ -21,7 +21,7 @@ export function treeStages(options: TreeOptions): Stages {
   const bounds = policy.tree;
   checkFeatures(features.length, bounds);
   return {
-    reader: readerOf(options, paths.record, { features, width: bounds.features, maxBytes: policy.input.maxBytes }),
+    reader: readerOf(options, paths.record, {}, { features, width: bounds.features, maxBytes: policy.input.maxBytes }),
     computer: computerOf(options, paths.tree, {}, { manifest, bounds }),
     async run(input, useReader, useComputer) {
       const vector = await useReader((jail) => readIn(jail, input, features, 4 * bounds.features));

@@ -14,7 +14,7 @@ import type { OpenObservation } from './observations.ts';
 export interface SessionLimits {
   /** A session on which no frame moves either way for so long is closed: longer than a policy may let an answer wait. */
   readonly idleMs: number;
-  /** A session lives so long at most: an hour by the enclave's clock, and the handshake before it. */
+  /** A session lives so long at most: an hour by the enclave's clock, and what opens it before that. */
   readonly totalMs: number;
   /** Between two pings; a party that has not answered the last one by the next is gone. */
   readonly pingMs: number;
@@ -22,7 +22,7 @@ export interface SessionLimits {
 
 export const SESSION_LIMITS: SessionLimits = {
   idleMs: 900_000,
-  totalMs: LIMITS.sessionMs + LIMITS.handshakeMs,
+  totalMs: LIMITS.sessionMs + 2 * LIMITS.handshakeMs,
   pingMs: 30_000,
 };
 

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import sharp from 'sharp';
 import { startComputer, type Computer, type JailPaths, type RunOptions } from '../../../enclave/jail/gate-side.ts';
 import type { ModelPackage } from '../../../enclave/functions/model-package.ts';
+import { KEEPS_MEMORY } from '../../../enclave/jail/reserve.ts';
 import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import * as models from './models.ts';
@@ -304,15 +305,18 @@ describe('a process that dies or hangs', () => {
 });
 
 describe('the life of the processes', () => {
-  test('they have nothing in their environment and stand in an empty folder', async () => {
+  test('they have nothing in their environment but what their libraries are told, and stand in an empty folder', async () => {
     const computer = await start();
     await expect.poll(() => computer.pids(), { timeout: 20_000 }).toHaveLength(4);
     const [decode = 0, , compute = 0] = computer.pids();
-    const environment = (pid: number): string => readFileSync(`/proc/${pid}/environ`, 'utf8');
+    // The C library takes its own words apart where they stand.
+    const environment = (pid: number): string =>
+      readFileSync(`/proc/${pid}/environ`, 'utf8').replaceAll('\0glibc.', ':glibc.');
     // bubblewrap says where the process stands.
     const { namespaces } = entries.paths.prison.confinement;
     const folder = namespaces ? 'PWD=/\0' : '';
-    expect(environment(decode)).toBe(folder);
+    const heap = Object.entries(KEEPS_MEMORY).map(([name, value]) => `${name}=${value}\0`);
+    expect(environment(decode)).toBe([...heap, folder].join(''));
     expect(environment(compute)).toBe(`ORT_DISABLE_TELEMETRY=1\0${folder}`);
     for (const pid of [decode, compute]) {
       expect(execFileSync('readlink', [`/proc/${pid}/cwd`], { encoding: 'utf8' }).trim()).toBe(

@@ -100,6 +100,67 @@ describe('a jail', () => {
   });
 });
 
+describe('the jail that is next', () => {
+  interface Ripening extends Stocked {
+    readonly ripened: readonly number[];
+    readonly rested: readonly number[];
+  }
+
+  async function ripening(fails: readonly number[] = []): Promise<Ripening> {
+    const ripened: number[] = [];
+    const rested: number[] = [];
+    const { options, ...jails } = scriptedJails(1);
+    const supply = createSupply({
+      ...options,
+      spawn: () => {
+        const jail = options.spawn();
+        return { ...jail, rest: () => void rested.push(jail.pid) };
+      },
+      ripen: async (jail) => {
+        ripened.push(jail.pid);
+        if (!fails.includes(jail.pid)) return;
+        await jail.kill();
+        throw new Error('no memory');
+      },
+      nursery: createNursery(2).family(),
+    });
+    await supply.start();
+    supply.restock();
+    await expect.poll(() => jails.made.length).toBe(2);
+    await expect.poll(() => rested).toHaveLength(3);
+    return { ...jails, options, supply, ripened, rested };
+  }
+
+  test('takes beforehand what a call takes, and rests again; the one behind it does when its turn comes', async () => {
+    const { supply, ripened, rested } = await ripening();
+    expect(ripened).toEqual([1]);
+    expect(await supply.use(pid, never)).toBe(1);
+    expect(ripened).toEqual([1]);
+    supply.restock();
+    supply.restock();
+    await expect.poll(() => ripened).toEqual([1, 2]);
+    await expect.poll(() => rested.filter((one) => one === 2)).toHaveLength(2);
+    expect(await supply.use(pid, never)).toBe(2);
+    await supply.close();
+  });
+
+  test('serves its call unripe where it comes too soon', async () => {
+    const { supply, ripened } = await ripening();
+    expect([await supply.use(pid, never), await supply.use(pid, never)]).toEqual([1, 2]);
+    expect(ripened).toEqual([1]);
+    await supply.close();
+  });
+
+  test('costs no call where it cannot', async () => {
+    const { supply, ripened } = await ripening([2]);
+    await supply.use(pid, never);
+    supply.restock();
+    await expect.poll(() => ripened).toContain(2);
+    expect(await supply.use(pid, never)).toBe(3);
+    await supply.close();
+  });
+});
+
 describe('one that cannot be made ready', () => {
   test('is told where it is the first', async () => {
     const { options } = scriptedJails(1, [1]);

@@ -61,6 +61,30 @@ describe('a connection that says', () => {
     await hungUp(socket);
   });
 
+  test('who it is while this boot’s key for KMS is still being made waits for that, however long', async () => {
+    let made = (): void => {};
+    const late = new Promise<void>((resolve) => (made = resolve));
+    const slow = await startGate({
+      timers: hand.timers,
+      world: (world) => ({ ...world, makeRecipientKey: () => late.then(world.makeRecipientKey) }),
+    });
+    try {
+      let isWelcome = false;
+      const alice = slow.peer('alice', {
+        encrypt: (...challenge) => {
+          isWelcome = true;
+          return slow.kms.encrypt(...challenge);
+        },
+      });
+      await expect.poll(() => isWelcome && hand.pending() === 0).toBe(true);
+      hand.elapse(10 * LIMITS.handshakeMs);
+      made();
+      expect(await served(await alice)).toBe(true);
+    } finally {
+      await slow.stop();
+    }
+  });
+
   test('that an input follows, and sends none, is closed, and its party’s slot is free', async () => {
     await contribute(gate, testModel('m'));
     const alice = await gate.peer('alice');
