@@ -8,9 +8,9 @@
  *                                    <-        sealed {authenticated}, or an answer of the same size
  *     sealed {...}                   ->  <-    sealed {...}                                            repeatedly
  *
- * Until it is authenticated a peer gets little: small frames, a deadline for its words and one for KMS, and one look for every failure
- * (an answer of the size of a success; random bytes where there is no channel to seal it in). A recording that is played
- * again meets another key pair, so its first sealed message does not open.
+ * Until it is authenticated a peer gets little: small frames, a deadline for its words and one for KMS (between them it waits
+ * for this boot's key), and one look for every failure (an answer of the size of a success; random bytes where there is no
+ * channel to seal it in). A recording that is played again meets another key pair, so its first sealed message does not open.
  */
 import type { Duplex } from 'node:stream';
 import { Failure } from '../policies/failure.ts';
@@ -90,7 +90,7 @@ async function shakeHands(
   const first = await bounded('opening a session', (limit) => greet(gate, stream, makeKeys, limit));
   if (first === undefined) return undefined;
   // Made once after boot. What it takes is not the peer's doing, and not of its time.
-  await orAborted(gate.keyed, signal);
+  await orAborted(gate.recipientKeyMade, signal);
   return bounded('authenticating', (limit) => introduce(gate, stream, first, limit));
 }
 

@@ -124,7 +124,8 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
           inPlace.delete(name);
           gate().models.withhold(name, code);
           const tell = (): void => {
-            if (told.get(name) === code) return;
+            // Another call may have put it in place meanwhile.
+            if (inPlace.has(name) || told.get(name) === code) return;
             told.set(name, code);
             report({ accord: 'unopened', code, where: contributionRecord(name) });
           };

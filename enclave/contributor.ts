@@ -24,7 +24,7 @@ export interface Contributions {
   ) => Promise<string>;
   /**
    * Puts the newest model of each function (or of the one that a call is about) in place, where it is not. Throws nothing that
-   * the host could cause, and tells the host nothing before the answer to that call has left.
+   * the host could cause, and reports no failure to the host before the answer to that call has left.
    */
   readonly restore: (
     state: OpenedState,

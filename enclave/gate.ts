@@ -18,6 +18,7 @@ import type { Computer } from './jail/gate-side.ts';
 import type { AttestedDecrypt } from './kms/attested.ts';
 import type { ModelShelf } from './models.ts';
 import type { Schedule } from './pipeline/schedule.ts';
+import type { Terms } from './pipeline/terms.ts';
 import type { PaddedAnswer } from './protocol/answer.ts';
 import type { Slots } from './slots.ts';
 import type { Opening } from './state/opening.ts';
@@ -46,7 +47,9 @@ export interface Gate {
   readonly keyring: ReadonlyMap<string, string>;
   readonly decrypt: AttestedDecrypt;
   /** Resolves when this boot's key for KMS is made, which takes a slow processor longer than a peer is given. */
-  readonly keyed: Promise<unknown>;
+  readonly recipientKeyMade: Promise<unknown>;
+  /** Sizes and times of calls. */
+  readonly terms: Terms;
   /** Tickets and records, once the state is open. */
   readonly opening: Opening;
   /** What was answered, for whoever asks again. */

@@ -29,6 +29,7 @@ import type { RecipientKey } from './kms/recipient.ts';
 import type { Report } from './life.ts';
 import { createModelShelf } from './models.ts';
 import type { Schedule } from './pipeline/schedule.ts';
+import { createTerms } from './pipeline/terms.ts';
 import { createSlots } from './slots.ts';
 import type { OpenAnchor } from './state/anchor-doors.ts';
 import { openInMemory } from './state/memory-opening.ts';
@@ -154,7 +155,8 @@ export async function key({ world, policy, policyDigest, debug, issuer }: Booted
     issuer,
     keyring,
     decrypt: kms.decrypt,
-    keyed: recipient,
+    recipientKeyMade: recipient,
+    terms: createTerms(policy.functions),
     opening,
     given: createGivenAnswers(),
     models: createModelShelf(),

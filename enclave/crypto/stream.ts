@@ -40,7 +40,7 @@ export async function* sealStream(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const { key, prefix, additionalData } = copied(stream);
   for await (const { bytes, index, last } of recut(source, STREAM.chunkBytes)) {
-    yield seal(key, nonceOf(prefix, index, last), additionalData, bytes);
+    yield seal(key, streamNonce(prefix, index, last), additionalData, bytes);
   }
 }
 
@@ -56,7 +56,7 @@ export async function* openStream(
   for await (const { bytes, index, last } of recut(source, STREAM.chunkBytes + AEAD.tagBytes)) {
     // One plaintext has one ciphertext: an empty last chunk is allowed in an empty file alone.
     if (bytes.length < AEAD.tagBytes || (bytes.length === AEAD.tagBytes && index > 0)) throw unauthentic(index);
-    yield await openChunk(key, nonceOf(prefix, index, last), additionalData, bytes, index);
+    yield await openChunk(key, streamNonce(prefix, index, last), additionalData, bytes, index);
   }
 }
 
@@ -115,7 +115,8 @@ async function* recut(
   yield { bytes: held.subarray(0, filled), index, last: true };
 }
 
-function nonceOf(prefix: Uint8Array, index: number, last: boolean): Uint8Array {
+/** 7 bytes of prefix, the chunk's number, and whether it is the last. */
+export function streamNonce(prefix: Uint8Array, index: number, last: boolean): Uint8Array {
   const nonce = new Uint8Array(AEAD.nonceBytes);
   nonce.set(prefix, 0);
   new DataView(nonce.buffer).setUint32(STREAM.prefixBytes, index);

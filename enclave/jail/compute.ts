@@ -41,7 +41,7 @@ const SESSION = {
 
 type Compute = (pixels: Uint8Array) => Promise<readonly Candidate[]>;
 
-/** Inspects the model, makes a session of it and tries it on an even grey picture. Throws `Failure<ModelCode>`. */
+/** Inspects the model, makes a session of it and tries it, twice, on an even grey picture. Throws `Failure<ModelCode>`. */
 async function load(body: Uint8Array): Promise<{ readonly compute: Compute; readonly setup: ComputeSetup }> {
   const length = new DataView(body.buffer, body.byteOffset, body.byteLength).getUint32(0);
   const setup: ComputeSetup = JSON.parse(new TextDecoder().decode(body.subarray(4, 4 + length)));

@@ -8,8 +8,8 @@ import { FRAME, PICTURE_HEADER_BYTES, PLAN_BYTES, UNREADABLE_BYTES } from './fra
 import { place, type Placement, type TensorSize } from './geometry.ts';
 import { pngFault, sniff } from './picture.ts';
 import { readFrame, writeFrame } from './pipe.ts';
+import { prefaultHeap } from './prefault.ts';
 import { runJail } from './program.ts';
-import { reserveMemory } from './reserve.ts';
 import { UNREADABLE, type Unreadable } from './unreadable.ts';
 
 /** What the gate wants of every picture. */
@@ -156,11 +156,11 @@ async function serve(): Promise<void> {
   await rehearse(plan);
   writeFrame(FRAME.ready, []);
   for (;;) {
-    const frame = readFrame({ [FRAME.input]: plan.maxBytes, [FRAME.reserve]: 0 });
+    const frame = readFrame({ [FRAME.input]: plan.maxBytes, [FRAME.prefault]: 0 });
     if (frame === undefined) return;
     if (frame.type === FRAME.input) answer(await decode(frame.body, plan));
     else {
-      reserveMemory();
+      prefaultHeap();
       writeFrame(FRAME.ready, []);
     }
   }

@@ -9,7 +9,7 @@
  *
  *     gate -> decoder   plan        JSON of a DecodePlan, at most 1 KiB; once
  *     decoder -> gate   ready       empty
- *     gate -> decoder   reserve     empty: to take the memory of a call from the kernel before there is one; answered by ready
+ *     gate -> decoder   prefault    empty: to take the memory of a call from the kernel before there is one; answered by ready
  *     gate -> decoder   input       the picture as the caller sent it
  *     decoder -> gate   pixels      struct { uint32 width, height; uint8 mediaType; uint8 pixels[H * W * C]; }
  *                                   width and height of the oriented picture; pixels by row, RGB or gray
@@ -42,7 +42,7 @@ export const FRAME = {
   model: 3,
   pixels: 4,
   vector: 5,
-  reserve: 6,
+  prefault: 6,
   ready: 16,
   unreadable: 17,
   refused: 18,

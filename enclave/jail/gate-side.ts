@@ -10,7 +10,7 @@ import { isTreeManifest } from '../functions/model-manifest.ts';
 import type { ModelPackage } from '../functions/model-package.ts';
 import { modelFailure } from '../functions/model-refusal.ts';
 import { jailFailure } from './jail-failure.ts';
-import { createNursery, type Nursery } from './nursery.ts';
+import type { Nursery } from './nursery.ts';
 import { createPartySupply } from './party-supply.ts';
 import { pictureStages } from './picture-stages.ts';
 import type { FunctionAnswer, JailPaths, Stages } from './stages.ts';
@@ -26,8 +26,8 @@ export interface ComputerOptions {
   readonly timers: Timers;
   /** Aborting it while the computer starts ends what was started. */
   readonly signal?: AbortSignal;
-  /** Where successors are made ready; one for all computers. Default: this one's own, one at a time. */
-  readonly nursery?: Nursery;
+  /** Where successors are made ready; one for all computers. */
+  readonly nursery: Nursery;
 }
 
 export interface RunOptions {
@@ -35,8 +35,8 @@ export interface RunOptions {
   readonly party: string;
   /** Aborted when the time of the call is over: a jail at work is then killed, and the call rejects at that moment. */
   readonly signal: AbortSignal;
-  /** Resolves when the answer has left: successors of the jails are made then. Default: a moment after this call. */
-  readonly left?: Promise<void>;
+  /** Resolves when the answer has left: successors of the jails are made then. */
+  readonly left: Promise<void>;
 }
 
 export interface Computer {
@@ -50,17 +50,14 @@ export interface Computer {
   close(): Promise<void>;
 }
 
-/** From an answer to the start of its jails' successors: the answer leaves first. */
-const AFTER_MS = 50;
-
 /**
  * Starts both processes; the computing one inspects the model, loads it and tries it. Throws `Failure<ModelCode>` where
  * the model is refused, `Failure<JailCode>` where the processes do not start, and the signal's reason.
  */
 export async function startComputer(options: ComputerOptions): Promise<Computer> {
-  const { policy, timers, signal } = options;
+  const { policy, signal } = options;
   const stages = stagesOf(options);
-  const nursery = (options.nursery ?? createNursery(1)).family();
+  const nursery = options.nursery.family();
   const parties = lanesOf(policy);
   const readers = createPartySupply({ ...stages.reader, parties, nursery });
   const computers = createPartySupply({ ...stages.computer, parties, nursery });
@@ -106,8 +103,7 @@ export async function startComputer(options: ComputerOptions): Promise<Computer>
           ? jailFailure('jail/compute-timeout', 'the computation was not done in time')
           : forCaller(error);
       } finally {
-        if (left === undefined) timers(AFTER_MS, () => makeSuccessors(party));
-        else void left.then(() => makeSuccessors(party));
+        void left.then(() => makeSuccessors(party));
       }
     },
     pids: () => [...readers.pids(), ...computers.pids()],

@@ -10,17 +10,17 @@ import { candidateBytes, decodeCandidates } from './candidates.ts';
 import { FRAME, PICTURE_HEADER_BYTES, UNREADABLE_BYTES } from './frames.ts';
 import { place, toPicture } from './geometry.ts';
 import { jailFailure } from './jail-failure.ts';
+import { KEEPS_FREED_MEMORY } from './prefault.ts';
 import type { Jail } from './process.ts';
 import {
   brokeProtocol,
   computerOf,
+  prefaulting,
   readerOf,
-  ripening,
   type FunctionAnswer,
   type StageOptions,
   type Stages,
 } from './stages.ts';
-import { KEEPS_MEMORY } from './reserve.ts';
 import { explainUnreadable } from './unreadable.ts';
 
 export interface PictureOptions extends StageOptions {
@@ -34,7 +34,7 @@ export function pictureStages(options: PictureOptions): Stages {
   const plan = { width, height, resize, channels: channelsOf(colour), maxBytes: policy.input.maxBytes };
   const setup = { manifest, topK: policy.output.topK };
   return {
-    reader: ripening(readerOf(options, paths.decode, KEEPS_MEMORY, plan), options),
+    reader: prefaulting(readerOf(options, paths.decode, KEEPS_FREED_MEMORY, plan), options),
     // Without this, onnxruntime opens sockets and writes a database; with nothing else, there is nothing to learn.
     computer: computerOf(options, paths.compute, { ORT_DISABLE_TELEMETRY: '1' }, setup),
     async run(input, useReader, useComputer) {

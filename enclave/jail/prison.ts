@@ -36,7 +36,7 @@ interface Means {
   readonly bwrap: string;
   readonly users: Users;
   readonly cgroups?: Cgroups | undefined;
-  readonly timers?: Timers;
+  readonly timers: Timers;
 }
 
 interface Manner {
@@ -52,12 +52,6 @@ const PROBE_MS = 30_000;
 /** The kernel lets ordinary users change the share of one session in 100 ms, of all that there are. */
 const SHARE_AGAIN_MS = 110;
 const SHARE_TRIES = 10;
-
-/** Without namespaces and as the gate's own user: for tests of other things. */
-export const OPEN_PRISON: Prison = {
-  confinement: { user: false, namespaces: false, seccomp: true, limits: true, cgroup: false },
-  start: (spec) => start(spec, { bubblewrap: false, otherUser: false }, [], { bwrap: BWRAP, users: usersOfJails() }),
-};
 
 /** Tries with the program of `spec` what works here, the tightest first. Throws `jail/not-started` where nothing does. */
 export async function openPrison(spec: JailSpec, timers: Timers, bwrap: string = BWRAP): Promise<Prison> {
@@ -140,13 +134,13 @@ function start(
 }
 
 /** Where the kernel gives each session its share (autogroups), a process's own counts within its session alone. */
-function yieldSession(child: ChildProcess, pid: number, timers: Timers | undefined, tries: number): void {
+function yieldSession(child: ChildProcess, pid: number, timers: Timers, tries: number): void {
   if (child.exitCode !== null || child.signalCode !== null) return;
   try {
     writeFileSync(`/proc/${pid}/autogroup`, String(NICENESS));
   } catch (error) {
     const isTooSoon = error instanceof Error && 'code' in error && error.code === 'EAGAIN';
-    if (isTooSoon && tries > 0) timers?.(SHARE_AGAIN_MS, () => yieldSession(child, pid, timers, tries - 1));
+    if (isTooSoon && tries > 0) timers(SHARE_AGAIN_MS, () => yieldSession(child, pid, timers, tries - 1));
   }
 }
 

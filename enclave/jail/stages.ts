@@ -35,8 +35,8 @@ export interface JailKind {
   readonly spawn: () => Jail;
   /** Makes a jail ready for its first call. Rejecting, it has killed the jail. */
   readonly prepare: (jail: Jail) => Promise<void>;
-  /** Has it take beforehand what every call takes. Rejecting, it has killed the jail. */
-  readonly ripen?: (jail: Jail) => Promise<void>;
+  /** Has the jail that is next take a call's memory beforehand; the others stay small. Rejecting, it has killed the jail. */
+  readonly prefault?: (jail: Jail) => Promise<void>;
 }
 
 /** Runs `work` with a jail of this call's own. */
@@ -58,7 +58,7 @@ export interface StageOptions {
 
 /** Starting a process and loading a library, on a busy machine. */
 const START_MS = 30_000;
-/** Loading the model and trying it. */
+/** Loading the model and trying it, twice. */
 export const LOAD_MS = 60_000;
 
 /** A process that reads inputs, once it knows what is wanted of them. */
@@ -79,12 +79,13 @@ export function readerOf(
 }
 
 /** The same, once it has taken the memory of a call from the kernel. */
-export function ripening(kind: JailKind, { timers }: StageOptions): JailKind {
+export function prefaulting(kind: JailKind, { timers }: StageOptions): JailKind {
   return {
     ...kind,
-    ripen: async (jail) => {
+    prefault: async (jail) => {
       const failed = jailFailure('jail/not-started', 'the reading process did not take its memory');
-      await inTime(timers, jail.ask(FRAME.reserve, [], { [FRAME.ready]: 0 }), jail, START_MS, failed);
+      const asked = jail.ask(FRAME.prefault, [], { [FRAME.ready]: 0 }).catch(() => Promise.reject(failed));
+      await inTime(timers, asked, jail, START_MS, failed);
     },
   };
 }
@@ -103,7 +104,7 @@ export function computerOf(
   return {
     spawn: () => start(paths, entry, env),
     prepare: async (jail) => {
-      const late = modelFailure('model/too-slow', `loading and one run took longer than ${LOAD_MS} ms`);
+      const late = modelFailure('model/too-slow', `loading and two runs took longer than ${LOAD_MS} ms`);
       const crashed = modelFailure('model/crashed', 'the computing process ended while it loaded the model');
       const asked = jail.ask(FRAME.model, [length, said, file], limits).catch(() => Promise.reject(crashed));
       const reply = await inTime(timers, asked, jail, LOAD_MS, late);

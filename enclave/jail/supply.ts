@@ -7,13 +7,9 @@ import { orAborted } from '../deadline.ts';
 import { jailFailure } from './jail-failure.ts';
 import type { Family } from './nursery.ts';
 import type { Jail } from './process.ts';
+import type { JailKind } from './stages.ts';
 
-export interface SupplyOptions {
-  readonly spawn: () => Jail;
-  /** Makes a jail ready for its call. Rejecting, it has killed the jail. */
-  readonly prepare: (jail: Jail) => Promise<void>;
-  /** Has the jail that is next take beforehand what every call takes; the others stay small. Rejecting, it has killed the jail. */
-  readonly ripen?: ((jail: Jail) => Promise<void>) | undefined;
+export interface SupplyOptions extends JailKind {
   /** Where jails are made ready, in turn with those of others. */
   readonly nursery: Family;
 }
@@ -25,8 +21,8 @@ export interface Supply {
   restock(): void;
   /**
    * Runs `work` with a jail of its own; no second call may come before the promise is settled. When `signal` is aborted the
-   * jail is killed, and the promise rejects with the signal's reason at that moment. Otherwise it rests until `restock` or the
-   * next call.
+   * jail is killed, and the promise rejects with the signal's reason at that moment. Otherwise it rests until the
+   * gap that follows `restock`, or the next call.
    */
   use<T>(work: (jail: Jail) => Promise<T>, signal: AbortSignal): Promise<T>;
   /** Of the processes alive now. */
@@ -38,13 +34,13 @@ export interface Supply {
 interface Stocked {
   readonly jail: Jail;
   ready: Promise<void>;
-  isRipe: boolean;
+  isPrefaulted: boolean;
 }
 
 /** One for the next call, and one for the call after it. */
 const WARM = 2;
 
-export function createSupply({ spawn, prepare, ripen, nursery }: SupplyOptions): Supply {
+export function createSupply({ spawn, prepare, prefault, nursery }: SupplyOptions): Supply {
   const living = new Set<Jail>();
   const stock: Stocked[] = [];
   /** Have had their call. */
@@ -60,7 +56,7 @@ export function createSupply({ spawn, prepare, ripen, nursery }: SupplyOptions):
     living.add(jail);
     const ready = prepare(jail).then(() => jail.rest());
     ready.catch(() => {}); // told to whoever waits for it
-    return { jail, ready, isRipe: ripen === undefined };
+    return { jail, ready, isPrefaulted: prefault === undefined };
   };
   const discard = async (jail: Jail): Promise<void> => {
     await jail.kill();
@@ -76,13 +72,16 @@ export function createSupply({ spawn, prepare, ripen, nursery }: SupplyOptions):
     const made = produce();
     stock.push(made);
     await made.ready;
-    await ripenNext();
+    await prefaultNext();
   };
-  const ripenNext = async (): Promise<void> => {
+  const prefaultNext = async (): Promise<void> => {
     const [next] = stock;
-    if (next === undefined || next.isRipe || ripen === undefined) return;
-    next.isRipe = true;
-    next.ready = next.ready.then(() => ripen(next.jail)).then(() => next.jail.rest());
+    if (next === undefined || next.isPrefaulted || prefault === undefined) return;
+    // One jail of a lane has a call's memory; once the call is over, `restock` asks again.
+    if (isBusy || used.length > 0) return;
+    next.isPrefaulted = true;
+    // Whoever takes it meanwhile waits for it.
+    next.ready = next.ready.then(() => prefault(next.jail)).then(() => next.jail.rest());
     await next.ready;
   };
   const take = (): Stocked => {
@@ -121,7 +120,7 @@ export function createSupply({ spawn, prepare, ripen, nursery }: SupplyOptions):
     },
     restock() {
       if (used.length > 0) nursery.part(discardUsed);
-      if (stock[0]?.isRipe === false) nursery.raise(ripenNext);
+      if (stock[0]?.isPrefaulted === false) nursery.raise(prefaultNext);
       for (let more = missing() - planned; more > 0; more--) {
         planned++;
         nursery.raise(make);

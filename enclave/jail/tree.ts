@@ -2,7 +2,7 @@
  * The walking process: one tree in, once; then vectors in and indexes of labels out, by the oblivious kernel.
  */
 import type { TreeBounds } from '../../policies/model.ts';
-import { createKernel, type Kernel } from '../functions/decision-tree/kernel.ts';
+import { createKernel, instantiateKernel, type Kernel } from '../functions/decision-tree/kernel.ts';
 import type { TreeManifest } from '../functions/model-manifest.ts';
 import { FRAME, MODEL_BYTES } from './frames.ts';
 import { refuseModel } from './model-words.ts';
@@ -27,7 +27,7 @@ interface Loaded {
 function load(body: Uint8Array): Loaded {
   const length = new DataView(body.buffer, body.byteOffset, body.byteLength).getUint32(0);
   const { manifest, bounds }: TreeSetup = JSON.parse(new TextDecoder().decode(body.subarray(4, 4 + length)));
-  const kernel = createKernel(readTree(body.subarray(4 + length), manifest, bounds), bounds);
+  const kernel = createKernel(readTree(body.subarray(4 + length), manifest, bounds), bounds, instantiateKernel());
   // The first walk of a process takes longer. This one is nobody's.
   kernel.evaluate(new Uint8Array(4 * bounds.features));
   return { kernel, bounds };

@@ -17,7 +17,7 @@ export interface OpenedRequest<R extends Request = Request> {
   readonly [OPENED]: true;
 }
 
-/** The whole input of a call. Where it is more than the call may have, it was read and digested, not kept. */
+/** The whole input of a call. Where it is more than a call may have, it was read and digested, not kept. */
 export interface ReceivedInput {
   /** SHA-256 of the input, without the zeros behind it. */
   readonly digest: Uint8Array;
@@ -83,6 +83,11 @@ export async function receiveInput(
     const digest = new Uint8Array(hash.digest());
     return { digest, bytes: kept ? whole.subarray(0, inputBytes) : 'too-large', arrival: frame.arrival };
   }
+}
+
+/** What a function takes may be less than what was kept. */
+export function limited(input: ReceivedInput, { paddedBytes }: Call, maxBytes: number): ReceivedInput {
+  return paddedBytes <= maxBytes ? input : { ...input, bytes: 'too-large' };
 }
 
 export function outOfPlace(what: string): Failure<OpenCode> {

@@ -24,7 +24,7 @@ import type { Frame, Received } from './frame.ts';
 import type { CallTime } from './lateness.ts';
 import { callTime } from './lateness.ts';
 import type { OpenedRequest, Turn } from './open.ts';
-import { asks, open, outOfPlace, receiveInput } from './open.ts';
+import { asks, limited, open, outOfPlace, receiveInput } from './open.ts';
 import { pad } from './pad.ts';
 import { begin, keep, recall } from './recall.ts';
 import { orRefusal } from './refused.ts';
@@ -32,7 +32,6 @@ import type { Leave, Write } from './release.ts';
 import { leaveAt, ready } from './release.ts';
 import { seal } from './seal.ts';
 import { status } from './status.ts';
-import { termsOf } from './terms.ts';
 import { validate } from './validate.ts';
 
 /** A session's connection, as the pipeline needs it. */
@@ -84,19 +83,20 @@ async function answerCall(
   line: Line,
   signal: AbortSignal,
 ): Promise<void> {
-  const { maxBytes, afterMs, padTo } = termsOf(gate, opened.request.function);
   const slot = gate.slots.enter(`call ${session.party}`);
   const turn: Turn = (work) => gate.intake.take(session.party, signal, work);
-  const kept = slot === undefined ? 0 : maxBytes;
+  // Of the function nothing is asked before the last byte is read: that moment, and the answer with it, would come later for it.
+  const kept = slot === undefined ? 0 : gate.terms.mostBytes;
   const received = await receiveInput(line.next, session.channel, opened, kept, turn).catch((error: unknown) => {
     slot?.();
     throw error;
   });
+  const { maxBytes, afterMs, padTo } = gate.terms.of(opened.request.function);
   const time = callTime(gate.schedule, received.arrival, afterMs);
   const call = {
     session,
     opened,
-    provisions: { input: received, slot, late: time.late, left: time.left },
+    provisions: { input: limited(received, opened.request, maxBytes), slot, late: time.late, left: time.left },
     time,
     padTo,
   };

@@ -15,7 +15,6 @@ import type { Confirmed } from './confirm.ts';
 import type { ReceivedInput } from './open.ts';
 import { pad } from './pad.ts';
 import { Refused } from './refused.ts';
-import { termsOf } from './terms.ts';
 
 /** The same request may be tried again after these, and may then have another outcome. */
 const PASSING: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
@@ -51,7 +50,7 @@ export function begin(gate: Gate, { session, call, input }: Admitted): void {
 
 /** Pads what came of an admitted call, and keeps it where it is final. Only what is confirmed is ever given again. */
 export function keep(gate: Gate, { session, call, input }: Admitted, confirmed: Confirmed): PaddedAnswer {
-  const padded = pad(confirmed, termsOf(gate, call.function).padTo);
+  const padded = pad(confirmed, gate.terms.of(call.function).padTo);
   const { outcome } = confirmed;
   const isFinal = !('refused' in outcome) || !PASSING.has(outcome.refused);
   if (isFinal) gate.given.keep(requestOf(session.party, call, input), padded, padded.length);

@@ -20,7 +20,7 @@ export interface Schedule {
 /** For what holds this process up for some milliseconds, as the start of another one does. */
 export interface Gaps {
   /**
-   * Runs `run` where nothing is due for `GAP_MS`, in the order of asking, one in each gap; `MOST_MS` after it was asked for at
+   * Runs `run` where nothing is due for `GAP_MS`, in the order of asking, as many as fit; `MOST_MS` after it was asked for at
    * the latest. `run` must not throw.
    */
   readonly inGap: (run: () => void) => void;

@@ -41,6 +41,6 @@ export const LIMITS: Readonly<Record<Limit, number>> = {
   sessionMs: 3_600_000,
   /** Open connections the gate holds at once; half of them may be parties' sessions, each party its share. */
   connections: 512,
-  /** Time a connection may take from accept to authenticated. */
+  /** Time a connection may take from accept to its first sealed message, and again from there to authenticated. */
   handshakeMs: 30_000,
 };

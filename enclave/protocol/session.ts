@@ -53,7 +53,7 @@ export interface Responder {
   readonly publicKey: Uint8Array;
   /** Once. `info` as of `sessionInfo`. */
   accept(enc: Uint8Array, info: Uint8Array): Promise<SealedChannel>;
-  /** Drops the private key and the channel's keys. Keys inside WebCrypto are freed with their last reference. */
+  /** Drops the private key and the channel's keys. Keys that OpenSSL holds are freed with their last reference. */
   erase(): void;
 }
 

@@ -25,6 +25,7 @@ import type { KeyObject } from 'node:crypto';
 import { AEAD } from '../crypto/aead.ts';
 import { hkdfExpand } from '../crypto/kdf.ts';
 import type { RandomSource } from '../crypto/random.ts';
+import { STREAM, streamNonce } from '../crypto/stream.ts';
 import { concat } from '../encoding/bytes.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { StoredBytes } from '../vsock/host.ts';
@@ -34,6 +35,8 @@ import { stateFailure } from './state-failure.ts';
 
 const CHUNK = 262_144;
 const SEALED_CHUNK = CHUNK + AEAD.tagBytes;
+/** Each record has a key of its own. */
+const NO_PREFIX = new Uint8Array(STREAM.prefixBytes);
 
 export interface RecordPlace {
   readonly name: string;
@@ -60,7 +63,7 @@ export async function sealRecord(
   const parts: Uint8Array[] = [head];
   for (let i = 0, last = false; !last; i += 1) {
     last = (i + 1) * CHUNK >= content.length;
-    const cipher = createCipheriv('aes-256-gcm', key, nonceOf(i, last));
+    const cipher = createCipheriv('aes-256-gcm', key, streamNonce(NO_PREFIX, i, last));
     cipher.setAAD(binding);
     const body = cipher.update(content.subarray(i * CHUNK, (i + 1) * CHUNK));
     cipher.final();
@@ -116,7 +119,7 @@ function opens(
 ): Uint8Array | undefined {
   if (chunk.length < AEAD.tagBytes) return undefined;
   for (const i of places) {
-    const decipher = createDecipheriv('aes-256-gcm', key, nonceOf(i, i === count - 1), {
+    const decipher = createDecipheriv('aes-256-gcm', key, streamNonce(NO_PREFIX, i, i === count - 1), {
       authTagLength: AEAD.tagBytes,
     });
     decipher.setAAD(binding);
@@ -143,11 +146,4 @@ async function recordKey(stateKey: Uint8Array, binding: Uint8Array): Promise<Key
   const key = createSecretKey(raw);
   raw.fill(0);
   return key;
-}
-
-function nonceOf(index: number, last: boolean): Uint8Array {
-  const nonce = new Uint8Array(AEAD.nonceBytes);
-  new DataView(nonce.buffer).setUint32(7, index);
-  nonce[AEAD.nonceBytes - 1] = last ? 1 : 0;
-  return nonce;
 }

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { packModel, parseModelPackage } from '../../enclave/functions/model-package.ts';
 import { startComputer } from '../../enclave/jail/gate-side.ts';
 import type { Computer } from '../../enclave/jail/gate-side.ts';
+import { createNursery } from '../../enclave/jail/nursery.ts';
 import type { ModelFunctionPolicy } from '../../policies/model.ts';
 import { jailEntries } from '../enclave/jail/entries.ts';
 import type { Entries } from '../enclave/jail/entries.ts';
@@ -35,7 +36,14 @@ async function withComputer(
   work: (computer: Computer) => Promise<void>,
 ): Promise<void> {
   const model = parseModelPackage(packModel(manifest, onnx), policy.uses);
-  const computer = await startComputer({ kind: policy.uses, model, policy, paths: entries.paths, timers: realTimers });
+  const computer = await startComputer({
+    kind: policy.uses,
+    model,
+    policy,
+    paths: entries.paths,
+    timers: realTimers,
+    nursery: createNursery(1),
+  });
   try {
     await work(computer);
   } finally {
@@ -60,7 +68,7 @@ export async function benchJails(emit: Emit): Promise<void> {
       const bare = await bareOf(subject);
       await withComputer(subject, entries, async (computer) => {
         const run = (): Promise<unknown> =>
-          computer.run(picture, { party: 'alice', signal: AbortSignal.timeout(60_000) });
+          computer.run(picture, { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() });
         const found = await interleaved({ rounds: ROUNDS, between: () => sleep(PAUSE_MS) }, run, bare);
         emit({
           figure: `jails: ${subject.name}`,

@@ -2,7 +2,6 @@
  * Attempts to break out of a jail, by code that runs in one. Each is refused, and each is shown to work where nothing holds
  * the process: an attempt that fails anyway would prove nothing.
  */
-import { spawn } from 'node:child_process';
 import {
   chmodSync,
   mkdirSync,
@@ -21,6 +20,7 @@ import { FRAME } from '../../enclave/jail/frames.ts';
 import { openPrison, type JailSpec, type Prison } from '../../enclave/jail/prison.ts';
 import { spawnJail } from '../../enclave/jail/process.ts';
 import { isUserOfJails } from '../../enclave/jail/users.ts';
+import { barePrison } from '../enclave/jail/bare-prison.ts';
 import { bundleEntries } from '../enclave/jail/entries.ts';
 import { noOtherUser } from '../other-users.ts';
 import { realTimers } from '../enclave/real-timers.ts';
@@ -47,16 +47,7 @@ const spec: JailSpec = {
 };
 const secret = join(folder, 'policy.json');
 /** Nothing holds it: the control. */
-const free: Prison = {
-  confinement: { user: false, namespaces: false, seccomp: false, limits: false, cgroup: false },
-  start: ({ node, entry, cwd, env }) =>
-    spawn(node, ['--disallow-code-generation-from-strings', '--max-old-space-size=256', entry, 'free'], {
-      cwd,
-      env,
-      detached: true,
-      stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
-    }),
-};
+const free = barePrison('free');
 let prison: Prison;
 let withoutNamespaces: Prison;
 

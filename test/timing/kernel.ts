@@ -107,7 +107,7 @@ function chooser(memory: Uint32Array, sides: readonly [Contents, Contents]): (si
 
 function pairs(instance: KernelInstance): readonly (readonly [KernelPair, readonly [Contents, Contents]])[] {
   const contents = (tree: Tree, value: number): Contents => {
-    createKernel(tree, BOUNDS, () => instance);
+    createKernel(tree, BOUNDS, instance);
     const record = new Uint8Array(new Float32Array(BOUNDS.features).fill(value).buffer);
     return { table: new Uint8Array(instance.memory.buffer, 0, BOUNDS.nodes * NODE_BYTES).slice(), record };
   };

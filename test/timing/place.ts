@@ -58,7 +58,10 @@ export interface PlaceOptions {
 export async function openPlace({ policy: write, bundles, mention }: PlaceOptions): Promise<Place> {
   const undo: (() => Promise<unknown>)[] = [];
   const close = async (): Promise<void> => {
-    for (const step of undo.splice(0).toReversed()) await step();
+    const ended = undo.splice(0).toReversed();
+    const failures: unknown[] = [];
+    for (const step of ended) await step().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
   };
   try {
     const folder = await realpath(await mkdtemp(join(tmpdir(), 'accord-timing-')));

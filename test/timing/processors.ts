@@ -22,11 +22,14 @@ export function divideProcessors(mention: (line: string) => void): Processors {
     mention('there is one processor, which the enclave and its parent share');
     return { forEnclave: () => {}, forParent: () => {}, all: () => {} };
   }
+  let isDivided = true;
   const run = (on: readonly number[]): void => {
+    if (!isDivided) return;
     try {
       // Every thread of it.
       execFileSync('taskset', ['-a', '-c', '-p', on.join(','), String(process.pid)], { stdio: 'pipe' });
     } catch (error) {
+      isDivided = false;
       mention(`the enclave and its parent share processors: ${String(error)}`);
     }
   };

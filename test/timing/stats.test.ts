@@ -2,6 +2,7 @@
 import { array, assert, double, property } from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createPrng } from '../faults/simulation/prng.ts';
+import { usableProcessors } from './processors.ts';
 import { PERCENTILES, T_LIMIT, calibrate, compare, momentsOf, standardError, welch } from './stats.ts';
 
 /** Well-known examples of Welch's test, of one size and of two; t by Python's `statistics`. */
@@ -178,4 +179,9 @@ describe('a difference', () => {
     const verdict = compare(noise(1, 2_000), noise(2, 2_000, { deviation: 0.15 }), thresholdsOf());
     expect(verdict.leaks).toBe(true);
   });
+});
+
+test('processors are read as the kernel lists them', () => {
+  expect(usableProcessors('Name:\tnode\nCpus_allowed_list:\t0-2,5\nMems_allowed_list:\t0\n')).toEqual([0, 1, 2, 5]);
+  expect(usableProcessors('Cpus_allowed_list:\t3\n')).toEqual([3]);
 });

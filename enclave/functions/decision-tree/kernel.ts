@@ -27,9 +27,8 @@ export interface Kernel {
 /** The WebAssembly module's bytes. */
 export const kernelBytes = (): Uint8Array<ArrayBuffer> => Uint8Array.from(Buffer.from(treeKernel, 'base64'));
 
-/** A kernel that holds one tree, checked before (`checkTree`). `make` is for tests that look on. */
-export function createKernel(tree: Tree, bounds: TreeBounds, make: () => KernelInstance = instantiate): Kernel {
-  const { memory, evaluate } = make();
+/** A kernel that holds one tree, checked before (`checkTree`), in an instance of its own. */
+export function createKernel(tree: Tree, bounds: TreeBounds, { memory, evaluate }: KernelInstance): Kernel {
   new Uint8Array(memory.buffer, TABLE_AT, bounds.nodes * NODE_BYTES).set(tableOf(tree, bounds.nodes));
   const place = new Uint8Array(memory.buffer, RECORD_AT, bounds.features * 4);
   return {
@@ -44,7 +43,7 @@ export function createKernel(tree: Tree, bounds: TreeBounds, make: () => KernelI
 }
 
 /** Synchronously: the module has less than a kilobyte. */
-function instantiate(): KernelInstance {
+export function instantiateKernel(): KernelInstance {
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(kernelBytes()));
   return kernelOf(exports);
 }

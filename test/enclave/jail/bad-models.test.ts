@@ -3,6 +3,7 @@ import { onnx } from 'onnx-proto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Timers } from '../../../enclave/deadline.ts';
 import { startComputer } from '../../../enclave/jail/gate-side.ts';
+import { createNursery } from '../../../enclave/jail/nursery.ts';
 import { ONNX_LIMITS } from '../../../enclave/jail/onnx/inspect.ts';
 import { LOAD_MS } from '../../../enclave/jail/stages.ts';
 import type { ModelPackage } from '../../../enclave/functions/model-package.ts';
@@ -19,7 +20,9 @@ afterAll(() => entries.remove());
 const load = (model: ModelPackage, timers: Timers = realTimers): Promise<unknown> => {
   const kind = 'image-classification';
   const policy = models.policyFor(kind);
-  return startComputer({ kind, model, policy, paths: entries.paths, timers }).then((computer) => computer.close());
+  return startComputer({ kind, model, policy, paths: entries.paths, timers, nursery: createNursery(1) }).then(
+    (computer) => computer.close(),
+  );
 };
 /** A second and a half is all that loading has. */
 const hasty: Timers = (milliseconds, run) => realTimers(milliseconds === LOAD_MS ? 1_500 : milliseconds, run);

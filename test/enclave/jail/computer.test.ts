@@ -5,7 +5,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import sharp from 'sharp';
 import { startComputer, type Computer, type JailPaths, type RunOptions } from '../../../enclave/jail/gate-side.ts';
 import type { ModelPackage } from '../../../enclave/functions/model-package.ts';
-import { KEEPS_MEMORY } from '../../../enclave/jail/reserve.ts';
+import { createNursery } from '../../../enclave/jail/nursery.ts';
+import { KEEPS_FREED_MEMORY } from '../../../enclave/jail/prefault.ts';
 import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import * as models from './models.ts';
@@ -38,6 +39,7 @@ async function start(
     policy: { ...models.policyFor(kind, { topK }), calls },
     paths,
     timers: realTimers,
+    nursery: createNursery(1),
   });
   open.push(computer);
   return computer;
@@ -48,8 +50,12 @@ const plain = (background: string, width = 40, height = 30): Promise<Buffer> =>
     .png()
     .toBuffer();
 
-const seconds = { party: 'alice', signal: new AbortController().signal } as const;
-const within = (milliseconds: number): RunOptions => ({ party: 'alice', signal: AbortSignal.timeout(milliseconds) });
+const seconds: RunOptions = { party: 'alice', signal: new AbortController().signal, left: Promise.resolve() };
+const within = (milliseconds: number): RunOptions => ({
+  party: 'alice',
+  signal: AbortSignal.timeout(milliseconds),
+  left: Promise.resolve(),
+});
 const alive = (pid: number): boolean => {
   try {
     process.kill(pid, 0);
@@ -256,7 +262,7 @@ describe('a process that dies or hangs', () => {
     const [decodes, computes] = [before.slice(0, 4), before.slice(4)];
     const letGo = [...decodes.slice(0, 2), ...computes.slice(0, 2)].map(hold);
     const late = new AbortController();
-    const stuck = computer.run(input, { party: 'alice', signal: late.signal });
+    const stuck = computer.run(input, { ...seconds, signal: late.signal });
     const gaveUp = expect(stuck).rejects.toMatchObject({ code: 'jail/compute-timeout' });
     expect(await computer.run(input, { ...seconds, party: 'bob' })).toMatchObject({
       labels: [{ label: 'red' }, {}, {}],
@@ -315,7 +321,7 @@ describe('the life of the processes', () => {
     // bubblewrap says where the process stands.
     const { namespaces } = entries.paths.prison.confinement;
     const folder = namespaces ? 'PWD=/\0' : '';
-    const heap = Object.entries(KEEPS_MEMORY).map(([name, value]) => `${name}=${value}\0`);
+    const heap = Object.entries(KEEPS_FREED_MEMORY).map(([name, value]) => `${name}=${value}\0`);
     expect(environment(decode)).toBe([...heap, folder].join(''));
     expect(environment(compute)).toBe(`ORT_DISABLE_TELEMETRY=1\0${folder}`);
     for (const pid of [decode, compute]) {
@@ -346,6 +352,7 @@ describe('the life of the processes', () => {
       policy: models.policyFor(kind),
       paths,
       timers: realTimers,
+      nursery: createNursery(1),
     } as const;
     const started = startComputer({ ...options, signal: abort.signal });
     started.catch(() => {}); // told below

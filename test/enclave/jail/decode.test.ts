@@ -1,10 +1,12 @@
 /** Pictures of every kind become the same pixels: what a person sees is what the model gets. */
+import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import sharp, { type Sharp } from 'sharp';
 import type { DecodePlan } from '../../../enclave/jail/decode.ts';
 import { FRAME, PICTURE_HEADER_BYTES, UNREADABLE_BYTES } from '../../../enclave/jail/frames.ts';
-import { OPEN_PRISON } from '../../../enclave/jail/prison.ts';
+import { KEEPS_FREED_MEMORY } from '../../../enclave/jail/prefault.ts';
 import { spawnJail, type Jail } from '../../../enclave/jail/process.ts';
+import { barePrison } from './bare-prison.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import { blue, encoded, halves, red, type Format } from './pictures.ts';
 
@@ -31,7 +33,7 @@ interface Seen {
 async function decoder(changes: Partial<DecodePlan> = {}): Promise<(input: Uint8Array) => Promise<Seen | undefined>> {
   const plan = { ...PLAN, ...changes };
   const { node, decode, cwd } = entries.paths;
-  const jail = spawnJail({ node, entry: decode, cwd, env: {} }, OPEN_PRISON);
+  const jail = spawnJail({ node, entry: decode, cwd, env: KEEPS_FREED_MEMORY }, barePrison());
   jails.push(jail);
   await jail.ask(FRAME.plan, [Buffer.from(JSON.stringify(plan))], { [FRAME.ready]: 0 });
   const bytes = PICTURE_HEADER_BYTES + plan.width * plan.height * plan.channels;
@@ -184,3 +186,19 @@ describe('placing', () => {
     expect(await letterbox(strip)).toMatchObject({ width: 8, height: 16_384 });
   });
 });
+
+test('memory of a call that is taken beforehand stays, and pictures are decoded as without', async () => {
+  const decode = await decoder();
+  const [jail] = jails;
+  const picture = await encoded(halves(64, 48), 'jpeg');
+  const before = await decode(picture);
+  const small = residentKiB(jail);
+  await jail?.ask(FRAME.prefault, [], { [FRAME.ready]: 0 });
+  expect(residentKiB(jail) - small).toBeGreaterThan(40 * 1024);
+  expect((await decode(picture))?.at(2, 8)).toEqual(before?.at(2, 8));
+  expect(residentKiB(jail) - small).toBeGreaterThan(40 * 1024);
+});
+
+function residentKiB(jail: Jail | undefined): number {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${jail?.pid}/status`, 'utf8'))?.[1]);
+}

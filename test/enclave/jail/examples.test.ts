@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { packModel, parseModelPackage } from '../../../enclave/functions/model-package.ts';
 import { startComputer } from '../../../enclave/jail/gate-side.ts';
+import { createNursery } from '../../../enclave/jail/nursery.ts';
 import { loadPolicy } from '../../../policies/load.ts';
 import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
@@ -24,13 +25,24 @@ async function answers(example: string): Promise<Readonly<Record<string, unknown
   if (policy === undefined || policy.uses === 'counter') throw new Error(`${example} has no function with a model`);
   const packed = packModel(read('manifest.json').toString(), read('model.onnx'));
   const model = parseModelPackage(packed, policy.uses);
-  const computer = await startComputer({ kind: policy.uses, model, policy, paths: entries.paths, timers: realTimers });
+  const computer = await startComputer({
+    kind: policy.uses,
+    model,
+    policy,
+    paths: entries.paths,
+    timers: realTimers,
+    nursery: createNursery(1),
+  });
   try {
     const found: [string, unknown][] = [];
     for (const file of readdirSync(join(folder, 'inputs')).sort()) {
       found.push([
         file,
-        await computer.run(read(join('inputs', file)), { party: 'alice', signal: AbortSignal.timeout(20_000) }),
+        await computer.run(read(join('inputs', file)), {
+          party: 'alice',
+          signal: AbortSignal.timeout(20_000),
+          left: Promise.resolve(),
+        }),
       ]);
     }
     return Object.fromEntries(found);

@@ -3,8 +3,9 @@
  * (argument `busy`) or a quick one (`idle`), and says so. Arguments: paths of Node and both jails, folder, which.
  */
 import { startComputer } from '../../../enclave/jail/gate-side.ts';
-import { OPEN_PRISON } from '../../../enclave/jail/prison.ts';
+import { createNursery } from '../../../enclave/jail/nursery.ts';
 import { realTimers } from '../real-timers.ts';
+import { barePrison } from './bare-prison.ts';
 import { meansModel, policyFor, slowModel } from './models.ts';
 
 const [node = '', decode = '', compute = '', cwd = '', which = ''] = process.argv.slice(2);
@@ -13,8 +14,9 @@ const started = startComputer({
   kind,
   model: which === 'busy' ? slowModel(2_000) : meansModel(),
   policy: policyFor(kind),
-  paths: { node, decode, compute, record: '', tree: '', cwd, prison: OPEN_PRISON },
+  paths: { node, decode, compute, record: '', tree: '', cwd, prison: barePrison() },
   timers: realTimers,
+  nursery: createNursery(1),
 });
 if (which === 'idle') await started;
 process.stdout.write('started\n');

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import sharp from 'sharp';
 import { FRAME } from '../../../enclave/jail/frames.ts';
 import { startComputer } from '../../../enclave/jail/gate-side.ts';
+import { createNursery } from '../../../enclave/jail/nursery.ts';
 import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import { meansModel, policyFor, SIDE } from './models.ts';
@@ -47,12 +48,21 @@ async function callWith(which: 'decode' | 'compute', name: string, onQuestion: s
   const liar = script(`${which}-${name.replaceAll(/\W/g, '-')}`, onQuestion);
   const paths = { ...entries.paths, [which]: liar };
   const policy = policyFor(kind, { topK: 3 });
-  const computer = await startComputer({ kind, model: meansModel(), policy, paths, timers: realTimers });
+  const computer = await startComputer({
+    kind,
+    model: meansModel(),
+    policy,
+    paths,
+    timers: realTimers,
+    nursery: createNursery(1),
+  });
   try {
-    return await computer.run(picture, { party: 'alice', signal: AbortSignal.timeout(5_000) }).then(
-      (output) => new Error(`an answer was given: ${JSON.stringify(output)}`),
-      (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
-    );
+    return await computer
+      .run(picture, { party: 'alice', signal: AbortSignal.timeout(5_000), left: Promise.resolve() })
+      .then(
+        (output) => new Error(`an answer was given: ${JSON.stringify(output)}`),
+        (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+      );
   } finally {
     await computer.close();
   }

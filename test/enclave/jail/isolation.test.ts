@@ -5,8 +5,9 @@ import { chmodSync, existsSync, readFileSync, readdirSync, readlinkSync, writeFi
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startComputer, type Computer, type JailPaths } from '../../../enclave/jail/gate-side.ts';
-import { OPEN_PRISON } from '../../../enclave/jail/prison.ts';
+import { createNursery } from '../../../enclave/jail/nursery.ts';
 import { realTimers } from '../real-timers.ts';
+import { barePrison } from './bare-prison.ts';
 import { bundleEntries, jailEntries, type Entries } from './entries.ts';
 import { meansModel, policyFor } from './models.ts';
 import { encoded, halves } from './pictures.ts';
@@ -19,12 +20,21 @@ afterAll(() => entries.remove());
 
 const kind = 'image-classification';
 const start = (paths: JailPaths): Promise<Computer> =>
-  startComputer({ kind, model: meansModel(), policy: policyFor(kind), paths, timers: realTimers });
+  startComputer({
+    kind,
+    model: meansModel(),
+    policy: policyFor(kind),
+    paths,
+    timers: realTimers,
+    nursery: createNursery(1),
+  });
 
 async function call(computer: Computer): Promise<void> {
   for (const format of ['jpeg', 'png', 'webp'] as const) {
     const input = await encoded(halves(64, 48), format);
-    expect(await computer.run(input, { party: 'alice', signal: AbortSignal.timeout(60_000) })).toMatchObject({
+    expect(
+      await computer.run(input, { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() }),
+    ).toMatchObject({
       labels: [{}, {}, {}],
     });
   }
@@ -76,7 +86,7 @@ describe('seen by strace', () => {
       `#!/bin/sh\nexec ${path} -f -s 200 -e trace=${traced} -o ${log}.$$ ${process.execPath} "$@"\n`,
     );
     chmodSync(wrapper, 0o755);
-    const computer = await start({ ...entries.paths, node: wrapper, prison: OPEN_PRISON });
+    const computer = await start({ ...entries.paths, node: wrapper, prison: barePrison() });
     await call(computer);
     await computer.close();
     const logs = readdirSync(entries.folder).filter((name) => name.startsWith('strace.'));

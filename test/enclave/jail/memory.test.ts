@@ -7,6 +7,7 @@ import { onnx } from 'onnx-proto';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startComputer, type Computer } from '../../../enclave/jail/gate-side.ts';
+import { createNursery } from '../../../enclave/jail/nursery.ts';
 import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import * as models from './models.ts';
@@ -71,7 +72,14 @@ beforeAll(async () => {
   entries = await jailEntries();
   const kind = 'image-classification';
   const policy = models.policyFor(kind, { topK: 1 });
-  computer = await startComputer({ kind, model: MODEL, policy, paths: entries.paths, timers: realTimers });
+  computer = await startComputer({
+    kind,
+    model: MODEL,
+    policy,
+    paths: entries.paths,
+    timers: realTimers,
+    nursery: createNursery(1),
+  });
 });
 afterAll(async () => {
   await computer.close();
@@ -94,7 +102,9 @@ test('in one process the model sees the picture before its own: what the jails a
 test('a call sees nothing of the calls before it', async () => {
   const [dark, bright] = await Promise.all([plain(0), plain(255)]);
   const say = async (picture: Buffer): Promise<string> =>
-    JSON.stringify(await computer.run(picture, { party: 'alice', signal: AbortSignal.timeout(60_000) }));
+    JSON.stringify(
+      await computer.run(picture, { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() }),
+    );
   const alone = await say(dark);
   for (let round = 0; round < 3; round += 1) {
     await say(bright);
@@ -105,8 +115,8 @@ test('a call sees nothing of the calls before it', async () => {
 test('each call is served by processes of its own', async () => {
   const dark = await plain(0);
   const before = new Set(computer.pids());
-  await computer.run(dark, { party: 'alice', signal: AbortSignal.timeout(60_000) });
-  await computer.run(dark, { party: 'alice', signal: AbortSignal.timeout(60_000) });
-  await computer.run(dark, { party: 'alice', signal: AbortSignal.timeout(60_000) });
+  await computer.run(dark, { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() });
+  await computer.run(dark, { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() });
+  await computer.run(dark, { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() });
   await expect.poll(() => computer.pids().filter((pid) => before.has(pid))).toEqual([]);
 });

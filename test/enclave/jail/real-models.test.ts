@@ -7,6 +7,7 @@ import { startComputer, type FunctionAnswer } from '../../../enclave/jail/gate-s
 import { packModel, parseModelPackage } from '../../../enclave/functions/model-package.ts';
 import type { DetectedObject } from '../../../enclave/functions/object-detection/answer.ts';
 import { overlap } from '../../../enclave/functions/object-detection/suppress.ts';
+import { createNursery } from '../../../enclave/jail/nursery.ts';
 import type { PictureFunctionKind } from '../../../policies/model.ts';
 import { describeWithVectors } from '../../vectors.ts';
 import { realTimers } from '../real-timers.ts';
@@ -46,11 +47,14 @@ describeWithVectors('real models', (folder) => {
       policy: policyFor(kind, { topK: 20 }),
       paths: entries.paths,
       timers: realTimers,
+      nursery: createNursery(1),
     });
     try {
       const outputs: FunctionAnswer[] = [];
       for (const input of inputs)
-        outputs.push(await computer.run(input, { party: 'alice', signal: AbortSignal.timeout(60_000) }));
+        outputs.push(
+          await computer.run(input, { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() }),
+        );
       return outputs;
     } finally {
       await computer.close();

@@ -3,7 +3,6 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { RECORD_REFUSALS, explainRecord } from '../../../enclave/jail/record-refusal.ts';
 import { readRecord } from '../../../enclave/jail/record-vector.ts';
-import { NotJson, asObjects, parseJson } from '../../../enclave/encoding/strict-json.ts';
 import { recordFault } from '../../../parties/record-fault.ts';
 
 const FEATURES = ['age', 'fever', 'name with "quotes"'] as const;
@@ -101,30 +100,5 @@ test('any bytes give a vector or a reason that has words', () => {
     fc.property(fc.oneof(fc.uint8Array(), near.map(encode)), (bytes) => {
       expect(read(bytes)).toBeDefined();
     }),
-  );
-});
-
-test('the strict parser reads what JSON.parse reads, but no name twice', () => {
-  fc.assert(
-    fc.property(fc.json({ maxDepth: 5 }), (text) => {
-      expect(JSON.stringify(asObjects(parseJson(text, 10)))).toBe(JSON.stringify(JSON.parse(text)));
-    }),
-  );
-  fc.assert(
-    fc.property(
-      fc.string({ unit: fc.constantFrom('{', '}', '"a"', ':', ',', '0', '1', '.', 'e', '-', '[', ']', 't', 'true') }),
-      (text) => {
-        let plain: unknown = NotJson;
-        try {
-          plain = JSON.parse(text);
-        } catch {}
-        try {
-          expect(JSON.stringify(asObjects(parseJson(text, 30)))).toBe(JSON.stringify(plain));
-        } catch (error) {
-          if (!(error instanceof NotJson)) throw error;
-          expect(plain === NotJson || error.fault !== 'syntax').toBe(true);
-        }
-      },
-    ),
   );
 });

@@ -100,15 +100,33 @@ describe('a jail', () => {
   });
 });
 
+test('what a call used ends in a gap, not at once', async () => {
+  const gaps: (() => void)[] = [];
+  const { options, alive } = scriptedJails(1);
+  const supply = createSupply({ ...options, nursery: createNursery(1, (run) => gaps.push(run)).family() });
+  await supply.start();
+  await supply.use(pid, never);
+  supply.restock();
+  expect(alive()).toEqual([1]);
+  gaps.shift()?.();
+  expect(alive()).toEqual([]);
+  await supply.close();
+});
+
 describe('the jail that is next', () => {
-  interface Ripening extends Stocked {
-    readonly ripened: readonly number[];
+  interface Prefaulting extends Stocked {
+    /** Pids, as it began. */
+    readonly prefaulted: readonly number[];
     readonly rested: readonly number[];
+    /** What has begun comes to its end. */
+    readonly goOn: () => void;
   }
 
-  async function ripening(fails: readonly number[] = []): Promise<Ripening> {
-    const ripened: number[] = [];
+  /** Two jails; the first waits for `goOn`. `fails`: pids that cannot. */
+  async function prefaulting(fails: readonly number[] = []): Promise<Prefaulting> {
+    const prefaulted: number[] = [];
     const rested: number[] = [];
+    const waiting: (() => void)[] = [];
     const { options, ...jails } = scriptedJails(1);
     const supply = createSupply({
       ...options,
@@ -116,8 +134,9 @@ describe('the jail that is next', () => {
         const jail = options.spawn();
         return { ...jail, rest: () => void rested.push(jail.pid) };
       },
-      ripen: async (jail) => {
-        ripened.push(jail.pid);
+      prefault: async (jail) => {
+        prefaulted.push(jail.pid);
+        await new Promise<void>((resolve) => waiting.push(resolve));
         if (!fails.includes(jail.pid)) return;
         await jail.kill();
         throw new Error('no memory');
@@ -126,36 +145,84 @@ describe('the jail that is next', () => {
     });
     await supply.start();
     supply.restock();
-    await expect.poll(() => jails.made.length).toBe(2);
-    await expect.poll(() => rested).toHaveLength(3);
-    return { ...jails, options, supply, ripened, rested };
+    await expect.poll(() => rested).toEqual([1, 2]);
+    await expect.poll(() => prefaulted).toEqual([1]);
+    const goOn = (): void => waiting.splice(0).forEach((resolve) => resolve());
+    return { ...jails, options, supply, prefaulted, rested, goOn };
   }
 
   test('takes beforehand what a call takes, and rests again; the one behind it does when its turn comes', async () => {
-    const { supply, ripened, rested } = await ripening();
-    expect(ripened).toEqual([1]);
+    const { supply, prefaulted, rested, goOn } = await prefaulting();
+    goOn();
+    await expect.poll(() => rested).toEqual([1, 2, 1]);
     expect(await supply.use(pid, never)).toBe(1);
-    expect(ripened).toEqual([1]);
+    expect(prefaulted).toEqual([1]);
     supply.restock();
     supply.restock();
-    await expect.poll(() => ripened).toEqual([1, 2]);
+    await expect.poll(() => prefaulted).toEqual([1, 2]);
+    goOn();
     await expect.poll(() => rested.filter((one) => one === 2)).toHaveLength(2);
     expect(await supply.use(pid, never)).toBe(2);
     await supply.close();
   });
 
-  test('serves its call unripe where it comes too soon', async () => {
-    const { supply, ripened } = await ripening();
+  test('has its call wait where that comes in the middle of it', async () => {
+    const { supply, goOn } = await prefaulting();
+    let isServed = false;
+    const call = supply.use(pid, never).finally(() => (isServed = true));
+    await new Promise((resolve) => void setTimeout(resolve, 10));
+    expect(isServed).toBe(false);
+    goOn();
+    expect(await call).toBe(1);
+    await supply.close();
+  });
+
+  test('serves the next call where the one that waited for it was aborted', async () => {
+    const { supply, goOn } = await prefaulting();
+    const late = new AbortController();
+    const call = supply.use(pid, late.signal);
+    late.abort(new Error('late'));
+    await expect(call).rejects.toThrow('late');
+    goOn();
+    expect(await supply.use(pid, never)).toBe(1);
+    await supply.close();
+  });
+
+  test('stays small while the one before it is at work', async () => {
+    const { supply, prefaulted, rested, goOn } = await prefaulting();
+    goOn();
+    await expect.poll(() => rested).toEqual([1, 2, 1]);
+    await supply.use(pid, never);
+    let finish: (() => void) | undefined;
+    supply.restock(); // asks for 2, and for a third that is made while 2 is at work
+    const work = supply.use((jail) => new Promise<number>((resolve) => (finish = () => resolve(jail.pid))), never);
+    await expect.poll(() => prefaulted).toEqual([1, 2]);
+    goOn();
+    await expect.poll(() => finish).toBeDefined();
+    await expect.poll(() => rested).toContain(3);
+    await new Promise((resolve) => void setTimeout(resolve, 10));
+    expect(prefaulted).toEqual([1, 2]);
+    finish?.();
+    expect(await work).toBe(2);
+    await supply.close();
+  });
+
+  test('serves its call as it is where that comes too soon', async () => {
+    const { supply, prefaulted, goOn } = await prefaulting();
+    goOn();
     expect([await supply.use(pid, never), await supply.use(pid, never)]).toEqual([1, 2]);
-    expect(ripened).toEqual([1]);
+    expect(prefaulted).toEqual([1]);
     await supply.close();
   });
 
   test('costs no call where it cannot', async () => {
-    const { supply, ripened } = await ripening([2]);
+    const { supply, prefaulted, alive, goOn } = await prefaulting([2]);
+    goOn();
     await supply.use(pid, never);
     supply.restock();
-    await expect.poll(() => ripened).toContain(2);
+    await expect.poll(() => prefaulted).toEqual([1, 2]);
+    goOn();
+    await expect.poll(alive).not.toContain(2);
     expect(await supply.use(pid, never)).toBe(3);
     await supply.close();
   });

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { packModel, parseModelPackage } from '../../../enclave/functions/model-package.ts';
 import { FRAME } from '../../../enclave/jail/frames.ts';
 import { startComputer, type Computer, type JailPaths } from '../../../enclave/jail/gate-side.ts';
+import { createNursery } from '../../../enclave/jail/nursery.ts';
 import type { TreeBounds, TreePolicy } from '../../../policies/model.ts';
 import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
@@ -43,13 +44,20 @@ async function start({ bounds = BOUNDS, paths = {}, file = tree }: Start = {}): 
   };
   const model = parseModelPackage(packModel(manifest, file), 'decision-tree');
   const all = { ...entries.paths, ...paths };
-  const computer = await startComputer({ kind: 'decision-tree', model, policy, paths: all, timers: realTimers });
+  const computer = await startComputer({
+    kind: 'decision-tree',
+    model,
+    policy,
+    paths: all,
+    timers: realTimers,
+    nursery: createNursery(1),
+  });
   open.push(computer);
   return computer;
 }
 
 const call = (computer: Computer, input: Uint8Array, ms = 20_000): Promise<unknown> =>
-  computer.run(input, { party: 'bob', signal: AbortSignal.timeout(ms) });
+  computer.run(input, { party: 'bob', signal: AbortSignal.timeout(ms), left: Promise.resolve() });
 
 describe('a tree', () => {
   test('gives each record its label', async () => {

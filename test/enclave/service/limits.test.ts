@@ -5,13 +5,14 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { encodeFrame, encodeOuter } from '../../../enclave/protocol/frame.ts';
 import { LIMITS } from '../../../enclave/protocol/limits.ts';
 import { contribute } from '../contribution.ts';
-import type { TestGate } from '../harness.ts';
+import type { GateOptions, TestGate } from '../harness.ts';
 import type { HandTimers } from '../hand-timers.ts';
 import { createHandTimers } from '../hand-timers.ts';
 import { newRequestId, startGate } from '../harness.ts';
 import type { Peer } from '../peer.ts';
 import { greet, hungUp } from '../peer.ts';
 import { testModel } from '../scripted-computer.ts';
+import { createScriptedKms } from '../scripted-kms.ts';
 
 let gate: TestGate;
 let hand: HandTimers;
@@ -61,25 +62,63 @@ describe('a connection that says', () => {
     await hungUp(socket);
   });
 
-  test('who it is while this boot’s key for KMS is still being made waits for that, however long', async () => {
-    let made = (): void => {};
-    const late = new Promise<void>((resolve) => (made = resolve));
-    const slow = await startGate({
-      timers: hand.timers,
-      world: (world) => ({ ...world, makeRecipientKey: () => late.then(world.makeRecipientKey) }),
-    });
-    try {
-      let isWelcome = false;
-      const alice = slow.peer('alice', {
+  /** A gate, and a party of it that has said who it is and is not answered yet. */
+  async function unanswered(
+    options: GateOptions,
+  ): Promise<{ readonly slow: TestGate; readonly alice: Promise<Peer | Error> }> {
+    const slow = await startGate({ timers: hand.timers, ...options });
+    let isWelcome = false;
+    const alice = slow
+      .peer('alice', {
         encrypt: (...challenge) => {
           isWelcome = true;
           return slow.kms.encrypt(...challenge);
         },
-      });
-      await expect.poll(() => isWelcome && hand.pending() === 0).toBe(true);
+      })
+      .catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))));
+    await expect.poll(() => isWelcome).toBe(true);
+    return { slow, alice };
+  }
+
+  test('who it is while this boot’s key for KMS is still being made waits for that, however long', async () => {
+    let made = (): void => {};
+    const late = new Promise<void>((resolve) => (made = resolve));
+    const { slow, alice } = await unanswered({
+      world: (world) => ({ ...world, makeRecipientKey: () => late.then(world.makeRecipientKey) }),
+    });
+    try {
+      await expect.poll(() => hand.pending()).toBe(0);
       hand.elapse(10 * LIMITS.handshakeMs);
       made();
-      expect(await served(await alice)).toBe(true);
+      const peer = await alice;
+      expect(!(peer instanceof Error) && (await served(peer))).toBe(true);
+    } finally {
+      await slow.stop();
+    }
+  });
+
+  test('who it is while that key is being made is closed where the gate stops', async () => {
+    const { slow, alice } = await unanswered({
+      world: (world) => ({ ...world, makeRecipientKey: () => new Promise(() => {}) }),
+    });
+    await expect.poll(() => hand.pending()).toBe(0);
+    await slow.stop();
+    expect(await alice).toBeInstanceOf(Error);
+  });
+
+  test('who it is while KMS does not answer is closed', async () => {
+    const kms = createScriptedKms();
+    let isAsked = false;
+    kms.decrypt = (_, signal) =>
+      new Promise((_resolve, reject) => {
+        isAsked = true;
+        signal.addEventListener('abort', () => reject(signal.reason));
+      });
+    const { slow, alice } = await unanswered({ kms });
+    try {
+      await expect.poll(() => isAsked).toBe(true);
+      hand.elapse(LIMITS.handshakeMs);
+      expect(await alice).toBeInstanceOf(Error);
     } finally {
       await slow.stop();
     }

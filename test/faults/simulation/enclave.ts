@@ -84,6 +84,7 @@ async function serve(gate: Gate, connection: number, line: LineEnd): Promise<voi
   const channel = openChannel(connection, 'enclave');
   const over = new AbortController();
   try {
+    // One deadline: this boot's key is there from the beginning.
     const opened = await within(gate.timers, LIMITS.handshakeMs, 'opening a session', async (limit) => {
       const body = await line.receive(limit);
       const first = body === undefined ? undefined : await openSealed(channel, body);

@@ -1,6 +1,6 @@
 /** A contributed tree's file, JSON or ONNX as the first byte says, and what the kernel makes of one that is taken. */
 import { concat } from '../../../enclave/encoding/bytes.ts';
-import { createKernel } from '../../../enclave/functions/decision-tree/kernel.ts';
+import { createKernel, instantiateKernel } from '../../../enclave/functions/decision-tree/kernel.ts';
 import { RULES } from '../../../enclave/functions/decision-tree/tree.ts';
 import type { Tree } from '../../../enclave/functions/decision-tree/tree.ts';
 import type { TreeManifest } from '../../../enclave/functions/model-manifest.ts';
@@ -56,7 +56,7 @@ export async function open(): Promise<Target> {
     run(input) {
       const format = (input[0] ?? 0) % 2 === JSON_TREE ? 'json' : 'onnx';
       const tree = readTree(input.subarray(1), manifestOf(format), BOUNDS);
-      const kernel = createKernel(tree, BOUNDS);
+      const kernel = createKernel(tree, BOUNDS, instantiateKernel());
       for (const value of [0, -1, Number.NaN, 3.5e37]) {
         const record = new Uint8Array(new Float32Array(BOUNDS.features).fill(value).buffer);
         demand(kernel.evaluate(record) < LABELS.length, 'a tree that was taken gives a label that is none');

@@ -28,7 +28,7 @@ function traces(bounds: TreeBounds, bytes: Uint8Array, trees: number): readonly 
   const witness = instrumented(bytes);
   for (let count = 0; count < trees; count++) {
     const tree = randomTree(random, bounds, 5);
-    const kernel = createKernel(tree, bounds, () => witness.instance);
+    const kernel = createKernel(tree, bounds, witness.instance);
     for (let each = 0; each < 4; each++) {
       const record = randomRecord(random, tree, bounds.features);
       expect(kernel.evaluate(bytesOf(record))).toBe(walk(tree, record));

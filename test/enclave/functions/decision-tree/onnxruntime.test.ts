@@ -1,7 +1,7 @@
 /** The kernel against onnxruntime: the same labels for random trees of all tests, and records close to their thresholds. */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
-import { createKernel } from '../../../../enclave/functions/decision-tree/kernel.ts';
+import { createKernel, instantiateKernel } from '../../../../enclave/functions/decision-tree/kernel.ts';
 import type { TreeManifest } from '../../../../enclave/functions/model-manifest.ts';
 import { readTree } from '../../../../enclave/jail/tree-file.ts';
 import { isLeaf, type Tree } from '../../../../enclave/functions/decision-tree/tree.ts';
@@ -48,7 +48,11 @@ function ours(random: Prng, classes: number): Case {
     input: { features: Array.from({ length: BOUNDS.features }, (_, index) => `feature ${index}`) },
     output: { kind: 'tree', format: 'onnx' },
   };
-  const kernel = createKernel(readTree(treeFile(attributes, BOUNDS.features), manifest, BOUNDS), BOUNDS);
+  const kernel = createKernel(
+    readTree(treeFile(attributes, BOUNDS.features), manifest, BOUNDS),
+    BOUNDS,
+    instantiateKernel(),
+  );
   const records = Array.from({ length: RECORDS }, () => randomRecord(random, tree, BOUNDS.features));
   return { attributes, records, labels: records.map((record) => kernel.evaluate(bytesOf(record))) };
 }
