@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Answer } from '../../../enclave/protocol/answer.ts';
 import { LIMITS } from '../../../enclave/protocol/limits.ts';
 import type { RefusalCode } from '../../../enclave/protocol/refusal.ts';
+import { inputChunks } from '../../../enclave/protocol/request.ts';
 import type { Policy } from '../../../policies/model.ts';
 import { contribute } from '../contribution.ts';
 import type { TestGate } from '../harness.ts';
@@ -285,4 +286,41 @@ test('where the policy gives it no time, an answer leaves when it is there', asy
   alice = await gate.peer('alice');
   expect(await call(INPUTS.plain)).toMatchObject({ t: 'answer' });
   expect(watch.schedule.pending()).toBe(0);
+});
+
+test.each(['classify', 'nothing'])('nothing is asked of a function (%s) before the last byte is read', async (name) => {
+  const { slots, terms } = gate.keyed.gate;
+  let isTaken = false;
+  let asked = 0;
+  Object.assign(slots, {
+    enter: ((enter) => (what: string) => {
+      isTaken = true;
+      return enter(what);
+    })(slots.enter),
+  });
+  Object.assign(terms, {
+    of: ((of) => (functionName: string) => {
+      asked += 1;
+      return of(functionName);
+    })(terms.of),
+  });
+  const bytes = input(INPUTS.plain);
+  await alice.say({
+    t: 'call',
+    function: name,
+    requestId: newRequestId(),
+    inputBytes: bytes.length,
+    paddedBytes: 4_096,
+  });
+  await expect.poll(() => isTaken).toBe(true);
+  expect(asked).toBe(0);
+  const answer = follow(
+    watch,
+    (async () => {
+      for (const chunk of inputChunks(bytes, 4_096)) await alice.say(chunk);
+      return alice.hear();
+    })(),
+  );
+  expect((await answer).answer).toMatchObject({ t: name === 'classify' ? 'answer' : 'refused' });
+  expect(asked).toBeGreaterThan(0);
 });
