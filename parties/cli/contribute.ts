@@ -23,7 +23,8 @@ harmless; another model replaces the one before.
 ${PARTY_HELP}
   --json           {"function", "modelSha256", "envelopeSha256", "envelopeBytes"}, or {"refused", "detail"}
 
-Exit codes: 0 done, 10 refused, 30 malformed model or manifest, 40 orchestrator, enclave or KMS not reached (try again).
+Exit codes: 0 done, 10 refused (also a model that is none), 30 malformed manifest or tree, 40 orchestrator, enclave or KMS not
+reached (try again).
 `;
 
 export const verb: Verb = {

@@ -26,7 +26,7 @@ export interface Found {
 export function measurementOf({ policy, name, one, model, sizes, isPinned }: Found): Measurement {
   const slowest = sizes.toSorted((a, b) => b.maxMs - a.maxMs)[0];
   if (slowest === undefined) throw new Error('nothing was measured');
-  const { p50Ms, p99Ms, maxMs } = slowest;
+  const { calls, p50Ms, p99Ms, maxMs } = slowest;
   return {
     collaboration: policy.collaboration,
     function: name,
@@ -35,7 +35,7 @@ export function measurementOf({ policy, name, one, model, sizes, isPinned }: Fou
     at: new Date().toISOString(),
     host: hostname(),
     cpus: availableParallelism(),
-    calls: sizes.reduce((sum, { calls }) => sum + calls, 0),
+    calls,
     p50Ms,
     p99Ms,
     maxMs,

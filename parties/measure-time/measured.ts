@@ -19,6 +19,7 @@ export interface Measurement extends MeasuredTime {
   readonly terms: string;
   /** Hex; undefined where none was needed. */
   readonly modelSha256?: string;
+  /** Of the size that took longest, as the times are. */
   readonly calls: number;
   readonly p50Ms: number;
   readonly recommendedAfterMs: number;

@@ -85,9 +85,12 @@ function hintOfAnchor({ refused, detail = '' }: Refusal): string | undefined {
     : undefined;
 }
 
+const TAKEN =
+  'functions of pictures take a still one (JPEG, PNG or WebP), decision trees a record (JSON: numbers, true or false by name)';
+
 /** What was refused before anything was sent has cost nothing, whatever it would have cost. */
 function hintHere({ refused }: Refusal, hint: string): string {
-  if (refused === 'input-invalid') return 'no call is spent; give a still picture: JPEG, PNG or WebP';
+  if (refused === 'input-invalid') return `no call is spent; ${TAKEN}`;
   if (refused === 'input-too-large') return `no call is spent; ${hint}`;
   return hint;
 }

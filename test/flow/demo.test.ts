@@ -99,7 +99,7 @@ describe('the demo', () => {
     const temporary = await temporaryFolder('two');
     const outcomes = await Promise.all([startDemo(temporary).outcome, startDemo(temporary).outcome]);
     for (const { code, out, err } of outcomes) {
-      expect(code, err).toBe(0);
+      expect(code, `${err}${out.slice(-2_000)}`).toBe(0);
       demandWhole(out);
     }
     await nothingRuns(temporary, 5_000);
