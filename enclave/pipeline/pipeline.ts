@@ -84,7 +84,15 @@ async function answerCall(
   signal: AbortSignal,
 ): Promise<void> {
   const slot = gate.slots.enter(`call ${session.party}`);
-  const turn: Turn = (work) => gate.intake.take(session.party, signal, work);
+  // Pieces of many inputs may be there at once, and each is opened without a pause: answers that are due leave in between.
+  const turn: Turn = (work) =>
+    gate.intake.take(session.party, signal, async () => {
+      try {
+        return await work();
+      } finally {
+        await gate.schedule.breathe();
+      }
+    });
   // Of the function nothing is asked before the last byte is read: that moment, and the answer with it, would come later for it.
   const kept = slot === undefined ? 0 : gate.terms.mostBytes;
   const received = await receiveInput(line.next, session.channel, opened, kept, turn).catch((error: unknown) => {

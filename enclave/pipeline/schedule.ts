@@ -15,6 +15,8 @@ export interface Schedule {
    * first comes first. `run` must not throw.
    */
   at(time: number, run: () => void): void;
+  /** Resolves in another turn of the event loop: what is due meanwhile has happened. */
+  breathe(): Promise<void>;
 }
 
 /** For what holds this process up for some milliseconds, as the start of another one does. */
@@ -131,5 +133,6 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
       heap.push({ time, number: numbers++, run });
       wait();
     },
+    breathe: () => new Promise((resolve) => immediate(resolve)),
   };
 }

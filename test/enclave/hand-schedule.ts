@@ -28,6 +28,7 @@ export function createHandSchedule(): HandSchedule {
     at(due, run) {
       waiting.add({ time: due, run });
     },
+    breathe: () => new Promise((resolve) => void setImmediate(resolve)),
     pending: () => waiting.size,
     holdUp(milliseconds) {
       time += milliseconds;

@@ -74,3 +74,22 @@ test('changes neither time nor size of another party’s answer, and is refused 
   expect(hung).toEqual({ t: 'refused', refused: 'compute-timeout' });
   expect(rest).toEqual(busy.map(() => ({ t: 'refused', refused: 'busy' })));
 });
+
+test('has one piece of its inputs opened between two moments at which answers may leave, whatever comes at once', async () => {
+  const { schedule } = gate.keyed.gate;
+  const breaths: (() => void)[] = [];
+  Object.assign(schedule, { breathe: () => new Promise<void>((resolve) => void breaths.push(resolve)) });
+  const calls = alices.slice(0, 3).map((peer) => peer.call('classify', newRequestId(), input()));
+  const others = bob.call('classify', newRequestId(), input());
+  // One of Alice's, and Bob's.
+  await expect.poll(() => breaths.length).toBe(2);
+  await new Promise((resolve) => void setTimeout(resolve, 20));
+  expect(breaths).toHaveLength(2);
+  breaths.splice(0).forEach((goOn) => goOn());
+  await expect.poll(() => breaths.length).toBe(1);
+  breaths.splice(0).forEach((goOn) => goOn());
+  await expect.poll(() => breaths.length).toBe(1);
+  breaths.splice(0).forEach((goOn) => goOn());
+  await until(watch, Promise.all([...calls, others]));
+  expect(breaths).toEqual([]);
+});
