@@ -16,7 +16,7 @@ Times calls of two classes, pair after pair, at the parent's end of the relay. N
   --fresh SHARE      of the calls whose answer the enclave keeps, how many jails compute anew: 0 to 1 (default: 0.03)
   --pairs A,B        pairs by name or part of a name (default: all); each then has as many calls as it has among all
   --after-ms MS      release time of functions that need no jail (default: 10)
-  --computing-ms MS  and of those that do (default: 30)
+  --computing-ms MS  and of those that do (default: 40)
   --seed S           another order of calls (default: 1)
   --json             one JSON line a pair
   --planted          finds each of the leaks that are planted, and none without
@@ -30,7 +30,7 @@ const { values, usage, number } = readOptions('timing', HELP, {
   pairs: { type: 'string' },
   seed: { type: 'string', default: '1' },
   'after-ms': { type: 'string', default: '10' },
-  'computing-ms': { type: 'string', default: '30' },
+  'computing-ms': { type: 'string', default: '40' },
   fresh: { type: 'string', default: '0.03' },
   json: { type: 'boolean', default: false },
   planted: { type: 'boolean', default: false },
