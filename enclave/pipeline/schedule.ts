@@ -15,7 +15,7 @@ export interface Schedule {
    * first comes first. `run` must not throw.
    */
   at(time: number, run: () => void): void;
-  /** Resolves in another turn of the event loop: what is due meanwhile has happened. */
+  /** Resolves in the next turn of the event loop: what is due has its turn before whoever waits for this goes on. */
   breathe(): Promise<void>;
 }
 

@@ -168,7 +168,8 @@ export type Shares = Readonly<Record<KindName, number>>;
 const NEVER_KEPT = 7;
 /**
  * Each pair has 156 at least, which is 4,000 of 26,000 calls. Times are skewed, and Welch's t of two skewed samples, one seven
- * times the other, goes beyond 4.5 by chance more often (docs/timing.md): classes are 2.7 to 1 at most, but for the two that are never kept.
+ * times the other, goes beyond 4.5 by chance more often (docs/timing.md): classes are 2.7 to 1 at most, but for the two that
+ * are never kept.
  */
 const GROUP: Parts = { against: 114, other: 42 };
 export const SHARES: Shares = sharesOf(GROUP, GROUP);
