@@ -3,13 +3,11 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packModel, parseModelPackage } from '../../enclave/functions/model-package.ts';
-import { startComputer } from '../../enclave/jail/gate-side.ts';
 import type { Computer } from '../../enclave/jail/gate-side.ts';
-import { createNursery } from '../../enclave/jail/nursery.ts';
 import type { ModelFunctionPolicy } from '../../policies/model.ts';
 import { jailEntries } from '../enclave/jail/entries.ts';
 import type { Entries } from '../enclave/jail/entries.ts';
-import { realTimers } from '../enclave/real-timers.ts';
+import { openComputer } from '../enclave/jail/open-computer.ts';
 import { bareOf } from './bare.ts';
 import { interleaved, median, rounded, timed } from './figure.ts';
 import type { Emit } from './figure.ts';
@@ -36,13 +34,10 @@ async function withComputer(
   work: (computer: Computer) => Promise<void>,
 ): Promise<void> {
   const model = parseModelPackage(packModel(manifest, onnx), policy.uses);
-  const computer = await startComputer({
+  const computer = await openComputer(entries.paths, {
     kind: policy.uses,
     model,
     policy,
-    paths: entries.paths,
-    timers: realTimers,
-    nursery: createNursery(1),
   });
   try {
     await work(computer);

@@ -10,6 +10,7 @@ import { KEEPS_FREED_MEMORY } from '../../../enclave/jail/prefault.ts';
 import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import * as models from './models.ts';
+import { openComputer } from './open-computer.ts';
 import * as pictures from './pictures.ts';
 
 let entries: Entries;
@@ -33,13 +34,10 @@ async function start(
 ): Promise<Computer> {
   const { paths = entries.paths, topK = 3, calls = { alice: 3 } } = options;
   const kind = 'image-classification';
-  const computer = await startComputer({
+  const computer = await openComputer(paths, {
     kind,
     model,
     policy: { ...models.policyFor(kind, { topK }), calls },
-    paths,
-    timers: realTimers,
-    nursery: createNursery(1),
   });
   open.push(computer);
   return computer;

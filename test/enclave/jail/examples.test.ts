@@ -3,11 +3,9 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { packModel, parseModelPackage } from '../../../enclave/functions/model-package.ts';
-import { startComputer } from '../../../enclave/jail/gate-side.ts';
-import { createNursery } from '../../../enclave/jail/nursery.ts';
 import { loadPolicy } from '../../../policies/load.ts';
-import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
+import { openComputer } from './open-computer.ts';
 
 let entries: Entries;
 beforeAll(async () => {
@@ -25,13 +23,10 @@ async function answers(example: string): Promise<Readonly<Record<string, unknown
   if (policy === undefined || policy.uses === 'counter') throw new Error(`${example} has no function with a model`);
   const packed = packModel(read('manifest.json').toString(), read('model.onnx'));
   const model = parseModelPackage(packed, policy.uses);
-  const computer = await startComputer({
+  const computer = await openComputer(entries.paths, {
     kind: policy.uses,
     model,
     policy,
-    paths: entries.paths,
-    timers: realTimers,
-    nursery: createNursery(1),
   });
   try {
     const found: [string, unknown][] = [];

@@ -7,11 +7,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import sharp from 'sharp';
 import { FRAME } from '../../../enclave/jail/frames.ts';
-import { startComputer } from '../../../enclave/jail/gate-side.ts';
-import { createNursery } from '../../../enclave/jail/nursery.ts';
-import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import { meansModel, policyFor, SIDE } from './models.ts';
+import { openComputer } from './open-computer.ts';
 
 let entries: Entries;
 let picture: Uint8Array;
@@ -48,13 +46,10 @@ async function callWith(which: 'decode' | 'compute', name: string, onQuestion: s
   const liar = script(`${which}-${name.replaceAll(/\W/g, '-')}`, onQuestion);
   const paths = { ...entries.paths, [which]: liar };
   const policy = policyFor(kind, { topK: 3 });
-  const computer = await startComputer({
+  const computer = await openComputer(paths, {
     kind,
     model: meansModel(),
     policy,
-    paths,
-    timers: realTimers,
-    nursery: createNursery(1),
   });
   try {
     return await computer

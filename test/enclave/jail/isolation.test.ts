@@ -4,12 +4,11 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startComputer, type Computer, type JailPaths } from '../../../enclave/jail/gate-side.ts';
-import { createNursery } from '../../../enclave/jail/nursery.ts';
-import { realTimers } from '../real-timers.ts';
+import type { Computer, JailPaths } from '../../../enclave/jail/gate-side.ts';
 import { barePrison } from './bare-prison.ts';
 import { bundleEntries, jailEntries, type Entries } from './entries.ts';
 import { meansModel, policyFor } from './models.ts';
+import { openComputer } from './open-computer.ts';
 import { encoded, halves } from './pictures.ts';
 
 let entries: Entries;
@@ -20,13 +19,10 @@ afterAll(() => entries.remove());
 
 const kind = 'image-classification';
 const start = (paths: JailPaths): Promise<Computer> =>
-  startComputer({
+  openComputer(paths, {
     kind,
     model: meansModel(),
     policy: policyFor(kind),
-    paths,
-    timers: realTimers,
-    nursery: createNursery(1),
   });
 
 async function call(computer: Computer): Promise<void> {

@@ -6,11 +6,10 @@ import * as ort from 'onnxruntime-node';
 import { onnx } from 'onnx-proto';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startComputer, type Computer } from '../../../enclave/jail/gate-side.ts';
-import { createNursery } from '../../../enclave/jail/nursery.ts';
-import { realTimers } from '../real-timers.ts';
+import type { Computer } from '../../../enclave/jail/gate-side.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import * as models from './models.ts';
+import { openComputer } from './open-computer.ts';
 
 const { SIDE, node, ints, int, floats, longs, value } = models;
 const UINT8 = 2;
@@ -72,13 +71,10 @@ beforeAll(async () => {
   entries = await jailEntries();
   const kind = 'image-classification';
   const policy = models.policyFor(kind, { topK: 1 });
-  computer = await startComputer({
+  computer = await openComputer(entries.paths, {
     kind,
     model: MODEL,
     policy,
-    paths: entries.paths,
-    timers: realTimers,
-    nursery: createNursery(1),
   });
 });
 afterAll(async () => {

@@ -3,16 +3,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import sharp from 'sharp';
-import { startComputer, type FunctionAnswer } from '../../../enclave/jail/gate-side.ts';
+import type { FunctionAnswer } from '../../../enclave/jail/gate-side.ts';
 import { packModel, parseModelPackage } from '../../../enclave/functions/model-package.ts';
 import type { DetectedObject } from '../../../enclave/functions/object-detection/answer.ts';
 import { overlap } from '../../../enclave/functions/object-detection/suppress.ts';
-import { createNursery } from '../../../enclave/jail/nursery.ts';
 import type { PictureFunctionKind } from '../../../policies/model.ts';
 import { describeWithVectors } from '../../vectors.ts';
-import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import { policyFor } from './models.ts';
+import { openComputer } from './open-computer.ts';
 
 interface Expected {
   readonly imageSize: readonly [number, number];
@@ -41,13 +40,10 @@ describeWithVectors('real models', (folder) => {
     const manifest = readFileSync(join(import.meta.dirname, '..', '..', 'vectors-manifests', `${name}.json`), 'utf8');
     const onnx = readFileSync(join(folder, 'models', `${name}.onnx`));
     const model = parseModelPackage(packModel(manifest, onnx), kind);
-    const computer = await startComputer({
+    const computer = await openComputer(entries.paths, {
       kind,
       model,
       policy: policyFor(kind, { topK: 20 }),
-      paths: entries.paths,
-      timers: realTimers,
-      nursery: createNursery(1),
     });
     try {
       const outputs: FunctionAnswer[] = [];

@@ -4,11 +4,10 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { packModel, parseModelPackage } from '../../../enclave/functions/model-package.ts';
 import { FRAME } from '../../../enclave/jail/frames.ts';
-import { startComputer, type Computer, type JailPaths } from '../../../enclave/jail/gate-side.ts';
-import { createNursery } from '../../../enclave/jail/nursery.ts';
+import type { Computer, JailPaths } from '../../../enclave/jail/gate-side.ts';
 import type { TreeBounds, TreePolicy } from '../../../policies/model.ts';
-import { realTimers } from '../real-timers.ts';
 import { jailEntries, type Entries } from './entries.ts';
+import { openComputer } from './open-computer.ts';
 
 const example = join(import.meta.dirname, '..', '..', '..', 'policies', 'examples', 'triage');
 const manifest = readFileSync(join(example, 'manifest.json'), 'utf8');
@@ -44,13 +43,10 @@ async function start({ bounds = BOUNDS, paths = {}, file = tree }: Start = {}): 
   };
   const model = parseModelPackage(packModel(manifest, file), 'decision-tree');
   const all = { ...entries.paths, ...paths };
-  const computer = await startComputer({
+  const computer = await openComputer(all, {
     kind: 'decision-tree',
     model,
     policy,
-    paths: all,
-    timers: realTimers,
-    nursery: createNursery(1),
   });
   open.push(computer);
   return computer;
