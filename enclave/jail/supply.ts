@@ -47,8 +47,10 @@ export function createSupply({ spawn, prepare, prefault, nursery }: SupplyOption
   let used: Jail[] = [];
   let isBusy = false;
   let isClosed = false;
-  /** Wait for their turn in the nursery. */
+  /** Wait for their turn in the nursery, or for a gap; one of each is enough, however often it is asked for. */
   let planned = 0;
+  let isPrefaultPlanned = false;
+  let isEndPlanned = false;
 
   const missing = (): number => (isClosed ? 0 : WARM - stock.length - (isBusy ? 1 : 0));
   const produce = (): Stocked => {
@@ -119,8 +121,20 @@ export function createSupply({ spawn, prepare, prefault, nursery }: SupplyOption
       await first.ready;
     },
     restock() {
-      if (used.length > 0) nursery.part(discardUsed);
-      if (stock[0]?.isPrefaulted === false) nursery.raise(prefaultNext);
+      if (used.length > 0 && !isEndPlanned) {
+        isEndPlanned = true;
+        nursery.part(() => {
+          isEndPlanned = false;
+          discardUsed();
+        });
+      }
+      if (stock[0]?.isPrefaulted === false && !isPrefaultPlanned) {
+        isPrefaultPlanned = true;
+        nursery.raise(() => {
+          isPrefaultPlanned = false;
+          return prefaultNext();
+        });
+      }
       for (let more = missing() - planned; more > 0; more--) {
         planned++;
         nursery.raise(make);

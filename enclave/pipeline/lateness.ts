@@ -25,12 +25,13 @@ export interface CallTime {
 }
 
 /** `arrival`: when the request's last byte was read. `afterMs` 0: the answer leaves when it is there. */
-export function callTime(schedule: Schedule, arrival: number, afterMs: number): CallTime {
+export function callTime(schedule: Schedule, party: string, arrival: number, afterMs: number): CallTime {
   const controller = new AbortController();
   setMaxListeners(0, controller.signal);
   const [left, over] = settable();
   const due = afterMs === 0 ? undefined : arrival + afterMs;
-  const passed = due === undefined ? undefined : new Promise<void>((resolve) => schedule.at(due - MARGIN_MS, resolve));
+  const passed =
+    due === undefined ? undefined : new Promise<void>((resolve) => schedule.at(due - MARGIN_MS, resolve, party));
   return {
     due,
     async decided(work, instead) {

@@ -100,7 +100,7 @@ async function answerCall(
     throw error;
   });
   const { maxBytes, afterMs, padTo } = gate.terms.of(opened.request.function);
-  const time = callTime(gate.schedule, received.arrival, afterMs);
+  const time = callTime(gate.schedule, session.party, received.arrival, afterMs);
   const call = {
     session,
     opened,

@@ -6,15 +6,17 @@
  */
 import type { Timers } from '../deadline.ts';
 import { createHeap } from './heap.ts';
+import { createRotation } from './rotation.ts';
 
 export interface Schedule {
   /** Milliseconds from any start, never backwards, with fractions. */
   readonly now: () => number;
   /**
    * Runs `run` at `time`: never before, and as little after as can be had. Of equal times the one that was asked for
-   * first comes first. `run` must not throw.
+   * first comes first. What takes its time names the `party` for which it is done: of that, one has a turn of the event
+   * loop to itself, the parties in rotation, and what names none goes before. `run` must not throw.
    */
-  at(time: number, run: () => void): void;
+  at(time: number, run: () => void, party?: string): void;
   /** Resolves in the next turn of the event loop: what is due has its turn before whoever waits for this goes on. */
   breathe(): Promise<void>;
 }
@@ -30,7 +32,8 @@ export interface Gaps {
 
 /** Longer than the start of a process takes from this one, however much memory it holds. */
 const GAP_MS = 60;
-const MOST_MS = 1_000;
+/** A party that keeps answers due can see to it that there is no gap: it makes others' jails late by no more than this. */
+const MOST_MS = 150;
 
 /** How one can wait here. */
 export interface ScheduleParts {
@@ -48,6 +51,7 @@ interface Entry {
   readonly time: number;
   readonly number: number;
   readonly run: () => void;
+  readonly party: string | undefined;
 }
 
 /** With what a kernel adds to it, some 0.13 ms; 0.19 in one of a thousand. */
@@ -70,6 +74,8 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
   /** When it was looked at last. */
   let lookedAt = -Infinity;
 
+  /** What is due and takes its time. */
+  const due = createRotation<() => void>();
   const patient: { readonly until: number; readonly run: () => void }[] = [];
 
   const look = (): void => {
@@ -78,24 +84,29 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
     let isOver = false;
     for (let next = heap.first(); next !== undefined && next.time <= now() + TOLERANCE_MS; next = heap.first()) {
       heap.shift();
-      next.run();
-      isOver = true;
+      if (next.party === undefined) {
+        next.run();
+        isOver = true;
+      } else due.add(next.party, next.run);
     }
+    const run = due.next();
+    run?.();
     // What was due has the rest of this turn.
-    if (isOver && patient.length > 0) immediate(lookForGap);
+    if ((isOver || run !== undefined) && patient.length > 0) immediate(lookForGap);
     wait();
     lookedAt = now();
   };
   const rest = (): void => {
     const next = heap.first();
     const time = now();
-    if (next !== undefined && next.time - time > WAKEFUL_MS && time - lookedAt < IDLE_TURN_MS) nap(NAP_MS);
+    if (next === undefined || !due.isEmpty()) return;
+    if (next.time - time > WAKEFUL_MS && time - lookedAt < IDLE_TURN_MS) nap(NAP_MS);
   };
   /** Where there is none, what is in its way is soon over, and then it is asked again. */
   const lookForGap = (): void => {
     for (let first = patient[0]; first !== undefined; first = patient[0]) {
       const next = heap.first();
-      const isGap = next === undefined || next.time - now() >= GAP_MS;
+      const isGap = due.isEmpty() && (next === undefined || next.time - now() >= GAP_MS);
       if (!isGap && now() < first.until) return;
       patient.shift();
       first.run();
@@ -106,17 +117,18 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
   const wait = (): void => {
     if (isNear) return;
     const next = heap.first();
-    if (timer !== undefined && timer.time === next?.time) return;
+    const time = due.isEmpty() ? next?.time : now();
+    if (timer !== undefined && timer.time === time) return;
     timer?.stop();
     timer = undefined;
-    if (next === undefined) return;
-    const coarse = next.time - coarseMs - now();
+    if (time === undefined) return;
+    const coarse = time - coarseMs - now();
     if (coarse > 0) {
       const stop = timers(coarse, () => {
         timer = undefined;
         look();
       });
-      timer = { time: next.time, stop };
+      timer = { time, stop };
     } else {
       isNear = true;
       immediate(look);
@@ -129,8 +141,8 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
       patient.push({ until: now() + MOST_MS, run });
       lookForGap();
     },
-    at(time, run) {
-      heap.push({ time, number: numbers++, run });
+    at(time, run, party) {
+      heap.push({ time, number: numbers++, run, party });
       wait();
     },
     breathe: () => new Promise((resolve) => immediate(resolve)),

@@ -133,10 +133,12 @@ async function install(missing) {
 }
 
 /** Fetches, unpacks, patches, compiles; returns the folder of what is to be kept. */
-async function build(draft, { files, signingPatch, configure }) {
-  const patch = join(import.meta.dirname, 'nsm-sign.patch');
-  if ((await digestOf(patch)) !== signingPatch.sha256) {
-    throw new Error(`${patch} is not the one that sources.lock.json names: write its new SHA-256 there`);
+async function build(draft, { files, patches, configure }) {
+  const own = Object.keys(patches).map((name) => join(import.meta.dirname, name));
+  for (const patch of own) {
+    if ((await digestOf(patch)) !== patches[basename(patch)].sha256) {
+      throw new Error(`${patch} is not the one that sources.lock.json names: write its new SHA-256 there`);
+    }
   }
   const got = {};
   for (const [name, file] of Object.entries(files)) got[name] = await fetchFile(file);
@@ -150,7 +152,7 @@ async function build(draft, { files, signingPatch, configure }) {
   for (const name of ['firmware', 'vsock', 'meson']) await run('dpkg-deb', ['-x', got[name], join(draft, name)]);
   const series = await readFile(join(tree, 'debian/patches/series'), 'utf8');
   const debian = series.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-  for (const path of [...debian.map((name) => join(tree, 'debian/patches', name)), patch]) {
+  for (const path of [...debian.map((name) => join(tree, 'debian/patches', name)), ...own]) {
     await run('patch', ['-d', tree, '-p1', '-s', '-f', '-i', path]);
   }
   await writeFile(join(tree, 'configs/devices/x86_64-softmmu/nitro.mak'), 'CONFIG_NITRO_ENCLAVE=y\n');
@@ -169,7 +171,8 @@ async function build(draft, { files, signingPatch, configure }) {
   await run('strip', ['-o', join(made, PROGRAMS[0]), join(out, PROGRAMS[0])]);
   await copyFile(join(vsock, 'usr/bin', PROGRAMS[1]), join(made, PROGRAMS[1]));
   for (const name of FIRMWARE) await copyFile(join(firmware, 'usr/share/qemu', name), join(made, 'firmware', name));
-  await copyFile(patch, join(made, 'nsm-sign.patch')); // whoever is given the program is given its change
+  // Whoever is given the program is given its changes.
+  for (const patch of own) await copyFile(patch, join(made, basename(patch)));
   return made;
 }
 

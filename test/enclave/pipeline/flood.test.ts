@@ -1,6 +1,7 @@
 /** A party that does all it can: as many sessions as it gets, inputs as large as they go, calls without end. */
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { MARGIN_MS } from '../../../enclave/pipeline/lateness.ts';
 import { inputChunks } from '../../../enclave/protocol/request.ts';
 import { contribute } from '../contribution.ts';
 import type { TestGate } from '../harness.ts';
@@ -92,4 +93,23 @@ test('has one piece of its inputs opened between two moments at which answers ma
   breaths.splice(0).forEach((goOn) => goOn());
   await until(watch, Promise.all([...calls, others]));
   expect(breaths).toEqual([]);
+});
+
+test('has its answers sealed in turn with those of others: what decides one names its party, what lets it leave does not', async () => {
+  const { schedule } = gate.keyed.gate;
+  const asked: (readonly [dueIn: number, party: string | undefined])[] = [];
+  const at = schedule.at.bind(schedule);
+  Object.assign(schedule, {
+    at: (time: number, run: () => void, party?: string) => {
+      asked.push([time - schedule.now(), party]);
+      at(time, run, party);
+    },
+  });
+  const first = alices.slice(0, 1).map((peer) => peer.call('classify', newRequestId(), input()));
+  await until(watch, Promise.all([...first, bob.call('classify', newRequestId(), input())]));
+  const decisions = asked.filter(([dueIn]) => dueIn === AFTER_MS - MARGIN_MS);
+  expect(new Set(decisions.map(([, party]) => party))).toEqual(new Set(['alice', 'bob']));
+  expect(decisions).toHaveLength(2);
+  expect(asked.filter(([, party]) => party === undefined)).toHaveLength(2);
+  expect(asked).toHaveLength(4);
 });

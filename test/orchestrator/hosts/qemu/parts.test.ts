@@ -209,12 +209,14 @@ describe('before a launch', () => {
     });
   });
 
-  it('has the patch that the lock names', async () => {
+  it('has the patches that the lock names', async () => {
     const lock: unknown = JSON.parse(await readFile(join(PARTS, 'sources.lock.json'), 'utf8'));
-    const sha256 = createHash('sha256')
-      .update(await readFile(join(PARTS, 'nsm-sign.patch')))
-      .digest('hex');
-    expect(lock).toMatchObject({ signingPatch: { sha256 } });
+    const names = (await readdir(PARTS)).filter((name) => name.endsWith('.patch'));
+    const found = names.map(async (name) => {
+      const sha256 = createHash('sha256').update(await readFile(join(PARTS, name))).digest('hex'); // prettier-ignore
+      return [name, { sha256 }] as const;
+    });
+    expect(lock).toHaveProperty('patches', Object.fromEntries(await Promise.all(found)));
   });
 
   it('appends nothing to the measured command line, and lets no value become an option', () => {
