@@ -79,7 +79,7 @@ async function openWorld(): Promise<World> {
   };
   const open = openPrison({ node: paths.node, entry: paths.decode, cwd: beside('./jail'), env: {} }, timers);
   const schedule = createSchedule({ now: monotonic, timers, coarseMs: TIMERS_COARSE_MS, immediate: setImmediate, nap });
-  const nursery = createNursery(availableParallelism(), schedule.inGap);
+  const nursery = createNursery(availableParallelism(), schedule);
   return {
     nsm: createNsm(nsm),
     vsock,

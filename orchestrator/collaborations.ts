@@ -27,12 +27,13 @@ import { hostServices } from './relay/host-services.ts';
 import type { FindCredentials } from './relay/launch-information.ts';
 import { createNotebook } from './relay/observations.ts';
 import type { Notebook } from './relay/observations.ts';
+import { notRunning } from './running.ts';
 import type { RunningCollaboration } from './running.ts';
 import { serially } from './serially.ts';
 import type { RecordsUsage, SealedRecords } from './store/records.ts';
 import type { Collaboration, CollaborationChange, JsonObject, Store } from './store/store.ts';
 
-export type CollaborationCode = 'orchestrator/not-built' | 'orchestrator/not-running' | 'orchestrator/stopping';
+export type CollaborationCode = 'orchestrator/not-built' | 'orchestrator/stopping';
 
 /** Makes the image of a policy; one implementation a target. Writes `image.eif` into the folder. */
 export interface ImageBuilder {
@@ -80,7 +81,7 @@ export interface Collaborations {
   pick(id: string, copy?: number): RunningCollaboration | undefined;
   /** Resolves when so many of its enclaves serve; those that run already are left running. */
   launch(id: string, copies?: number): Promise<Collaboration>;
-  /** Resolves when nothing is left of that copy, or without a number of any. */
+  /** Resolves when nothing is left of that copy, which must run, or without a number of any. */
   terminate(id: string, copy?: number): Promise<Collaboration>;
   console(id: string, copy?: number): Promise<readonly string[]>;
   /** How much its enclaves have stored here. */
@@ -214,7 +215,8 @@ export async function openCollaborations(options: CollaborationsOptions): Promis
 
     async terminate(id, copy) {
       await get(id);
-      await fleet.stop(id, copy);
+      const stopped = await fleet.stop(id, copy);
+      if (copy !== undefined && stopped === 0) throw notRunning(id, copy);
       return get(id);
     },
 

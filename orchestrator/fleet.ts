@@ -32,8 +32,8 @@ export interface Fleet {
   isBusy(id: string): boolean;
   /** Starts as many as are missing, one after the other. */
   launch(id: string, copies: number): Promise<void>;
-  /** Stops that copy, else all; resolves when their ends are written down. */
-  stop(id: string, copy?: number): Promise<void>;
+  /** Stops that copy, else all; resolves, with their number, when their ends are written down. */
+  stop(id: string, copy?: number): Promise<number>;
   stopAll(): Promise<void>;
   /** The last lines of that copy, else of the first that runs, else of the last that ran. */
   console(id: string, copy?: number): readonly string[];
@@ -105,13 +105,14 @@ export function createFleet({ start, changed, stopReason, log }: FleetOptions): 
     }
   };
 
-  const stop = async (id: string, copy?: number): Promise<void> => {
+  const stop = async (id: string, copy?: number): Promise<number> => {
     const crew = crewOf(id);
     // What is being started is stopped too, once it has started.
-    await crew.inOrder(async () => {
+    return crew.inOrder(async () => {
       const members = [...crew.members].filter(([number]) => copy === undefined || number === copy);
       await Promise.all(members.map(([, member]) => member.running.stop()));
       await Promise.all(members.map(([, member]) => member.over));
+      return members.length;
     });
   };
 

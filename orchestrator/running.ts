@@ -8,7 +8,7 @@ import type { Notebook } from './relay/observations.ts';
 import { relaySession } from './relay/session.ts';
 import type { RelayedSession } from './relay/session.ts';
 
-export type RunningCode = 'orchestrator/too-many-sessions';
+export type RunningCode = 'orchestrator/too-many-sessions' | 'orchestrator/not-running';
 
 export interface RunningCollaboration {
   /** Its number among the enclaves of the collaboration, from 1. */
@@ -62,4 +62,13 @@ export function createRunning(copy: number, enclave: RunningEnclave, notebook: N
       await enclave.terminate();
     },
   };
+}
+
+/** `copy` where it was asked for by its number. */
+export function notRunning(id: string, copy?: number): Failure<RunningCode> {
+  const what = copy === undefined ? 'its enclave' : `copy ${copy} of its enclave`;
+  return new Failure('environment', 'orchestrator/not-running', `${what} does not run`, {
+    where: id,
+    hint: `ask the coordinator to start it (\`accord run POLICY${copy === undefined ? '' : ` --copies ${copy}`}\`)`,
+  });
 }

@@ -4,16 +4,13 @@
  * which must fail: a model that cannot fail says nothing. Installs Debian's spin and a C compiler where they are missing
  * and this is root.
  *
- * usage: npm run model [-- --json]
- *
- * Exit codes: 0 all as expected, 10 a model holds that should fail or the other way about, 40 no spin and no way to get it.
  */
 import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 
 const THREE = ['ANCHORS=3', 'QUORUM=2'];
 const LONGER = ['RECORDS=5', 'VERSIONS=4'];
@@ -64,7 +61,26 @@ const CHECKS = [
 ];
 
 const execute = promisify(execFile);
-const json = process.argv.includes('--json');
+const HELP = `usage: npm run model [-- --json]
+
+Checks the models of tickets and of versions with spin (minutes on two cores), and that each fails without its rules.
+
+  --json   one line of JSON at the end instead of a line a check
+
+Exit codes: 0 all as expected, 2 called wrongly, 10 a model holds that should fail or the other way about, 40 no spin and no way
+to get it, 130 stopped by Ctrl-C.
+`;
+
+/** Of checks that go on. */
+const folders = new Set();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.once(signal, () => {
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+    process.exit(130);
+  });
+}
+
+const { json } = options();
 const say = (text) => process.stdout.write(`${text}\n`);
 
 try {
@@ -95,6 +111,20 @@ async function all(checks) {
   return results;
 }
 
+function options() {
+  try {
+    const { values } = parseArgs({
+      options: { json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' } },
+    });
+    if (values.help !== true) return values;
+    process.stdout.write(HELP);
+    process.exit(0);
+  } catch (error) {
+    process.stderr.write(`model: ${error.message}\n\n${HELP}`);
+    process.exit(2);
+  }
+}
+
 function tell({ model, shows, defines, states, violated, asExpected }) {
   if (json) return;
   const verdict = violated === null ? 'no violation' : `violated: ${violated}`;
@@ -104,6 +134,7 @@ function tell({ model, shows, defines, states, violated, asExpected }) {
 
 async function check([model, defines, holds, shows]) {
   const folder = mkdtempSync(join(tmpdir(), 'accord-model-'));
+  folders.add(folder);
   try {
     copyFileSync(fileURLToPath(new URL(`${model}.pml`, import.meta.url)), join(folder, 'model.pml'));
     await run('spin', [...defines.map((define) => `-D${define}`), '-a', 'model.pml'], folder);
@@ -118,6 +149,7 @@ async function check([model, defines, holds, shows]) {
     return { model, shows, defines, states, violated: violated ?? null, asExpected };
   } finally {
     rmSync(folder, { recursive: true, force: true });
+    folders.delete(folder);
   }
 }
 

@@ -19,15 +19,22 @@ export interface Family {
 }
 
 interface Waiting {
+  readonly since: number;
   readonly family: { growing: number };
   readonly make: () => Promise<void>;
 }
 
-/**
- * `atOnce`: the machine's cores. `inGap` runs what it is given at a moment when nothing waits for this process, which the
- * start or the end of another one holds up for some milliseconds. Default: at once.
- */
-export function createNursery(atOnce: number, inGap: (run: () => void) => void = (run) => run()): Nursery {
+/** Moments at which nothing waits for this process, which the start or the end of another one holds up for some milliseconds. */
+export interface Moments {
+  readonly now: () => number;
+  /** `since`: by `now`, when the waiting for such a moment began. */
+  readonly inGap: (run: () => void, since: number) => void;
+}
+
+const AT_ONCE: Moments = { now: () => 0, inGap: (run) => run() };
+
+/** `atOnce`: the machine's cores. */
+export function createNursery(atOnce: number, { now, inGap }: Moments = AT_ONCE): Nursery {
   const waiting: Waiting[] = [];
   let busy = 0;
   const grow = async ({ family, make }: Waiting): Promise<void> => {
@@ -47,7 +54,7 @@ export function createNursery(atOnce: number, inGap: (run: () => void) => void =
     if (first === undefined) return;
     busy++;
     first.family.growing++;
-    inGap(() => void grow(first));
+    inGap(() => void grow(first), first.since);
     next();
   };
   return {
@@ -55,10 +62,10 @@ export function createNursery(atOnce: number, inGap: (run: () => void) => void =
       const family = { growing: 0 };
       return {
         raise(make) {
-          waiting.push({ family, make });
+          waiting.push({ since: now(), family, make });
           next();
         },
-        part: inGap,
+        part: (end) => inGap(end, now()),
       };
     },
   };

@@ -52,14 +52,23 @@ export async function answer(
   line: Line,
   signal: AbortSignal,
 ): Promise<'answered' | 'done'> {
-  const opened = await open(session.channel, frame);
+  // What many sessions of a party ask may be there at once: answers that are due leave in between.
+  const turn: Turn = (work) =>
+    gate.intake.take(session.party, signal, async () => {
+      try {
+        return await work();
+      } finally {
+        await gate.schedule.breathe();
+      }
+    });
+  const opened = await turn(() => open(session.channel, frame));
   if (opened === undefined) return 'done';
   if (asks(opened, 'call')) {
-    await answerCall(gate, session, opened, line, signal);
+    await answerCall(gate, session, opened, turn, line);
     return 'answered';
   }
   const padded = await answerPlain(gate, session, opened, signal);
-  ready(await seal(session.channel, padded), line.write)();
+  await turn(async () => ready(await seal(session.channel, padded), line.write)());
   return 'answered';
 }
 
@@ -80,19 +89,10 @@ async function answerCall(
   gate: Gate,
   session: Session,
   opened: OpenedRequest<Call>,
+  turn: Turn,
   line: Line,
-  signal: AbortSignal,
 ): Promise<void> {
   const slot = gate.slots.enter(`call ${session.party}`);
-  // Pieces of many inputs may be there at once, and each is opened without a pause: answers that are due leave in between.
-  const turn: Turn = (work) =>
-    gate.intake.take(session.party, signal, async () => {
-      try {
-        return await work();
-      } finally {
-        await gate.schedule.breathe();
-      }
-    });
   // Of the function nothing is asked before the last byte is read: that moment, and the answer with it, would come later for it.
   const kept = slot === undefined ? 0 : gate.terms.mostBytes;
   const received = await receiveInput(line.next, session.channel, opened, kept, turn).catch((error: unknown) => {

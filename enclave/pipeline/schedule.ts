@@ -24,16 +24,19 @@ export interface Schedule {
 /** For what holds this process up for some milliseconds, as the start of another one does. */
 export interface Gaps {
   /**
-   * Runs `run` where nothing is due for `GAP_MS`, in the order of asking, as many as fit; `MOST_MS` after it was asked for at
-   * the latest. `run` must not throw.
+   * Runs `run` where nothing is due for a while, in the order of asking, as many as fit: for `GAP_MS`, or for less where it
+   * has waited long. `since`: when the waiting began, by the schedule's clock; default: now. `run` must not throw.
    */
-  readonly inGap: (run: () => void) => void;
+  readonly inGap: (run: () => void, since?: number) => void;
 }
 
 /** Longer than the start of a process takes from this one, however much memory it holds. */
 const GAP_MS = 60;
-/** A party that keeps answers due can see to it that there is no gap: it makes others' jails late by no more than this. */
-const MOST_MS = 150;
+/** As long as such a start takes mostly; enough for what has waited for `LONG_MS`. */
+const LEAST_GAP_MS = 25;
+const LONG_MS = 150;
+/** After so long it comes right after an answer that leaves: a party that keeps answers due cannot hold up others' jails. */
+const MOST_MS = 300;
 
 /** How one can wait here. */
 export interface ScheduleParts {
@@ -76,23 +79,23 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
 
   /** What is due and takes its time. */
   const due = createRotation<() => void>();
-  const patient: { readonly until: number; readonly run: () => void }[] = [];
+  const patient: { readonly since: number; readonly run: () => void }[] = [];
 
   const look = (): void => {
     isNear = false;
     rest();
-    let isOver = false;
+    let hasLeft = false;
     for (let next = heap.first(); next !== undefined && next.time <= now() + TOLERANCE_MS; next = heap.first()) {
       heap.shift();
       if (next.party === undefined) {
         next.run();
-        isOver = true;
+        hasLeft = true;
       } else due.add(next.party, next.run);
     }
     const run = due.next();
     run?.();
     // What was due has the rest of this turn.
-    if ((isOver || run !== undefined) && patient.length > 0) immediate(lookForGap);
+    if ((hasLeft || run !== undefined) && patient.length > 0) immediate(() => lookForGap(hasLeft));
     wait();
     lookedAt = now();
   };
@@ -102,16 +105,19 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
     if (next === undefined || !due.isEmpty()) return;
     if (next.time - time > WAKEFUL_MS && time - lookedAt < IDLE_TURN_MS) nap(NAP_MS);
   };
-  /** Where there is none, what is in its way is soon over, and then it is asked again. */
-  const lookForGap = (): void => {
+  /** Where there is none, what is in its way is soon over, and then it is asked again. `hasLeft`: an answer, just now. */
+  const lookForGap = (hasLeft: boolean): void => {
     for (let first = patient[0]; first !== undefined; first = patient[0]) {
       const next = heap.first();
-      const isGap = due.isEmpty() && (next === undefined || next.time - now() >= GAP_MS);
-      if (!isGap && now() < first.until) return;
+      const gap = !due.isEmpty() ? 0 : next === undefined ? Infinity : next.time - now();
+      const waited = now() - first.since;
+      const isShort = gap < GAP_MS;
+      const mayBeShort = (waited >= LONG_MS && gap >= LEAST_GAP_MS) || (waited >= MOST_MS && hasLeft);
+      if (isShort && !mayBeShort) return;
       patient.shift();
       first.run();
-      // What waits no longer takes its turn between two moments, and no two take the same.
-      if (!isGap) return;
+      // No two take the same short one.
+      if (isShort) return;
     }
   };
   const wait = (): void => {
@@ -137,9 +143,9 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
 
   return {
     now,
-    inGap(run) {
-      patient.push({ until: now() + MOST_MS, run });
-      lookForGap();
+    inGap(run, since = now()) {
+      patient.push({ since, run });
+      lookForGap(false);
     },
     at(time, run, party) {
       heap.push({ time, number: numbers++, run, party });

@@ -83,7 +83,10 @@ export async function status(
 ): Promise<PaddedAnswer> {
   const outcome = await orRefusal(async () => {
     const { session: of } = await authenticate(gate, session, opened);
-    const ask = (): Promise<Status> => statusFor(gate, of.party, signal);
+    const ask = async (): Promise<Status> => {
+      await gate.schedule.breathe();
+      return statusFor(gate, of.party, signal);
+    };
     return { status: JSON.stringify(await gate.inquiries.take(of.party, signal, ask)) };
   });
   return padPlain('refused' in outcome ? { t: 'refused', ...outcome } : { t: 'status', ...outcome });

@@ -13,7 +13,8 @@ Returns when nothing of the enclave is left. Contributions, sealed records and t
   --orchestrator URL  default: ACCORD_ORCHESTRATOR, else http://127.0.0.1:7400
   --json              the collaboration as JSON
 
-Exit codes: 0 stopped, 2 called wrongly or no such collaboration, 40 orchestrator not reached.
+Exit codes: 0 stopped, 2 called wrongly or no such collaboration, 40 orchestrator not reached, or that
+copy does not run.
 `,
   async run(argv, io) {
     const options = { orchestrator: { type: 'string' }, copy: { type: 'string' }, json: { type: 'boolean' } } as const;

@@ -3,10 +3,10 @@
 import express from 'express';
 import type { Router } from 'express';
 import { BOUNDS } from '../../policies/bounds.ts';
-import { Failure } from '../../policies/failure.ts';
-import type { CollaborationCode, Collaborations } from '../collaborations.ts';
+import type { Collaborations } from '../collaborations.ts';
 import { detailsOf, summaryOf } from '../presentation.ts';
 import { observed } from '../relay/observations.ts';
+import { notRunning } from '../running.ts';
 import { copyNumber } from './copy.ts';
 import type { Collaboration, JsonObject } from '../store/store.ts';
 
@@ -60,15 +60,6 @@ export function collaborationRoutes(collaborations: Collaborations): Router {
 
 /** JSON escapes a character in at most six. */
 export const jsonBody: express.RequestHandler = express.json({ limit: 6 * BOUNDS.textBytes, inflate: false });
-
-/** `copy` where it was asked for by its number. */
-export function notRunning(id: string, copy?: number): Failure<CollaborationCode> {
-  const what = copy === undefined ? 'its enclave' : `copy ${copy} of its enclave`;
-  return new Failure('refused', 'orchestrator/not-running', `${what} does not run`, {
-    where: id,
-    hint: `ask the coordinator to start it (\`accord run POLICY${copy === undefined ? '' : ` --copies ${copy}`}\`)`,
-  });
-}
 
 /** The OpenAPI document says that it is there; this says so to the compiler. */
 function policyText(body: unknown): string {

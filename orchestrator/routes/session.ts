@@ -9,7 +9,7 @@ import { Failure } from '../../policies/failure.ts';
 import type { Collaborations } from '../collaborations.ts';
 import { ID_PATTERN } from '../openapi.ts';
 import { toProblem } from '../problem.ts';
-import { notRunning } from './collaborations.ts';
+import { notRunning } from '../running.ts';
 import { copyNumber } from './copy.ts';
 
 export type SessionRouteCode = 'http/not-found';

@@ -1,6 +1,6 @@
 import { canonicalPolicyText, toCanonicalPolicy } from '../../policies/canonical.ts';
 import { policyDigest } from '../../policies/digest.ts';
-import { EXIT_CODES } from '../../policies/failure.ts';
+import { EXIT_CODES, Failure } from '../../policies/failure.ts';
 import { explain } from '../../policies/explain.ts';
 import { PolicyFailure } from '../../policies/fault.ts';
 import type { Policy } from '../../policies/model.ts';
@@ -37,8 +37,8 @@ export const verb: Verb = {
     if (file === undefined) throw usage('check', 'POLICY is missing');
     try {
       const policy = await readPolicy(io, [file, ...parts], trust);
-      const measured = fitting(policy, await readMeasurements(timesFolder(home, io)));
-      return await reportSound(policy, { now: at ?? new Date(), measured }, json, io);
+      const measured = await readOrNote(timesFolder(home, io), io);
+      return await reportSound(policy, { now: at ?? new Date(), measured: fitting(policy, measured) }, json, io);
     } catch (error) {
       if (!(json && error instanceof PolicyFailure)) throw error;
       const { code, message, where, hint, faults } = error;
@@ -47,6 +47,18 @@ export const verb: Verb = {
     }
   },
 };
+
+/** What was measured is a help here: where it cannot be read, that is said, and the policy is checked all the same. */
+async function readOrNote(folder: string, io: Io): Promise<readonly Measurement[]> {
+  try {
+    return await readMeasurements(folder);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    const hint = error.hint === undefined ? '' : `\n  ${error.hint}`;
+    io.err(`note: release times were not compared with measured ones: ${error.message}${hint}\n`);
+    return [];
+  }
+}
 
 interface Appraisal {
   readonly now: Date;

@@ -27,6 +27,7 @@ export interface Measurement extends MeasuredTime {
 
 const FILE = 'measured-times.json';
 const MALFORMED: MeasuredCode = 'measure-time/malformed-file';
+const HINT = 'delete the file, and measure again with `accord measure-time`';
 
 /** Where a program was started. */
 interface Surroundings {
@@ -57,7 +58,7 @@ export async function readMeasurements(folder: string): Promise<readonly Measure
     if (errorCode(cause) === 'ENOENT' || errorCode(cause) === 'ENOTDIR') return [];
     throw fileFailure(cause, path, 'read');
   }
-  return jsonFields(parseJson(text, MALFORMED, path), MALFORMED, path)
+  return jsonFields(parseJson(text, MALFORMED, path, HINT), MALFORMED, path, HINT)
     .list('measurements')
     .map(readOne);
 }

@@ -131,6 +131,7 @@ describe('the interface', () => {
       ['GET', `/v1/collaborations/${id}/contributions/classify`, undefined, 404, 'orchestrator/no-contribution'],
       ['DELETE', `/v1/collaborations/${id}/contributions/classify`, undefined, 404, 'orchestrator/no-contribution'],
       ['GET', `/v1/collaborations/${id}/observed`, undefined, 409, 'orchestrator/not-running'],
+      ['POST', `/v1/collaborations/${id}/terminate?copy=7`, undefined, 409, 'orchestrator/not-running'],
     ];
     for (const [method, path, json, status, code] of cases) {
       const reply = await send(method, path, json);

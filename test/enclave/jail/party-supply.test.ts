@@ -138,7 +138,7 @@ test('a function whose jails take long to be made keeps nobody else’s waiting'
 
 test('none is begun but in a gap', async () => {
   const gaps: (() => void)[] = [];
-  const family = createNursery(2, (run) => void gaps.push(run)).family();
+  const family = createNursery(2, { now: () => 0, inGap: (run) => void gaps.push(run) }).family();
   const begun: number[] = [];
   for (const number of [1, 2, 3]) family.raise(async () => void begun.push(number));
   expect([gaps.length, begun]).toEqual([2, []]);

@@ -103,7 +103,10 @@ describe('a jail', () => {
 test('what a call used ends in a gap, not at once', async () => {
   const gaps: (() => void)[] = [];
   const { options, alive } = scriptedJails(1);
-  const supply = createSupply({ ...options, nursery: createNursery(1, (run) => gaps.push(run)).family() });
+  const supply = createSupply({
+    ...options,
+    nursery: createNursery(1, { now: () => 0, inGap: (run) => void gaps.push(run) }).family(),
+  });
   await supply.start();
   await supply.use(pid, never);
   supply.restock();

@@ -76,24 +76,33 @@ test('changes neither time nor size of another party’s answer, and is refused 
   expect(rest).toEqual(busy.map(() => ({ t: 'refused', refused: 'busy' })));
 });
 
-test('has one piece of its inputs opened between two moments at which answers may leave, whatever comes at once', async () => {
-  const { schedule } = gate.keyed.gate;
-  const breaths: (() => void)[] = [];
-  Object.assign(schedule, { breathe: () => new Promise<void>((resolve) => void breaths.push(resolve)) });
-  const calls = alices.slice(0, 3).map((peer) => peer.call('classify', newRequestId(), input()));
-  const others = bob.call('classify', newRequestId(), input());
-  // One of Alice's, and Bob's.
-  await expect.poll(() => breaths.length).toBe(2);
-  await new Promise((resolve) => void setTimeout(resolve, 20));
-  expect(breaths).toHaveLength(2);
-  breaths.splice(0).forEach((goOn) => goOn());
-  await expect.poll(() => breaths.length).toBe(1);
-  breaths.splice(0).forEach((goOn) => goOn());
-  await expect.poll(() => breaths.length).toBe(1);
-  breaths.splice(0).forEach((goOn) => goOn());
-  await until(watch, Promise.all([...calls, others]));
-  expect(breaths).toEqual([]);
-});
+test.each([
+  ['calls', (peer: Peer) => peer.call('classify', newRequestId(), input()), 2, 1],
+  // Opened or sealed, and worked out.
+  ['questions', (peer: Peer) => peer.ask({ t: 'status' }), 3, 2],
+] as const)(
+  'of its %s few pieces are worked on between two moments at which answers may leave',
+  async (_, ask, pieces, atOnce) => {
+    const { schedule } = gate.keyed.gate;
+    const breaths: (() => void)[] = [];
+    Object.assign(schedule, { breathe: () => new Promise<void>((resolve) => void breaths.push(resolve)) });
+    const asking = [...alices.slice(0, 10), bob];
+    const over = new AbortController();
+    const answers = Promise.all(asking.map(ask)).finally(() => over.abort());
+    let [most, all] = [0, 0];
+    while (!over.signal.aborted) {
+      await new Promise((resolve) => void setTimeout(resolve, 10));
+      most = Math.max(most, breaths.length);
+      all += breaths.length;
+      breaths.splice(0).forEach((goOn) => goOn());
+      if (watch.schedule.pending() === asking.length) await until(watch, answers);
+    }
+    await answers;
+    // Of Alice's, and of Bob's.
+    expect(most).toBeLessThanOrEqual(2 * atOnce);
+    expect(all).toBe(pieces * asking.length);
+  },
+);
 
 test('has its answers sealed in turn with those of others: what decides one names its party, what lets it leave does not', async () => {
   const { schedule } = gate.keyed.gate;

@@ -213,21 +213,41 @@ describe('what holds the process up', () => {
   test('two that have waited for too long are not run one right after the other', () => {
     const { time, schedule } = inTime();
     const order: string[] = [];
-    for (let due = 10; due < 400; due += 20) schedule.at(due, () => order.push('due'));
+    for (let due = 10; due < 600; due += 20) schedule.at(due, () => order.push('due'));
     for (const name of ['first', 'second']) schedule.inGap(() => order.push(name));
     time.pass(2_000);
     const [first, second] = [order.indexOf('first'), order.indexOf('second')];
-    expect(first).toBeGreaterThan(5);
+    expect(first).toBeGreaterThan(12);
     expect(order.slice(first + 1, second)).toContain('due');
   });
 
-  test('waits for 150 milliseconds at most: a party that keeps answers due cannot keep others’ jails from being replaced', () => {
+  test.each([
+    ['takes a short gap after 150 milliseconds', 47, 150, 200],
+    ['waits for 300 milliseconds at most, then right behind an answer', 20, 300, 325],
+  ])('%s: a party that keeps answers due cannot keep others’ jails from being replaced', (_, every, least, most) => {
     const { time, schedule } = inTime();
-    for (let due = 10; due < 5_000; due += 20) schedule.at(due, () => {});
+    for (let due = 10; due < 5_000; due += every) {
+      schedule.at(due - 3, () => {}, 'alice');
+      schedule.at(due, () => {});
+    }
     let at = 0;
     schedule.inGap(() => (at = schedule.now()));
     time.pass(10_000);
-    expect(at).toBeGreaterThan(140);
-    expect(at).toBeLessThan(180);
+    expect(at).toBeGreaterThanOrEqual(least);
+    expect(at).toBeLessThan(most);
+    // Never between the sealing of an answer and its leaving.
+    expect((at - 7) % every).toBeGreaterThanOrEqual(3);
+  });
+
+  test('that began to wait elsewhere has waited since then', () => {
+    const { time, schedule } = inTime();
+    for (let due = 10; due < 5_000; due += 20) schedule.at(due, () => {});
+    time.pass(1_000);
+    let at = 0;
+    schedule.inGap(() => (at = schedule.now()), 690);
+    expect(at).toBe(0);
+    time.pass(1_000);
+    expect(at).toBeGreaterThan(1_000);
+    expect(at).toBeLessThan(1_025);
   });
 });

@@ -41,7 +41,7 @@ export async function startScriptedOrchestrator(scenes: Scenes): Promise<Scripte
         title: 'Refused',
         status: 409,
         code: 'orchestrator/not-running',
-        kind: 'refused',
+        kind: 'environment',
         detail: 'its enclave does not run',
       });
       socket.end(`HTTP/1.1 409 Conflict\r\ncontent-type: application/problem+json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`); // prettier-ignore
