@@ -13,11 +13,16 @@ export interface Deadline {
   cancel(): void;
 }
 
+/** With a signal that any number of things may listen to: no leak, of which Node would warn. */
+export function endOfMany(): AbortController {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
+  return controller;
+}
+
 /** A signal that is aborted when the time is over, or with `outer`. `what` completes "... took too long". */
 export function deadline(timers: Timers, milliseconds: number, what: string, outer?: AbortSignal): Deadline {
-  const controller = new AbortController();
-  // Any number of things may be under way until then: no leak, of which Node would warn.
-  setMaxListeners(0, controller.signal);
+  const controller = endOfMany();
   const stop = timers(milliseconds, () =>
     controller.abort(
       new Failure<DeadlineCode>('environment', 'deadline/passed', `${what} took longer than ${milliseconds} ms`),

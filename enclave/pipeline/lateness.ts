@@ -3,7 +3,7 @@
  * answer is: what is settled by then, or that it was not done in time. The rest of the time is for sealing it, which is
  * the same work in the same moment for all that can come of a call: where the gate is held up, every answer is.
  */
-import { setMaxListeners } from 'node:events';
+import { endOfMany } from '../deadline.ts';
 import type { Schedule } from './schedule.ts';
 
 /** For padding and sealing an answer of the largest size. Milliseconds. */
@@ -26,8 +26,7 @@ export interface CallTime {
 
 /** `arrival`: when the request's last byte was read. `afterMs` 0: the answer leaves when it is there. */
 export function callTime(schedule: Schedule, party: string, arrival: number, afterMs: number): CallTime {
-  const controller = new AbortController();
-  setMaxListeners(0, controller.signal);
+  const controller = endOfMany();
   const [left, over] = settable();
   const due = afterMs === 0 ? undefined : arrival + afterMs;
   const passed =
