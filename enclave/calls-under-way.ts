@@ -3,7 +3,7 @@
  * connection is gone; it ends in its own limits, and with the enclave.
  */
 import type { Timers } from './deadline.ts';
-import { endOfMany, within } from './deadline.ts';
+import { controllerForMany, within } from './deadline.ts';
 
 export interface CallsUnderWay {
   /** Runs `work` to its end. The signal is aborted when that takes too long, or the enclave ends. */
@@ -16,7 +16,7 @@ export interface CallsUnderWay {
 const WORK_MS = 900_000;
 
 export function createCallsUnderWay(timers: Timers): CallsUnderWay {
-  const ended = endOfMany();
+  const ended = controllerForMany();
   const underWay = new Set<Promise<unknown>>();
   return {
     run(work) {

@@ -14,7 +14,7 @@
  */
 import type { Duplex } from 'node:stream';
 import { Failure } from '../policies/failure.ts';
-import { deadline, endOfMany, orAborted, within } from './deadline.ts';
+import { deadline, controllerForMany, orAborted, within } from './deadline.ts';
 import type { Gate } from './gate.ts';
 import { receive } from './pipeline/frame.ts';
 import type { Received } from './pipeline/frame.ts';
@@ -58,7 +58,7 @@ export async function serveConnection(
 ): Promise<void> {
   let keys: Responder | undefined;
   // What a party's credentials may be used for ends with its connection.
-  const lent = endOfMany();
+  const lent = controllerForMany();
   // Not before a hello is there: whoever opens connections and says nothing costs no key.
   const makeKeys = async (): Promise<Responder> => (keys = await responder(gate.random));
   try {

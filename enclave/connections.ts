@@ -5,7 +5,7 @@
  */
 import type { Duplex } from 'node:stream';
 import { serveConnection } from './connection.ts';
-import { endOfMany } from './deadline.ts';
+import { controllerForMany } from './deadline.ts';
 import type { Gate } from './gate.ts';
 import { LIMITS } from './protocol/limits.ts';
 
@@ -46,7 +46,7 @@ export function createConnections(gate: Gate, fault: (error: unknown) => void): 
         stream.destroy();
         return;
       }
-      const place: Place = { end: endOfMany() };
+      const place: Place = { end: controllerForMany() };
       const events = { authenticated: (party: string) => authenticated(place, party) };
       const served = serveConnection(gate, stream, events, place.end.signal)
         .catch(fault)

@@ -13,8 +13,8 @@ export interface Deadline {
   cancel(): void;
 }
 
-/** With a signal that any number of things may listen to: no leak, of which Node would warn. */
-export function endOfMany(): AbortController {
+/** A controller to whose signal any number of things may listen: no leak, of which Node would warn. */
+export function controllerForMany(): AbortController {
   const controller = new AbortController();
   setMaxListeners(0, controller.signal);
   return controller;
@@ -22,7 +22,7 @@ export function endOfMany(): AbortController {
 
 /** A signal that is aborted when the time is over, or with `outer`. `what` completes "... took too long". */
 export function deadline(timers: Timers, milliseconds: number, what: string, outer?: AbortSignal): Deadline {
-  const controller = endOfMany();
+  const controller = controllerForMany();
   const stop = timers(milliseconds, () =>
     controller.abort(
       new Failure<DeadlineCode>('environment', 'deadline/passed', `${what} took longer than ${milliseconds} ms`),

@@ -59,7 +59,7 @@ export interface Gate {
   /** One call in flight for each party, and one contribution. */
   readonly slots: Slots;
   readonly underWay: CallsUnderWay;
-  /** Of each party one piece of an input at a time is opened and digested, whatever number of sessions it has. */
+  /** Of each party one piece of what it asks is opened or answered at a time, whatever number of sessions it has; see `schedule.breathe`. */
   readonly intake: Turns;
   /** And one question for its status, which asks the anchors about every function. */
   readonly inquiries: Turns;

@@ -216,7 +216,8 @@ export async function openCollaborations(options: CollaborationsOptions): Promis
     async terminate(id, copy) {
       await get(id);
       const stopped = await fleet.stop(id, copy);
-      if (copy !== undefined && stopped === 0) throw notRunning(id, copy);
+      if (copy !== undefined && stopped === 0)
+        throw notRunning(id, copy, 'nothing was stopped; `accord ps` tells what runs');
       return get(id);
     },
 

@@ -261,9 +261,9 @@ const paths = {
     parameters: [id],
     post: {
       operationId: 'terminate',
-      summary: 'Stop one of its enclaves, else all; answers when nothing of them is left.',
+      summary: 'Stop one of its enclaves, which must run, else all; answers when nothing of them is left.',
       parameters: [copy],
-      responses: { 200: answer('It does not run.', ref('Collaboration')), ...problems },
+      responses: { 200: answer('What was to be stopped does not run.', ref('Collaboration')), ...problems },
     },
   },
   '/v1/collaborations/{id}/console': {

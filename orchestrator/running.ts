@@ -65,10 +65,11 @@ export function createRunning(copy: number, enclave: RunningEnclave, notebook: N
 }
 
 /** `copy` where it was asked for by its number. */
-export function notRunning(id: string, copy?: number): Failure<RunningCode> {
+export function notRunning(id: string, copy?: number, hint: string = startIt(copy)): Failure<RunningCode> {
   const what = copy === undefined ? 'its enclave' : `copy ${copy} of its enclave`;
-  return new Failure('environment', 'orchestrator/not-running', `${what} does not run`, {
-    where: id,
-    hint: `ask the coordinator to start it (\`accord run POLICY${copy === undefined ? '' : ` --copies ${copy}`}\`)`,
-  });
+  return new Failure('environment', 'orchestrator/not-running', `${what} does not run`, { where: id, hint });
+}
+
+function startIt(copy: number | undefined): string {
+  return `ask the coordinator to start it (\`accord run POLICY${copy === undefined ? '' : ` --copies ${copy}`}\`)`;
 }

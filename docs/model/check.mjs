@@ -3,7 +3,6 @@
  * Checks the two models with spin, exhaustively within the bounds below, and then each again with one rule taken out,
  * which must fail: a model that cannot fail says nothing. Installs Debian's spin and a C compiler where they are missing
  * and this is root.
- *
  */
 import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -71,14 +70,9 @@ Exit codes: 0 all as expected, 2 called wrongly, 10 a model holds that should fa
 to get it, 130 stopped by Ctrl-C.
 `;
 
-/** Of checks that go on. */
-const folders = new Set();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-  process.once(signal, () => {
-    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-    process.exit(130);
-  });
-}
+/** Ends spin, the compiler and the verifiers, whose folders then go. */
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => interrupted.abort());
 
 const { json } = options();
 const say = (text) => process.stdout.write(`${text}\n`);
@@ -92,8 +86,9 @@ try {
   else say(`${results.length} checks, ${wrong.length} not as expected; ${states.toLocaleString('en')} states explored`);
   process.exitCode = wrong.length === 0 ? 0 : 10;
 } catch (error) {
-  process.stderr.write(`model: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 40;
+  const why = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`model: ${interrupted.signal.aborted ? 'interrupted' : why}\n`);
+  process.exitCode = interrupted.signal.aborted ? 130 : 40;
 }
 
 /** As many at once as there are processors; told in their order. */
@@ -102,7 +97,7 @@ async function all(checks) {
   let next = 0;
   let told = 0;
   const worker = async () => {
-    for (let i = next++; i < checks.length; i = next++) {
+    for (let i = next++; i < checks.length && !interrupted.signal.aborted; i = next++) {
       results[i] = await check(checks[i]);
       for (; results[told] !== undefined; told += 1) tell(results[told]);
     }
@@ -134,7 +129,6 @@ function tell({ model, shows, defines, states, violated, asExpected }) {
 
 async function check([model, defines, holds, shows]) {
   const folder = mkdtempSync(join(tmpdir(), 'accord-model-'));
-  folders.add(folder);
   try {
     copyFileSync(fileURLToPath(new URL(`${model}.pml`, import.meta.url)), join(folder, 'model.pml'));
     await run('spin', [...defines.map((define) => `-D${define}`), '-a', 'model.pml'], folder);
@@ -149,13 +143,12 @@ async function check([model, defines, holds, shows]) {
     return { model, shows, defines, states, violated: violated ?? null, asExpected };
   } finally {
     rmSync(folder, { recursive: true, force: true });
-    folders.delete(folder);
   }
 }
 
 async function run(command, args, cwd) {
   try {
-    return (await execute(command, args, { cwd, maxBuffer: 1 << 26 })).stdout;
+    return (await execute(command, args, { cwd, maxBuffer: 1 << 26, signal: interrupted.signal })).stdout;
   } catch (cause) {
     throw new Error(`${command} failed: ${cause.message}\n${cause.stdout ?? ''}${cause.stderr ?? ''}`, { cause });
   }

@@ -7,7 +7,7 @@
  * finds its own ticket again, by its tag (tag.ts), and costs nothing.
  */
 import type { PolicyDigest } from '../../policies/model.ts';
-import { endOfMany } from '../deadline.ts';
+import { controllerForMany } from '../deadline.ts';
 import type { Timers } from '../deadline.ts';
 import type { RefusalCode } from '../protocol/refusal.ts';
 import type { Anchors } from './anchor.ts';
@@ -105,7 +105,7 @@ export async function createTicketBook(options: TicketBookOptions): Promise<Tick
   const report = (text: string): void => {
     if (reports.length < REPORTS && !reports.includes(text)) reports.push(text);
   };
-  const never = endOfMany().signal;
+  const never = controllerForMany().signal;
   const claiming = (signal: AbortSignal): ClaimOptions => ({
     timers,
     signal,

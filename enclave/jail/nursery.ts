@@ -24,17 +24,17 @@ interface Waiting {
   readonly make: () => Promise<void>;
 }
 
-/** Moments at which nothing waits for this process, which the start or the end of another one holds up for some milliseconds. */
-export interface Moments {
+/** Of the gate's schedule: this process is held up for some milliseconds by the start or the end of another one. */
+interface ClockedGaps {
   readonly now: () => number;
-  /** `since`: by `now`, when the waiting for such a moment began. */
+  /** Runs `run` where nothing waits for this process. `since`: by `now`, when it was first wanted. */
   readonly inGap: (run: () => void, since: number) => void;
 }
 
-const AT_ONCE: Moments = { now: () => 0, inGap: (run) => run() };
+const AT_ONCE: ClockedGaps = { now: () => 0, inGap: (run) => run() };
 
-/** `atOnce`: the machine's cores. */
-export function createNursery(atOnce: number, { now, inGap }: Moments = AT_ONCE): Nursery {
+/** `atOnce`: the machine's cores. Processes start and end in `gaps`, by when they were asked for here. Default: at once. */
+export function createNursery(atOnce: number, { now, inGap }: ClockedGaps = AT_ONCE): Nursery {
   const waiting: Waiting[] = [];
   let busy = 0;
   const grow = async ({ family, make }: Waiting): Promise<void> => {

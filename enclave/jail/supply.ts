@@ -43,14 +43,14 @@ const WARM = 2;
 export function createSupply({ spawn, prepare, prefault, nursery }: SupplyOptions): Supply {
   const living = new Set<Jail>();
   const stock: Stocked[] = [];
-  /** Have had their call. */
+  /** Have had their call, whose answer may still be under way; then they wait for a gap to end in. */
   let used: Jail[] = [];
+  let ending: Jail[] = [];
   let isBusy = false;
   let isClosed = false;
-  /** Wait for their turn in the nursery, or for a gap; one of each is enough, however often it is asked for. */
+  /** Wait for their turn in the nursery; one is enough to prefault, however often that is asked for. */
   let planned = 0;
   let isPrefaultPlanned = false;
-  let isEndPlanned = false;
 
   const missing = (): number => (isClosed ? 0 : WARM - stock.length - (isBusy ? 1 : 0));
   const produce = (): Stocked => {
@@ -64,9 +64,9 @@ export function createSupply({ spawn, prepare, prefault, nursery }: SupplyOption
     await jail.kill();
     living.delete(jail);
   };
-  const discardUsed = (): void => {
-    for (const jail of used) void discard(jail);
-    used = [];
+  const discardEnding = (): void => {
+    for (const jail of ending) void discard(jail);
+    ending = [];
   };
   const make = async (): Promise<void> => {
     planned--;
@@ -80,11 +80,19 @@ export function createSupply({ spawn, prepare, prefault, nursery }: SupplyOption
     const [next] = stock;
     if (next === undefined || next.isPrefaulted || prefault === undefined) return;
     // One jail of a lane has a call's memory; once the call is over, `restock` asks again.
-    if (isBusy || used.length > 0) return;
+    if (isBusy || used.length + ending.length > 0) return;
     next.isPrefaulted = true;
     // Whoever takes it meanwhile waits for it.
     next.ready = next.ready.then(() => prefault(next.jail)).then(() => next.jail.rest());
     await next.ready;
+  };
+  const planPrefault = (): void => {
+    if (stock[0]?.isPrefaulted !== false || isPrefaultPlanned) return;
+    isPrefaultPlanned = true;
+    nursery.raise(() => {
+      isPrefaultPlanned = false;
+      return prefaultNext();
+    });
   };
   const take = (): Stocked => {
     for (;;) {
@@ -96,7 +104,9 @@ export function createSupply({ spawn, prepare, prefault, nursery }: SupplyOption
   };
 
   const serve = async <T>(work: (jail: Jail) => Promise<T>, signal: AbortSignal): Promise<T> => {
-    discardUsed();
+    ending.push(...used);
+    used = [];
+    discardEnding();
     const taken = take();
     let isUsed = false;
     try {
@@ -121,19 +131,17 @@ export function createSupply({ spawn, prepare, prefault, nursery }: SupplyOption
       await first.ready;
     },
     restock() {
-      if (used.length > 0 && !isEndPlanned) {
-        isEndPlanned = true;
-        nursery.part(() => {
-          isEndPlanned = false;
-          discardUsed();
-        });
-      }
-      if (stock[0]?.isPrefaulted === false && !isPrefaultPlanned) {
-        isPrefaultPlanned = true;
-        nursery.raise(() => {
-          isPrefaultPlanned = false;
-          return prefaultNext();
-        });
+      if (used.length === 0) planPrefault();
+      else {
+        const isPlanned = ending.length > 0;
+        ending.push(...used);
+        used = [];
+        if (!isPlanned) {
+          nursery.part(() => {
+            discardEnding();
+            planPrefault();
+          });
+        }
       }
       for (let more = missing() - planned; more > 0; more--) {
         planned++;

@@ -3,10 +3,10 @@
  * answer is: what is settled by then, or that it was not done in time. The rest of the time is for sealing it, which is
  * the same work in the same moment for all that can come of a call: where the gate is held up, every answer is.
  */
-import { endOfMany } from '../deadline.ts';
+import { controllerForMany } from '../deadline.ts';
 import type { Schedule } from './schedule.ts';
 
-/** For padding and sealing an answer of the largest size. Milliseconds. */
+/** For sealing an answer of the largest size, in turn with one of each other party that is due then too. Milliseconds. */
 export const MARGIN_MS = 3;
 
 export interface CallTime {
@@ -26,7 +26,7 @@ export interface CallTime {
 
 /** `arrival`: when the request's last byte was read. `afterMs` 0: the answer leaves when it is there. */
 export function callTime(schedule: Schedule, party: string, arrival: number, afterMs: number): CallTime {
-  const controller = endOfMany();
+  const controller = controllerForMany();
   const [left, over] = settable();
   const due = afterMs === 0 ? undefined : arrival + afterMs;
   const passed =

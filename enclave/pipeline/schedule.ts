@@ -12,31 +12,37 @@ export interface Schedule {
   /** Milliseconds from any start, never backwards, with fractions. */
   readonly now: () => number;
   /**
-   * Runs `run` at `time`: never before, and as little after as can be had. Of equal times the one that was asked for
-   * first comes first. What takes its time names the `party` for which it is done: of that, one has a turn of the event
-   * loop to itself, the parties in rotation, and what names none goes before. `run` must not throw.
+   * Runs `run` at `time`: never before, and as little after as can be had. What takes its time names the `party` for which
+   * it is done: one such has a turn of the event loop to itself, the parties in rotation, and what is due and names none
+   * goes before. Otherwise, of equal times, the one that was asked for first comes first. `run` must not throw.
    */
   at(time: number, run: () => void, party?: string): void;
-  /** Resolves in the next turn of the event loop: what is due has its turn before whoever waits for this goes on. */
+  /** Resolves in the next turn of the event loop: between two of these it is looked whether anything is due. */
   breathe(): Promise<void>;
 }
 
 /** For what holds this process up for some milliseconds, as the start of another one does. */
 export interface Gaps {
   /**
-   * Runs `run` where nothing is due for a while, in the order of asking, as many as fit: for `GAP_MS`, or for less where it
-   * has waited long. `since`: when the waiting began, by the schedule's clock; default: now. `run` must not throw.
+   * Runs `run` where nothing is due for a while, the longest wanted first, as many as fit: see `GAPS`. `since`: when it was
+   * first wanted, by the schedule's clock. `run` must not throw.
    */
-  readonly inGap: (run: () => void, since?: number) => void;
+  readonly inGap: (run: () => void, since: number) => void;
 }
 
-/** Longer than the start of a process takes from this one, however much memory it holds. */
-const GAP_MS = 60;
-/** As long as such a start takes mostly; enough for what has waited for `LONG_MS`. */
-const LEAST_GAP_MS = 25;
-const LONG_MS = 150;
-/** After so long it comes right after an answer that leaves: a party that keeps answers due cannot hold up others' jails. */
-const MOST_MS = 300;
+/** Enough for several, one after the other, each of which asks how much of it is left. */
+const WHOLE_GAP_MS = 60;
+/**
+ * Milliseconds: from when it has been wanted for so long, a gap of so many is enough. At first longer than the start of a
+ * process takes from this one, however much memory it holds; then as long as it mostly takes; then never while a sealed
+ * answer waits to leave. A party that keeps answers due has none of these gaps, and holds others' jails up for a second at most.
+ */
+const GAPS = [
+  { wantedFor: 1_000, gap: 0 },
+  { wantedFor: 300, gap: 5 },
+  { wantedFor: 150, gap: 25 },
+  { wantedFor: 0, gap: WHOLE_GAP_MS },
+] as const;
 
 /** How one can wait here. */
 export interface ScheduleParts {
@@ -79,23 +85,24 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
 
   /** What is due and takes its time. */
   const due = createRotation<() => void>();
+  /** The longest wanted first. */
   const patient: { readonly since: number; readonly run: () => void }[] = [];
 
   const look = (): void => {
     isNear = false;
     rest();
-    let hasLeft = false;
+    let hasHappened = false;
     for (let next = heap.first(); next !== undefined && next.time <= now() + TOLERANCE_MS; next = heap.first()) {
       heap.shift();
       if (next.party === undefined) {
         next.run();
-        hasLeft = true;
+        hasHappened = true;
       } else due.add(next.party, next.run);
     }
     const run = due.next();
     run?.();
     // What was due has the rest of this turn.
-    if ((hasLeft || run !== undefined) && patient.length > 0) immediate(() => lookForGap(hasLeft));
+    if ((hasHappened || run !== undefined) && patient.length > 0) immediate(lookForGap);
     wait();
     lookedAt = now();
   };
@@ -105,19 +112,17 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
     if (next === undefined || !due.isEmpty()) return;
     if (next.time - time > WAKEFUL_MS && time - lookedAt < IDLE_TURN_MS) nap(NAP_MS);
   };
-  /** Where there is none, what is in its way is soon over, and then it is asked again. `hasLeft`: an answer, just now. */
-  const lookForGap = (hasLeft: boolean): void => {
+  /** Where there is none, what is in its way is soon over, and then it is asked again. */
+  const lookForGap = (): void => {
     for (let first = patient[0]; first !== undefined; first = patient[0]) {
-      const next = heap.first();
-      const gap = !due.isEmpty() ? 0 : next === undefined ? Infinity : next.time - now();
-      const waited = now() - first.since;
-      const isShort = gap < GAP_MS;
-      const mayBeShort = (waited >= LONG_MS && gap >= LEAST_GAP_MS) || (waited >= MOST_MS && hasLeft);
-      if (isShort && !mayBeShort) return;
+      const time = now();
+      const next = due.isEmpty() ? (heap.first()?.time ?? Infinity) : time;
+      const wantedFor = time - first.since;
+      if (!GAPS.some((one) => wantedFor >= one.wantedFor && next - time >= one.gap)) return;
       patient.shift();
       first.run();
       // No two take the same short one.
-      if (isShort) return;
+      if (next - time < WHOLE_GAP_MS) return;
     }
   };
   const wait = (): void => {
@@ -143,9 +148,10 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
 
   return {
     now,
-    inGap(run, since = now()) {
-      patient.push({ since, run });
-      lookForGap(false);
+    inGap(run, since) {
+      const behind = patient.findIndex((other) => other.since > since);
+      patient.splice(behind === -1 ? patient.length : behind, 0, { since, run });
+      lookForGap();
     },
     at(time, run, party) {
       heap.push({ time, number: numbers++, run, party });

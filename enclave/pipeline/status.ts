@@ -84,6 +84,7 @@ export async function status(
   const outcome = await orRefusal(async () => {
     const { session: of } = await authenticate(gate, session, opened);
     const ask = async (): Promise<Status> => {
+      // One party's questions are worked out one after the other: answers that are due leave in between.
       await gate.schedule.breathe();
       return statusFor(gate, of.party, signal);
     };

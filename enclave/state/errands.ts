@@ -4,7 +4,7 @@
  */
 import { Failure } from '../../policies/failure.ts';
 import type { Timers } from '../deadline.ts';
-import { endOfMany, within } from '../deadline.ts';
+import { controllerForMany, within } from '../deadline.ts';
 
 export interface ErrandTerms {
   /** Ends it. Whoever lent the credentials is gone: that is no failure, and the next one begins anew. */
@@ -41,7 +41,7 @@ interface Errand {
 const LIMIT_MS = 90_000;
 
 export function createErrands({ timers, failed, fault }: ErrandParts): Errands {
-  const ended = endOfMany();
+  const ended = controllerForMany();
   const underWay = new Map<string, Errand>();
   const failures = new Map<string, Failure>();
   const wake: (() => void)[] = [];

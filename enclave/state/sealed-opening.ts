@@ -17,7 +17,7 @@ import type { PolicyDigest } from '../../policies/model.ts';
 import type { Anchors } from '../claims/anchor.ts';
 import { entryKey } from '../claims/entry.ts';
 import type { Found } from '../claims/survey.ts';
-import { endOfMany, within } from '../deadline.ts';
+import { controllerForMany, within } from '../deadline.ts';
 import type { Timers } from '../deadline.ts';
 import type { RandomSource } from '../crypto/random.ts';
 import { constantTimeEqual } from '../crypto/digest.ts';
@@ -80,7 +80,7 @@ export function openSealed(parts: SealedOpeningParts): Opening {
   const { order } = policy.state;
   const terms = keySetTerms(parts);
   const keyArns = new Map([...parts.keyring].map(([arn, party]) => [party, arn]));
-  const ended = endOfMany();
+  const ended = controllerForMany();
   const loans = createLoans(keyArns, ended.signal);
   const errands = createErrands({
     timers,

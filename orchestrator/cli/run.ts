@@ -52,24 +52,32 @@ does not enforce, 30 a policy with faults, 40 the build failed, or orchestrator 
     if (copies > 1 && policy.anchors === 'none') io.err(`accord run: warning: ${NO_ANCHORS}\n`);
     const created = await orchestrator.post('/v1/collaborations', { policy: writtenPolicy(policy) });
     const path = `/v1/collaborations/${encodeURIComponent(shown(created['id']))}`;
-    const goesOn = (): void => io.err(`\n${stillOn(shown(created['id']))}`);
-    io.signal.addEventListener('abort', goesOn, { once: true });
-    if (created['state'] === 'building') await followBuild(orchestrator, path, io);
+    if (created['state'] === 'building') await telling(BUILDS_ON, followBuild(orchestrator, path, io), io);
     if (values['no-launch'] !== true) io.err('accord run: starting the enclave…\n');
     const result =
       values['no-launch'] === true
         ? await orchestrator.get(path)
-        : await orchestrator.post(`${path}/launch?copies=${copies}`);
-    io.signal.removeEventListener('abort', goesOn);
+        : await telling(STARTS_ON, orchestrator.post(`${path}/launch?copies=${copies}`), io);
     io.out(values.json === true ? `${JSON.stringify(result)}\n` : describe(result));
     if (values.json !== true && values['no-launch'] !== true) io.err(nextOf(result, orchestrator.url));
     return 0;
   },
 };
 
-/** Of what was asked for and is not waited for any more. */
-const stillOn = (id: string): string =>
-  `the orchestrator goes on: \`accord status ${id}\` tells how far it is, \`accord stop ${id}\` ends an enclave\n`;
+const BUILDS_ON = 'the orchestrator goes on building, and starts nothing: run the same command again for that';
+const STARTS_ON =
+  'the orchestrator goes on starting the enclave: `accord ps` tells when it runs, `accord stop` ends it';
+
+/** On Ctrl-C says what becomes of that which is no longer waited for. */
+async function telling<T>(what: string, work: Promise<T>, io: Io): Promise<T> {
+  const tell = (): void => io.err(`\naccord run: ${what}\n`);
+  io.signal.addEventListener('abort', tell, { once: true });
+  try {
+    return await work;
+  } finally {
+    io.signal.removeEventListener('abort', tell);
+  }
+}
 
 const NO_ANCHORS =
   'without anchors each copy counts calls by itself: two copies give every party twice the calls of the policy';

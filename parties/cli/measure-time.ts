@@ -9,7 +9,7 @@ import { callersOf } from '../../policies/quota.ts';
 import { prepareModel } from '../contribute/contribute.ts';
 import { unpackJails } from '../measure-time/local-jails.ts';
 import type { LocalJails } from '../measure-time/local-jails.ts';
-import { keepMeasurement, timesFolder } from '../measure-time/measured.ts';
+import { keepMeasurement, readMeasurements, timesFolder } from '../measure-time/measured.ts';
 import { anyRecord, anyTree } from '../measure-time/model.ts';
 import { timeRounds, timesOf } from '../measure-time/rounds.ts';
 import { worstPicture } from '../measure-time/worst-input.ts';
@@ -76,6 +76,8 @@ export const verb: Verb = {
     const model = await modelOf(io, one, values);
     const input = values.input === undefined ? undefined : await readInput(io, one, values.input);
     if (input === undefined) demandSample(one, model);
+    const home = timesFolder(values.home, io);
+    await readMeasurements(home); // a damaged file is told before anything is measured
     sayWhetherBusy(io);
     const progress = stepProgress(io);
     try {
@@ -85,7 +87,7 @@ export const verb: Verb = {
         const sizes = await measureSizes({ jails, one, callers, model, input, rounds, progress, signal: io.signal });
         progress.end();
         const measured = measurementOf({ policy, name, one, model, sizes, isPinned: values.model !== undefined });
-        const path = await keepMeasurement(timesFolder(values.home, io), measured);
+        const path = await keepMeasurement(home, measured);
         io.out(
           values.json
             ? `${JSON.stringify(inJson(measured, one, sizes, path))}\n`

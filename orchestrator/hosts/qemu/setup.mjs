@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * Makes what the `qemu` host needs: QEMU with AWS's Nitro machine, whose security module signs (Debian's own build has
- * neither), the vsock device, the firmware; then the kernel and the init of real images, so that the first `accord run`
+ * Makes what the `qemu` host needs: QEMU with AWS's Nitro machine, whose security module signs and whose clock is KVM's
+ * (Debian's own build has none of it), the vsock device, the firmware; then the kernel and the init of real images, so that the first `accord run`
  * need not wait. All of it goes to the cache, outside of the checkout:
  *
  *     CACHE/qemu/KEY/qemu-system-x86_64, vhost-device-vsock, firmware/     KEY: of sources.lock.json
@@ -134,11 +134,13 @@ async function install(missing) {
 
 /** Fetches, unpacks, patches, compiles; returns the folder of what is to be kept. */
 async function build(draft, { files, patches, configure }) {
-  const own = Object.keys(patches).map((name) => join(import.meta.dirname, name));
-  for (const patch of own) {
-    if ((await digestOf(patch)) !== patches[basename(patch)].sha256) {
+  const own = [];
+  for (const [name, { sha256 }] of Object.entries(patches)) {
+    const patch = join(import.meta.dirname, name);
+    if ((await digestOf(patch)) !== sha256) {
       throw new Error(`${patch} is not the one that sources.lock.json names: write its new SHA-256 there`);
     }
+    own.push(patch);
   }
   const got = {};
   for (const [name, file] of Object.entries(files)) got[name] = await fetchFile(file);

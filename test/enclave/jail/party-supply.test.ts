@@ -146,3 +146,22 @@ test('none is begun but in a gap', async () => {
   expect(begun).toEqual([1]);
   await expect.poll(() => gaps.length).toBe(2);
 });
+
+test('each is wanted from when it was asked for, not from when its turn came', async () => {
+  let time = 100;
+  const since: number[] = [];
+  const gaps: (() => void)[] = [];
+  const inGap = (run: () => void, from: number): void => {
+    since.push(from);
+    gaps.push(run);
+  };
+  const family = createNursery(1, { now: () => time, inGap }).family();
+  family.raise(async () => {});
+  time = 500;
+  family.raise(async () => {});
+  time = 900;
+  family.part(() => {});
+  expect(since).toEqual([100, 900]);
+  gaps.shift()?.();
+  await expect.poll(() => since).toEqual([100, 900, 500]);
+});

@@ -116,6 +116,47 @@ test('what a call used ends in a gap, not at once', async () => {
   await supply.close();
 });
 
+test('however often it is told to restock, each end and each start is planned once', async () => {
+  const gaps: (() => void)[] = [];
+  const { options, alive } = scriptedJails(1);
+  const supply = createSupply({
+    ...options,
+    prefault: async () => {},
+    nursery: createNursery(10, { now: () => 0, inGap: (run) => void gaps.push(run) }).family(),
+  });
+  await supply.start();
+  for (let i = 0; i < 5; i++) supply.restock();
+  // The first to be prefaulted, and a second to be made.
+  expect(gaps).toHaveLength(2);
+  await supply.use(pid, never);
+  for (let i = 0; i < 5; i++) supply.restock();
+  // The end of the one that was used, and one more to be made.
+  expect(gaps).toHaveLength(4);
+  gaps.splice(0).forEach((run) => run());
+  await expect.poll(alive).toEqual([2, 3]);
+  await supply.close();
+});
+
+test('a gap that comes during the next call ends nothing of that call', async () => {
+  const gaps: (() => void)[] = [];
+  const { options, alive } = scriptedJails(1);
+  const supply = createSupply({
+    ...options,
+    nursery: createNursery(1, { now: () => 0, inGap: (run) => void gaps.push(run) }).family(),
+  });
+  await supply.start();
+  await supply.use(pid, never);
+  supply.restock();
+  const late = gaps.splice(0);
+  expect(await supply.use(pid, never)).toBe(2);
+  late.forEach((run) => run());
+  expect(alive()).toContain(2);
+  supply.restock();
+  gaps.splice(0).forEach((run) => run());
+  expect(alive()).not.toContain(2);
+  await supply.close();
+});
+
 describe('the jail that is next', () => {
   interface Prefaulting extends Stocked {
     /** Pids, as it began. */

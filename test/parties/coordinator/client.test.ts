@@ -209,7 +209,10 @@ describe('frames', () => {
 
   test('a refused session says why', async () => {
     const { coordinator } = await stage({});
-    await expect(coordinator.connect('x')).rejects.toMatchObject({ code: 'orchestrator/not-running', kind: 'environment' });
+    await expect(coordinator.connect('x')).rejects.toMatchObject({
+      code: 'orchestrator/not-running',
+      kind: 'environment',
+    });
   });
 
   test('what came before the end is still delivered; then the end is told, with its reason', async () => {
