@@ -14,7 +14,7 @@
  */
 import type { Duplex } from 'node:stream';
 import { Failure } from '../policies/failure.ts';
-import { deadline, controllerForMany, orAborted, within } from './deadline.ts';
+import { controllerForMany, deadline, orAborted, within } from './deadline.ts';
 import type { Gate } from './gate.ts';
 import { receive } from './pipeline/frame.ts';
 import type { Received } from './pipeline/frame.ts';

@@ -64,6 +64,11 @@ export function createSupply({ spawn, prepare, prefault, nursery }: SupplyOption
     await jail.kill();
     living.delete(jail);
   };
+  /** Their call is over, and its answer has left. */
+  const retireUsed = (): void => {
+    ending.push(...used);
+    used = [];
+  };
   const discardEnding = (): void => {
     for (const jail of ending) void discard(jail);
     ending = [];
@@ -104,8 +109,7 @@ export function createSupply({ spawn, prepare, prefault, nursery }: SupplyOption
   };
 
   const serve = async <T>(work: (jail: Jail) => Promise<T>, signal: AbortSignal): Promise<T> => {
-    ending.push(...used);
-    used = [];
+    retireUsed();
     discardEnding();
     const taken = take();
     let isUsed = false;
@@ -134,8 +138,7 @@ export function createSupply({ spawn, prepare, prefault, nursery }: SupplyOption
       if (used.length === 0) planPrefault();
       else {
         const isPlanned = ending.length > 0;
-        ending.push(...used);
-        used = [];
+        retireUsed();
         if (!isPlanned) {
           nursery.part(() => {
             discardEnding();

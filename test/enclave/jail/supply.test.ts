@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { createNursery } from '../../../enclave/jail/nursery.ts';
 import type { Jail } from '../../../enclave/jail/process.ts';
-import { createSupply, type Supply } from '../../../enclave/jail/supply.ts';
+import { createSupply, type Supply, type SupplyOptions } from '../../../enclave/jail/supply.ts';
 import { scriptedJails, type ScriptedJails } from './scripted-jails.ts';
 
 interface Stocked extends ScriptedJails {
@@ -100,14 +100,20 @@ describe('a jail', () => {
   });
 });
 
-test('what a call used ends in a gap, not at once', async () => {
+/** A supply whose first jail is ready. What is to start or to end waits in `gaps` until the test runs it. */
+async function inHeldGaps(
+  more: Pick<SupplyOptions, 'prefault'> = {},
+): Promise<Stocked & { readonly gaps: (() => void)[] }> {
   const gaps: (() => void)[] = [];
-  const { options, alive } = scriptedJails(1);
-  const supply = createSupply({
-    ...options,
-    nursery: createNursery(1, { now: () => 0, inGap: (run) => void gaps.push(run) }).family(),
-  });
+  const jails = scriptedJails(1);
+  const nursery = createNursery(10, { now: () => 0, inGap: (run) => void gaps.push(run) }).family();
+  const supply = createSupply({ ...jails.options, ...more, nursery });
   await supply.start();
+  return { ...jails, supply, gaps };
+}
+
+test('what a call used ends in a gap, not at once', async () => {
+  const { supply, alive, gaps } = await inHeldGaps();
   await supply.use(pid, never);
   supply.restock();
   expect(alive()).toEqual([1]);
@@ -117,14 +123,7 @@ test('what a call used ends in a gap, not at once', async () => {
 });
 
 test('however often it is told to restock, each end and each start is planned once', async () => {
-  const gaps: (() => void)[] = [];
-  const { options, alive } = scriptedJails(1);
-  const supply = createSupply({
-    ...options,
-    prefault: async () => {},
-    nursery: createNursery(10, { now: () => 0, inGap: (run) => void gaps.push(run) }).family(),
-  });
-  await supply.start();
+  const { supply, alive, gaps } = await inHeldGaps({ prefault: async () => {} });
   for (let i = 0; i < 5; i++) supply.restock();
   // The first to be prefaulted, and a second to be made.
   expect(gaps).toHaveLength(2);
@@ -138,13 +137,7 @@ test('however often it is told to restock, each end and each start is planned on
 });
 
 test('a gap that comes during the next call ends nothing of that call', async () => {
-  const gaps: (() => void)[] = [];
-  const { options, alive } = scriptedJails(1);
-  const supply = createSupply({
-    ...options,
-    nursery: createNursery(1, { now: () => 0, inGap: (run) => void gaps.push(run) }).family(),
-  });
-  await supply.start();
+  const { supply, alive, gaps } = await inHeldGaps();
   await supply.use(pid, never);
   supply.restock();
   const late = gaps.splice(0);

@@ -230,9 +230,8 @@ describe('what holds the process up', () => {
     const left: number[] = [];
     const sealed: number[] = [];
     // Two parties, whose answers are sealed three milliseconds before they leave.
-    for (let due = 10; due < 5_000; due += every) {
-      const party = left.length % 2 === 0 ? 'alice' : 'bob';
-      schedule.at(due - 3, () => sealed.push(due), party);
+    for (let due = 10, n = 0; due < 5_000; due += every, n++) {
+      schedule.at(due - 3, () => sealed.push(due), n % 2 === 0 ? 'alice' : 'bob');
       schedule.at(due, () => left.push(due));
     }
     let at = 0;
