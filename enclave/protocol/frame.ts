@@ -29,6 +29,8 @@ export type FrameCode =
 export const PROTOCOL_VERSION = 1;
 export const NONCE_BYTES = 32;
 const HEAD_BYTES = 4;
+/** A stream has more, or will never have. */
+const ARRIVALS = ['readable', 'end', 'close', 'error'] as const;
 const TAG_BYTES = 16;
 const ENC_BYTES = 32;
 
@@ -145,30 +147,45 @@ export interface FrameReader {
  * afterwards (TLS after a dial) finds every byte. The length is checked before anything is allocated for the body.
  */
 export function frameReader(stream: Readable, maxBytes: number = LIMITS.frameBytes): FrameReader {
-  // What is there is taken at once, up to what is missing: a stream whose buffer is never emptied would wake its reader
-  // again and again without anything new.
-  const exactly = async (bytes: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> => {
-    let whole = new Uint8Array(0);
-    for (let missing = bytes; missing > 0;) {
-      signal?.throwIfAborted();
-      const found: unknown = stream.destroyed
-        ? null
-        : stream.read(Math.min(missing, Math.max(1, stream.readableLength)));
-      if (found instanceof Uint8Array) {
-        // Of a length that was checked, and made when the first byte is there.
-        if (missing === bytes) whole = new Uint8Array(bytes);
-        whole.set(found, bytes - missing);
-        missing -= found.length;
-      } else if (stream.errored) {
-        throw closed('the connection broke', stream.errored);
-      } else if (stream.readableEnded || stream.destroyed) {
-        return missing === bytes ? undefined : whole.subarray(0, bytes - missing);
-      } else {
-        await settled(stream, ['readable', 'end', 'close', 'error'], signal);
-      }
-    }
-    return whole;
-  };
+  const exactly = (bytes: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> =>
+    new Promise((resolve, reject) => {
+      let whole = new Uint8Array(0);
+      let missing = bytes;
+      let isWaiting = false;
+      // What is there is taken at once, up to what is missing: a stream whose buffer is never emptied would wake its reader
+      // again and again without anything new.
+      const takeWhatIsThere = (): void => {
+        while (missing > 0 && !stream.destroyed) {
+          const found: unknown = stream.read(Math.min(missing, Math.max(1, stream.readableLength)));
+          if (!(found instanceof Uint8Array)) return;
+          // Of a length that was checked, and made when the first byte is there.
+          if (missing === bytes) whole = new Uint8Array(bytes);
+          whole.set(found, bytes - missing);
+          missing -= found.length;
+        }
+      };
+      const take = (): void => {
+        if (signal?.aborted === true) return settle(() => reject(signal.reason));
+        takeWhatIsThere();
+        if (missing === 0) return settle(() => resolve(whole));
+        if (stream.errored) return settle(() => reject(closed('the connection broke', stream.errored)));
+        if (stream.readableEnded || stream.destroyed) {
+          return settle(() => resolve(missing === bytes ? undefined : whole.subarray(0, bytes - missing)));
+        }
+        if (!isWaiting) wait();
+      };
+      const wait = (): void => {
+        isWaiting = true;
+        for (const event of ARRIVALS) stream.on(event, take);
+        signal?.addEventListener('abort', take);
+      };
+      const settle = (run: () => void): void => {
+        if (isWaiting) for (const event of ARRIVALS) stream.removeListener(event, take);
+        signal?.removeEventListener('abort', take);
+        run();
+      };
+      take();
+    });
   return {
     async readFrame(signal) {
       const head = await exactly(HEAD_BYTES, signal);
@@ -184,7 +201,7 @@ export function frameReader(stream: Readable, maxBytes: number = LIMITS.frameByt
 }
 
 /** Resolves at the first of these events, and leaves no listener behind. Rejects when the signal is aborted. */
-function settled(stream: Readable | Duplex, events: readonly string[], signal?: AbortSignal): Promise<void> {
+function settled(stream: Duplex, events: readonly string[], signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const done = (): void => {
       for (const event of events) stream.removeListener(event, done);

@@ -114,7 +114,8 @@ function frameChannel(socket: WebSocket): FrameChannel {
         signal?.addEventListener('abort', aborted, { once: true });
         socket.send(body, { binary: true }, (error) => {
           signal?.removeEventListener('abort', aborted);
-          if (error === undefined || error === null) resolve();
+          // Between two pieces of a long input, what else this process does has its turn.
+          if (error === undefined || error === null) setImmediate(resolve);
           else reject(ended ?? cut(`the connection broke: ${printable(error.message)}`, error));
         });
       });
