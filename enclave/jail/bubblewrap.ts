@@ -55,21 +55,8 @@ const HELD = [
 /** Its command line, before the program's own arguments. */
 export const BUBBLEWRAP_LINE: readonly string[] = ['--args', String(ARGUMENTS_FD), '--'];
 
-/**
- * All that it is told on `ARGUMENTS_FD`: each ends with a zero. A program's files are looked for once, and not again at each start
- * (two milliseconds, in which the gate does nothing else).
- */
-export function bubblewrapArguments(): (program: Program) => string {
-  const known = new Map<string, string>();
-  return (program) => {
-    const key = `${program.node}\0${program.entry}`;
-    const words = known.get(key) ?? wordsFor(program);
-    known.set(key, words);
-    return words;
-  };
-}
-
-function wordsFor({ node, entry }: Program): string {
+/** All that it is told on `ARGUMENTS_FD`: each ends with a zero. */
+export function bubblewrapArguments({ node, entry }: Program): string {
   const files = filesOf({ node, entry }).flatMap(([from, to]) => ['--ro-bind', from, to]);
   return [...HELD, ...files, '--remount-ro', '/', '--chdir', '/'].map((argument) => `${argument}\0`).join('');
 }
@@ -79,7 +66,7 @@ function filesOf({ node, entry }: Program): readonly (readonly [string, string])
   const libraries = LIBRARY_FOLDERS.flatMap((folder) => LIBRARIES.map((name) => join(folder, name)));
   const packages = [...EVERY, ...(PACKAGES[nameOf(entry)] ?? [])].flatMap((name) => besides(entry, name));
   return [node, entry, LOADER, ...libraries.filter((path) => existsSync(path)), ...packages].map((path) => [
-    existsSync(path) ? realpathSync(path) : path,
+    existsSync(path) ? realpathSync.native(path) : path,
     path,
   ]);
 }

@@ -17,33 +17,23 @@ export const KEEPS_FREED_MEMORY: Readonly<Record<string, string>> = {
  * a process is no larger than while it serves such a picture.
  */
 const PREFAULTED_BYTES = 44 * 2 ** 20;
-/** Pages of this size are taken where the kernel has them: 20 faults instead of 10,000, and decoding is some 2 % quicker. */
-const HUGE_PAGE_BYTES = 2 * 2 ** 20;
-/** <asm-generic/mman-common.h> */
-const MADV_HUGEPAGE = 14;
 
 /** Does nothing where no C library can be asked: that process is not held either (confine.ts). Throws where there is no memory. */
 export function prefaultHeap(): void {
-  const opened = attemptLibrary();
-  if (opened === undefined) return;
-  const { koffi, library } = opened;
+  const library = cLibrary();
+  if (library === undefined) return;
   const malloc = library.func('void *malloc(size_t bytes)');
-  const madvise = library.func('int madvise(uintptr_t address, size_t bytes, int advice)');
   const memset = library.func('void *memset(void *memory, int byte, size_t bytes)');
   const free = library.func('void free(void *memory)');
   const memory: unknown = malloc(PREFAULTED_BYTES);
   if (memory === null) throw new Error('there is no memory for a picture');
-  const start = Number(koffi.address(memory));
-  const first = Math.ceil(start / HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES;
-  const pages = Math.floor((start + PREFAULTED_BYTES - first) / HUGE_PAGE_BYTES);
-  madvise(first, pages * HUGE_PAGE_BYTES, MADV_HUGEPAGE);
   memset(memory, 0, PREFAULTED_BYTES);
   free(memory);
 }
 
-function attemptLibrary(): ReturnType<typeof openLibrary> | undefined {
+function cLibrary(): ReturnType<typeof openLibrary>['library'] | undefined {
   try {
-    return openLibrary();
+    return openLibrary().library;
   } catch {
     return undefined;
   }

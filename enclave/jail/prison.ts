@@ -7,7 +7,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import type { Timers } from '../deadline.ts';
 import { closeInheritedOnExec } from '../libc.ts';
-import { ARGUMENTS_FD, BUBBLEWRAP_LINE, BWRAP, FILTER_FD, bubblewrapArguments, type Program } from './bubblewrap.ts';
+import { ARGUMENTS_FD, BUBBLEWRAP_LINE, BWRAP, FILTER_FD, bubblewrapArguments } from './bubblewrap.ts';
 import { openCgroups, type Cgroups } from './cgroups.ts';
 import type { Confinement } from './confinement.ts';
 import { jailFailure } from './jail-failure.ts';
@@ -34,7 +34,6 @@ export interface Prison {
 /** What a machine starts jails with. */
 interface Means {
   readonly bwrap: string;
-  readonly argumentsFor: (program: Program) => string;
   readonly users: Users;
   readonly cgroups?: Cgroups | undefined;
   readonly timers: Timers;
@@ -65,7 +64,7 @@ export async function openPrison(spec: JailSpec, timers: Timers, bwrap: string =
     { bubblewrap: false, otherUser: false },
   ];
   const possible = manners.filter((manner) => (root || !manner.otherUser) && (existsSync(bwrap) || !manner.bubblewrap));
-  const means: Means = { bwrap, argumentsFor: bubblewrapArguments(), users: usersOfJails(), timers };
+  const means: Means = { bwrap, users: usersOfJails(), timers };
   for (const manner of possible) {
     const held = await probe(spec, manner, timers, means);
     if (held !== undefined) return prisonOf(manner, held, { ...means, cgroups: openCgroups(timers) });
@@ -92,7 +91,7 @@ function start(
   { node, entry, cwd, env }: JailSpec,
   { bubblewrap, otherUser }: Manner,
   mode: readonly string[],
-  { bwrap, argumentsFor, users, cgroups, timers }: Means,
+  { bwrap, users, cgroups, timers }: Means,
 ): ChildProcess {
   const program = [node, ...FLAGS, entry, ...mode];
   const [command = node, ...rest] = bubblewrap ? [bwrap, ...BUBBLEWRAP_LINE, ...program] : program;
@@ -129,7 +128,7 @@ function start(
     return child;
   }
   // Not before: what bubblewrap starts inherits all of the above.
-  tell(child, ARGUMENTS_FD, argumentsFor({ node, entry }));
+  tell(child, ARGUMENTS_FD, bubblewrapArguments({ node, entry }));
   tell(child, FILTER_FD, startProgram());
   return child;
 }

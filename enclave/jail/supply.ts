@@ -1,7 +1,8 @@
 /**
  * One party's jails. A jail serves one call and ends: nothing that it saw or became is left for the next. Others are kept
- * warm, which hides what that costs. What a call used is ended and replaced when the owner says so, not before: the end of
- * a process keeps the kernel busy for milliseconds, and so does a start.
+ * warm, which hides what that costs. What a call used is ended and replaced when the owner says so, and then in a gap: the end
+ * of a process keeps the kernel busy for milliseconds, and so does a start. A party's next call waits for neither: what the one
+ * before used ends at once, and where no jail is left one is started at once.
  */
 import { orAborted } from '../deadline.ts';
 import { jailFailure } from './jail-failure.ts';

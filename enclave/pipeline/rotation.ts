@@ -16,13 +16,12 @@ export function createRotation<T>(): Rotation<T> {
       else queue.push(item);
     },
     next() {
-      for (const [party, queue] of queues) {
-        const item = queue.shift();
-        queues.delete(party);
-        if (queue.length > 0) queues.set(party, queue);
-        return item;
-      }
-      return undefined;
+      const [party, queue] = queues.entries().next().value ?? [];
+      if (party === undefined || queue === undefined) return undefined;
+      const item = queue.shift();
+      queues.delete(party);
+      if (queue.length > 0) queues.set(party, queue);
+      return item;
     },
     isEmpty: () => queues.size === 0,
   };

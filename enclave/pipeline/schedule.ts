@@ -34,8 +34,10 @@ export interface Gaps {
 const WHOLE_GAP_MS = 60;
 /**
  * Milliseconds: from when it has been wanted for so long, a gap of so many is enough. At first longer than the start of a
- * process takes from this one, however much memory it holds; then as long as it mostly takes; then never while a sealed
- * answer waits to leave. A party that keeps answers due has none of these gaps, and holds others' jails up for a second at most.
+ * process takes from this one, however much memory it holds; then as long as it mostly takes; then longer than an answer
+ * that was sealed waits to leave (`MARGIN_MS` of lateness.ts). A party that keeps answers due has none of these gaps, and holds
+ * others' jails up for a second at most. How long each is waited for is chosen, not measured: a party has two jails of a kind,
+ * and misses the second one's successor at its third call.
  */
 const GAPS = [
   { wantedFor: 1_000, gap: 0 },
@@ -85,6 +87,7 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
 
   /** What is due and takes its time. */
   const due = createRotation<() => void>();
+  let isLookPlanned = false;
   /** The longest wanted first. */
   const patient: { readonly since: number; readonly run: () => void }[] = [];
 
@@ -102,7 +105,7 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
     const run = due.next();
     run?.();
     // What was due has the rest of this turn.
-    if ((hasHappened || run !== undefined) && patient.length > 0) immediate(lookForGap);
+    if ((hasHappened || run !== undefined) && patient.length > 0) lookSoon();
     wait();
     lookedAt = now();
   };
@@ -112,8 +115,18 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
     if (next === undefined || !due.isEmpty()) return;
     if (next.time - time > WAKEFUL_MS && time - lookedAt < IDLE_TURN_MS) nap(NAP_MS);
   };
+  /**
+   * In the next turn: what has just happened may be about to name the moment of something else. An answer that was decided
+   * has its own only once it is sealed.
+   */
+  const lookSoon = (): void => {
+    if (isLookPlanned) return;
+    isLookPlanned = true;
+    immediate(lookForGap);
+  };
   /** Where there is none, what is in its way is soon over, and then it is asked again. */
   const lookForGap = (): void => {
+    isLookPlanned = false;
     for (let first = patient[0]; first !== undefined; first = patient[0]) {
       const time = now();
       const next = due.isEmpty() ? (heap.first()?.time ?? Infinity) : time;
@@ -151,7 +164,7 @@ export function createSchedule({ now, timers, coarseMs, immediate, nap }: Schedu
     inGap(run, since) {
       const behind = patient.findIndex((other) => other.since > since);
       patient.splice(behind === -1 ? patient.length : behind, 0, { since, run });
-      lookForGap();
+      lookSoon();
     },
     at(time, run, party) {
       heap.push({ time, number: numbers++, run, party });

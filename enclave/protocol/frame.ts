@@ -29,8 +29,6 @@ export type FrameCode =
 export const PROTOCOL_VERSION = 1;
 export const NONCE_BYTES = 32;
 const HEAD_BYTES = 4;
-/** A stream has more, or will never have. */
-const ARRIVALS = ['readable', 'end', 'close', 'error'] as const;
 const TAG_BYTES = 16;
 const ENC_BYTES = 32;
 
@@ -132,7 +130,7 @@ export function writeNow(stream: Duplex, frame: Uint8Array): (signal?: AbortSign
   // The write's own callback reports what went wrong; a stream's 'error' event alone would go unheard here.
   const roomy = stream.write(frame, (error) => (failure = error ?? undefined));
   return async (signal) => {
-    if (!roomy && stream.writableNeedDrain) await settled(stream, ['drain', 'close', 'error'], signal);
+    if (!roomy && stream.writableNeedDrain) await room(stream, signal);
     if (failure !== undefined || stream.destroyed) throw closed('the connection broke', failure ?? stream.errored);
   };
 }
@@ -141,6 +139,9 @@ export interface FrameReader {
   /** The next body; undefined where the stream ended between two frames. One call at a time; an aborted one is the last. */
   readFrame(signal?: AbortSignal): Promise<Uint8Array | undefined>;
 }
+
+/** A stream has more, or will never have. */
+const ARRIVALS = ['readable', 'end', 'close', 'error'] as const;
 
 /**
  * Takes from the stream exactly what belongs to a frame, and nothing ahead of it, so that whoever is handed the stream
@@ -164,7 +165,7 @@ export function frameReader(stream: Readable, maxBytes: number = LIMITS.frameByt
           missing -= found.length;
         }
       };
-      const take = (): void => {
+      const look = (): void => {
         if (signal?.aborted === true) return settle(() => reject(signal.reason));
         takeWhatIsThere();
         if (missing === 0) return settle(() => resolve(whole));
@@ -173,6 +174,14 @@ export function frameReader(stream: Readable, maxBytes: number = LIMITS.frameByt
           return settle(() => resolve(missing === bytes ? undefined : whole.subarray(0, bytes - missing)));
         }
         if (!isWaiting) wait();
+      };
+      // Nothing that a listener throws may reach the stream.
+      const take = (): void => {
+        try {
+          look();
+        } catch (error) {
+          settle(() => reject(error instanceof Error ? error : new Error('the stream cannot be read')));
+        }
       };
       const wait = (): void => {
         isWaiting = true;
@@ -200,8 +209,9 @@ export function frameReader(stream: Readable, maxBytes: number = LIMITS.frameByt
   };
 }
 
-/** Resolves at the first of these events, and leaves no listener behind. Rejects when the signal is aborted. */
-function settled(stream: Duplex, events: readonly string[], signal?: AbortSignal): Promise<void> {
+/** Resolves when the stream takes more, or never will, and leaves no listener behind. Rejects when the signal is aborted. */
+function room(stream: Duplex, signal?: AbortSignal): Promise<void> {
+  const events = ['drain', 'close', 'error'] as const;
   return new Promise((resolve, reject) => {
     const done = (): void => {
       for (const event of events) stream.removeListener(event, done);

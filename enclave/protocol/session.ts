@@ -40,10 +40,7 @@ const MAX_MESSAGES = 4_294_967_296;
 export interface SealedChannel {
   /** The next message to the other side. Copies the plaintext before it waits. */
   seal(plaintext: Uint8Array): Promise<Uint8Array>;
-  /**
-   * The next message from the other side. It is not copied: one that changes meanwhile does not open. Throws
-   * `session/unauthentic`, and from then on `session/poisoned`.
-   */
+  /** The next message from the other side. Throws `session/unauthentic`, and from then on `session/poisoned`. */
   open(ciphertext: Uint8Array): Promise<Uint8Array>;
   /** A secret that both sides share under this label, independent of those under any other (RFC 9180, section 5.3). */
   export(label: string, length: number): Promise<Uint8Array>;
@@ -166,7 +163,8 @@ function channelOf(context: Exporter, seal: Direction, open: Direction): SealedC
     },
     // One after the other: what comes after a forgery must not open because it was already under way.
     open(ciphertext) {
-      const result = previous.then(() => openNext(ciphertext));
+      const copy = concat(ciphertext);
+      const result = previous.then(() => openNext(copy));
       previous = result.catch(() => {});
       return result;
     },

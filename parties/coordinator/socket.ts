@@ -106,6 +106,10 @@ function frameChannel(socket: WebSocket): FrameChannel {
   return {
     send(body, signal) {
       return new Promise((resolve, reject) => {
+        if (signal?.aborted === true) {
+          reject(signal.reason);
+          return;
+        }
         if (ended !== undefined || socket.readyState !== socket.OPEN) {
           reject(ended ?? cut('the connection is closed'));
           return;
@@ -114,8 +118,7 @@ function frameChannel(socket: WebSocket): FrameChannel {
         signal?.addEventListener('abort', aborted, { once: true });
         socket.send(body, { binary: true }, (error) => {
           signal?.removeEventListener('abort', aborted);
-          // Between two pieces of a long input, what else this process does has its turn.
-          if (error === undefined || error === null) setImmediate(resolve);
+          if (error === undefined || error === null) resolve();
           else reject(ended ?? cut(`the connection broke: ${printable(error.message)}`, error));
         });
       });

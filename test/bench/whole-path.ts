@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { startLocalAws } from '../../orchestrator/local/aws.ts';
 import type { LocalAws } from '../../orchestrator/local/aws.ts';
 import { startOrchestrator } from '../../orchestrator/main.ts';
@@ -15,6 +15,7 @@ import { createQuiet, processesBelow } from '../timing/quiet.ts';
 import { createCoordinator } from '../../parties/coordinator/client.ts';
 import type { CollaborationView, Coordinator } from '../../parties/coordinator/client.ts';
 import type { Home } from '../../parties/home.ts';
+import type { FrameChannel } from '../../parties/session/channel.ts';
 import type { Session } from '../../parties/session/session.ts';
 import { contribute, homeOf, openSessionOf, pin } from './parties.ts';
 import type { Agreement, Party } from './parties.ts';
@@ -101,7 +102,12 @@ async function collaborate(place: Place, subject: Subject, anchored: boolean): P
   await pin(aws, place.pinned);
   await post(`${url}/v1/collaborations/${view.id}/launch`);
   const open = async (party: Party): Promise<Session> =>
-    openSessionOf(aws, party, await homeOf(aws, folder, party, agreement), await coordinator.connect(view.id));
+    openSessionOf(
+      aws,
+      party,
+      await homeOf(aws, folder, party, agreement),
+      inTurnWithTheRelay(await coordinator.connect(view.id)),
+    );
   // The state opens when both are there.
   const alice = await open('alice');
   await contribute(aws, bob, subject, { coordinator, openSession: () => open('bob') });
@@ -113,6 +119,20 @@ async function collaborate(place: Place, subject: Subject, anchored: boolean): P
     processes: enclaveProcesses,
     settled: () => quiet.reached(),
     stop: async () => void (await post(`${url}/v1/collaborations/${view.id}/terminate`)),
+  };
+}
+
+/**
+ * The party and the relay share one process here, and on a real way they do not: after each frame that the party has handed to the
+ * kernel, the relay has its turn, as if it ran by itself.
+ */
+function inTurnWithTheRelay(channel: FrameChannel): FrameChannel {
+  return {
+    ...channel,
+    async send(body, signal) {
+      await channel.send(body, signal);
+      await nextTurn();
+    },
   };
 }
 

@@ -2,6 +2,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Gaps, Schedule } from '../../../enclave/pipeline/schedule.ts';
+import { MARGIN_MS } from '../../../enclave/pipeline/lateness.ts';
 import { createSchedule } from '../../../enclave/pipeline/schedule.ts';
 import { createVirtualTime } from '../virtual-time.ts';
 import type { VirtualTime } from '../virtual-time.ts';
@@ -10,6 +11,11 @@ import type { VirtualTime } from '../virtual-time.ts';
 function inTime(coarseMs = 2): { readonly time: VirtualTime; readonly schedule: Schedule & Gaps } {
   const time = createVirtualTime({ turnMs: 0.002, wrongMs: (n) => coarseMs * 0.9 * (n % 2 === 0 ? 1 : -1) });
   return { time, schedule: createSchedule({ ...time, coarseMs }) };
+}
+
+/** Goes on in so many steps, all of them in the turn in which it was asked for. */
+async function sealing(steps: number): Promise<void> {
+  for (let step = 0; step < steps; step++) await Promise.resolve();
 }
 
 describe('a moment', () => {
@@ -221,6 +227,42 @@ describe('what holds the process up', () => {
     expect(order.slice(first + 1, second)).toContain('due');
   });
 
+  test('no two of them go one right after the other, however often it is asked', () => {
+    const { time, schedule } = inTime();
+    const order: string[] = [];
+    for (let due = 10; due < 3_000; due += 20) {
+      schedule.at(due, () => {
+        order.push('due');
+        for (const since of [due, due]) schedule.inGap(() => order.push('gap'), since - 1_500);
+      });
+      schedule.at(due, () => {}, 'alice');
+    }
+    time.pass(2_990);
+    expect(order.filter((what) => what === 'gap').length).toBeGreaterThan(50);
+    expect(order.some((what, n) => what === 'gap' && order[n + 1] === 'gap')).toBe(false);
+  });
+
+  test('an answer that is decided has its moment, once it is sealed, before another call’s jails are replaced', async () => {
+    let now = 0;
+    const turns: (() => void)[] = [];
+    const schedule = createSchedule({
+      now: () => now,
+      timers: () => () => {},
+      coarseMs: 1_000,
+      immediate: (run) => turns.push(run),
+      nap() {},
+    });
+    const order: string[] = [];
+    schedule.at(10, () => void sealing(1).then(() => schedule.inGap(() => order.push('started'), 10)));
+    schedule.at(8, () => void sealing(5).then(() => schedule.at(14, () => order.push('left'))), 'bob');
+    // Held up until both are due.
+    for (now = 12; now < 100; now += 0.5) {
+      for (const run of turns.splice(0)) run();
+      await new Promise(setImmediate);
+    }
+    expect(order).toEqual(['left', 'started']);
+  });
+
   test.each([
     ['takes a short gap after 150 milliseconds', 47, 150, 200],
     ['takes a shorter one after 300', 20, 300, 325],
@@ -229,10 +271,11 @@ describe('what holds the process up', () => {
     const { time, schedule } = inTime();
     const left: number[] = [];
     const sealed: number[] = [];
-    // Two parties, whose answers are sealed three milliseconds before they leave.
-    for (let due = 10, n = 0; due < 5_000; due += every, n++) {
-      schedule.at(due - 3, () => sealed.push(due), n % 2 === 0 ? 'alice' : 'bob');
-      schedule.at(due, () => left.push(due));
+    for (let due = 10; due < 5_000; due += every) {
+      for (const party of ['alice', 'bob']) {
+        schedule.at(due - MARGIN_MS, () => sealed.push(due), party);
+        schedule.at(due, () => left.push(due));
+      }
     }
     let at = 0;
     let waiting = 0;

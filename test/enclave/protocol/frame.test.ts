@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { Duplex, PassThrough, Readable } from 'node:stream';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -88,6 +89,8 @@ describe.each(VECTORS)('reading: $name', ({ wire, frames, end }) => {
   });
 });
 
+const soon = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 describe('reading', () => {
   test('takes nothing ahead of a frame: what follows belongs to whoever comes next', async () => {
     const stream = new PassThrough();
@@ -133,6 +136,37 @@ describe('reading', () => {
     await expect(reading).rejects.toThrow('enough');
     expect(listeners()).toBe(before);
     await expect(frameReader(stream).readFrame(AbortSignal.abort(new Error('at once')))).rejects.toThrow('at once');
+  });
+
+  test.each([
+    ['when it has its frame', async (stream: PassThrough) => void stream.write(frame(3).subarray(3))],
+    ['when the stream ends', async (stream: PassThrough) => void stream.end()],
+    ['when the connection breaks', async (stream: PassThrough) => void stream.destroy(new Error('reset by peer'))],
+  ])('leaves no listener behind %s, after frames that came in pieces', async (_, last) => {
+    const stream = new PassThrough();
+    const { signal } = new AbortController();
+    const listeners = (): number =>
+      getEventListeners(signal, 'abort').length +
+      stream.eventNames().reduce((sum, name) => sum + stream.listenerCount(name), 0);
+    const before = listeners();
+    const reader = frameReader(stream);
+    for (let round = 0; round < 3; round++) {
+      const reading = reader.readFrame(signal);
+      for (const piece of [0, 2, 6]) {
+        await soon();
+        stream.write(frame(10).subarray(piece, piece === 0 ? 2 : piece === 2 ? 6 : undefined));
+      }
+      expect(await reading).toHaveLength(10);
+      expect(listeners()).toBe(before);
+    }
+    const reading = reader.readFrame(signal).catch(() => undefined);
+    await soon();
+    stream.write(frame(3).subarray(0, 3));
+    await soon();
+    await last(stream);
+    await reading;
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+    if (!stream.destroyed) expect(listeners()).toBe(before);
   });
 
   test('a connection that breaks is an environment failure; one that is cut inside a frame is truncated', async () => {

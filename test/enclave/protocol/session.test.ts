@@ -166,20 +166,15 @@ describe('erasing', () => {
   });
 });
 
-test('what the caller changes afterwards changes nothing that was sealed', async () => {
+test('what the caller changes afterwards changes nothing', async () => {
   const { party, enclave } = await channels();
   for (const [from, to] of [[party, enclave] as const, [enclave, party] as const]) {
     const message = text('as it was');
     const sealing = from.seal(message);
     message.fill(0);
-    expect(await to.open(await sealing)).toEqual(text('as it was'));
+    const sealed = await sealing;
+    const opening = to.open(sealed);
+    sealed.fill(0);
+    expect(await opening).toEqual(text('as it was'));
   }
-});
-
-test('a message that changes while it is opened is no message', async () => {
-  const { party, enclave } = await channels();
-  const sealed = await party.seal(text('as it was'));
-  const opening = enclave.open(sealed);
-  sealed.fill(0);
-  await expect(opening).rejects.toMatchObject({ code: 'session/unauthentic' });
 });

@@ -153,6 +153,19 @@ describe('no orchestrator', () => {
     await expect(asking).rejects.toBe(reason);
     await expect(coordinator.connect('x', AbortSignal.abort(reason))).rejects.toBe(reason);
   });
+
+  test('after Ctrl-C no frame is sent', async () => {
+    const arrived: Buffer[] = [];
+    const { coordinator } = await stage({
+      session: (socket) => socket.on('message', (data: Buffer) => arrived.push(data)),
+    });
+    const channel = await coordinator.connect('x');
+    const reason = new Error('interrupted');
+    await expect(channel.send(new Uint8Array([1]), AbortSignal.abort(reason))).rejects.toBe(reason);
+    await channel.send(new Uint8Array([2]));
+    await expect.poll(() => arrived.map((frame) => [...frame])).toEqual([[2]]);
+    await channel.close();
+  });
 });
 
 describe('an upload', () => {
