@@ -153,6 +153,20 @@ describe('issuing documents', () => {
     await issuer.forKms(spki);
     expect(requests).toHaveLength(2);
     expect(requests.every(({ publicKey, nonce }) => publicKey === spki && nonce === undefined)).toBe(true);
+    at.monotonic -= 1;
+    await issuer.forKms(spki);
+    expect(requests).toHaveLength(3);
+    const other = Uint8Array.of(4);
+    await issuer.forKms(other);
+    expect(requests.map(({ publicKey }) => publicKey)).toEqual([spki, spki, spki, other]);
+  });
+
+  test('the clock asks with a document of its own, which names the policy and no key', async () => {
+    const at = hands();
+    const { nsm, requests } = recording(at);
+    const issuer = createIssuer(nsm, await policyDigest('{}'), () => at.monotonic);
+    expect(await issuer.clock.now()).toBe(at.nsmTime);
+    expect(requests).toEqual([{ userData: expect.any(Uint8Array) }]);
   });
 
   test('a document that could not be made is asked for again', async () => {

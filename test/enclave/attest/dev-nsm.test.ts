@@ -1,4 +1,5 @@
 /** `/dev/nsm` against a driver that is played here: it reads and writes the memory that the ioctl's argument points to. */
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -131,6 +132,38 @@ describe('/dev/nsm', () => {
     await expect(transport.exchange(Uint8Array.of(1))).rejects.toMatchObject({ code: 'nsm/device' });
     transport.close();
     await expect(transport.exchange(Uint8Array.of(1))).rejects.toMatchObject({ code: 'nsm/device' });
+  });
+
+  test('an answer that says to be longer than its room is none', async () => {
+    const { libc } = driver(Uint8Array.of(5));
+    const boasting: Libc = {
+      ...libc,
+      ioctl: (fd, request, message) => {
+        const result = libc.ioctl(fd, request, message);
+        const view = new DataView(message.buffer, message.byteOffset, message.length);
+        view.setBigUint64(24, view.getBigUint64(24, true) + 12_288n, true);
+        return result;
+      },
+    };
+    const transport = nsmOverDevice(boasting, device);
+    await expect(transport.exchange(Uint8Array.of(1))).rejects.toMatchObject({
+      code: 'nsm/device',
+      message: expect.stringContaining('12289 bytes'),
+    });
+    transport.close();
+  });
+
+  test('that was closed is asked nothing, and is closed once', async () => {
+    const { libc, calls } = driver(Uint8Array.of(5));
+    const transport = nsmOverDevice(libc, device);
+    transport.close();
+    await expect(transport.exchange(Uint8Array.of(1))).rejects.toMatchObject({ code: 'nsm/device' });
+    expect(calls).toEqual([]);
+    // The kernel gives the lowest number that is free: to close again would close this file.
+    const other = openSync(device, 'r');
+    transport.close();
+    expect(fstatSync(other).isFile()).toBe(true);
+    closeSync(other);
   });
 
   test('a file that is no device is refused by the real ioctl', async () => {

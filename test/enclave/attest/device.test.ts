@@ -95,6 +95,16 @@ describe('responses are read strictly', () => {
   });
 });
 
+test('what is as long as the module takes is sent', async () => {
+  const field = new Uint8Array(1024);
+  const { transport } = answering(map({ Attestation: map({ document: Uint8Array.of(1) }) }));
+  const full = { publicKey: field, userData: field, nonce: field };
+  expect(await createNsm(transport).attest(full)).toEqual(Uint8Array.of(1));
+  const random = createNsm(answering(map({ GetRandom: map({ random: new Uint8Array(256) }) })).transport);
+  expect(await random.random(1)).toHaveLength(1);
+  expect(await random.random(256)).toHaveLength(256);
+});
+
 test('what the module would refuse is not sent', async () => {
   const { transport, requests } = answering(map({}));
   const nsm = createNsm(transport);

@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DER, context, der, readBits, readBoolean, readDer, readOid, readSmall, readTime, readUnsigned, within } from '../../../parties/attestation/der.ts'; // prettier-ignore
-import type { DerCode, DerElement } from '../../../parties/attestation/der.ts';
+import type { DerCode, DerElement, DerReader } from '../../../parties/attestation/der.ts';
 import { derOid, derUnsigned } from './der-writer.ts';
 import { fromHex, toHex } from '../../../enclave/encoding/hex.ts';
 import { Failure } from '../../../policies/failure.ts';
@@ -34,6 +34,7 @@ describe('elements', () => {
     ['der/length', 'one byte where none is needed', '04810100'],
     ['der/length', 'two bytes where one is enough', '048200ff'],
     ['der/length', 'more than four bytes', '04850000000001'],
+    ['der/truncated', 'four bytes that say more than there is', '0484ffffffff'],
     ['der/tag', 'a tag number above 30', '1f2000'],
   ])('%s: %s', (code, _, hex) => {
     expect(codeOf(() => element(hex))).toBe(code);
@@ -52,6 +53,19 @@ describe('elements', () => {
     reader.done();
     expect(codeOf(() => reader.next())).toBe('der/truncated');
     expect(codeOf(() => within(element('300405000500')).done())).toBe('der/trailing-bytes');
+  });
+
+  test.each<readonly [string, string, (reader: DerReader) => unknown]>([
+    ['another tag', 'offset 9', (reader) => reader.next(DER.boolean)],
+    ['what is left over', 'offset 9', (reader) => reader.done()],
+    ['an element cut short', 'offset 12', (reader) => (reader.next(), reader.next())],
+  ])('says where: %s', (_, where, run) => {
+    // A null and, in a sequence, two integers and the beginning of a third.
+    const reader = within(element('300b0500300702010102010202'));
+    reader.next();
+    const nested = within(reader.next(DER.sequence));
+    nested.next();
+    expect(() => run(nested)).toThrow(expect.objectContaining({ where }));
   });
 });
 
@@ -81,12 +95,16 @@ describe('values', () => {
     );
   });
 
-  test.each(['1.2.840.10045.4.3.3', '2.5.29.19', '0.9.2342.19200300.100.1.1', '2.999.3', '1.3.6.1.4.1.55555'])(
-    'object identifier %s, both ways',
-    (oid) => expect(readOid(readDer(derOid(oid)))).toBe(oid),
-  );
+  test.each([
+    '1.2.840.10045.4.3.3',
+    '2.5.29.19',
+    '0.9.2342.19200300.100.1.1',
+    '2.999.3',
+    '1.3.6.1.4.1.55555',
+    '1.2.16384',
+  ])('object identifier %s, both ways', (oid) => expect(readOid(readDer(derOid(oid)))).toBe(oid));
 
-  test.each([['0600'], ['060180'], ['06022a80'], ['06032a8001'], ['060a2affffffffffffffff7f']])(
+  test.each([['0600'], ['060180'], ['06028001'], ['06022a80'], ['06032a8001'], ['060a2affffffffffffffff7f']])(
     'object identifier %s is refused',
     (hex) => expect(codeOf(() => readOid(element(hex)))).toBe('der/value'),
   );

@@ -95,6 +95,16 @@ describe('the chain', () => {
     [
       'attestation/certificate-malformed',
       'leaf',
+      'repeat one that nobody needs to know',
+      (spec) => ({
+        ...spec,
+        extensions: [0, 1].map(() => new Extension('1.3.6.1.4.1.55555.1', false, Uint8Array.of(0x05, 0))),
+      }),
+      'certificate',
+    ],
+    [
+      'attestation/certificate-malformed',
+      'leaf',
       'breakBasicConstraints',
       (spec) => extend('2.5.29.19', true)(without('basicConstraints')(spec)),
       'certificate',
@@ -200,6 +210,19 @@ describe('the chain', () => {
       (byte, index) => byte === 0x30 && der[index + 2] === 0x02 && der.length - index - 2 === der[index + 1],
     );
     expect(await carrying(bundle, flipByte(der, sequence + 3))).toMatchObject({ ...bad, where: 'certificate' });
+  });
+
+  test('a key of the right length that names another curve', async () => {
+    const der = leafDer();
+    const secp384r1 = [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
+    const curve = der.findIndex((_, index) => secp384r1.every((byte, offset) => der[index + offset] === byte));
+    expect(curve).toBeGreaterThan(0);
+    // The last byte makes it secp521r1.
+    expect(await carrying(bundleOf(good), flipByte(der, curve + 6))).toMatchObject({
+      kind: 'refused',
+      code: 'attestation/certificate-key',
+      where: 'certificate',
+    });
   });
 
   test('certificates that are none', async () => {
@@ -311,6 +334,11 @@ describe('the envelope', () => {
       'malformed',
       'attestation/too-large',
     ]);
+    expect(await code([header, unprotected, payload, new Uint8Array(1024)])).toStrictEqual([
+      'refused',
+      'attestation/signature',
+    ]);
+    expect(await code([header, unprotected, new Uint8Array(16_384), signature])).not.toContain('attestation/too-large');
   });
 });
 
@@ -368,6 +396,8 @@ describe('the payload, signed as it stands', () => {
     ],
     ['attestation/field-size', 'payload.cabundle[1]', 'an empty entry', set('cabundle', [bytes(9), bytes(0)])],
     ['attestation/field-size', 'payload.cabundle[0]', 'an oversized entry', set('cabundle', [bytes(1025)])],
+    ['attestation/certificate-malformed', 'cabundle[0]', 'an entry of one byte', set('cabundle', [bytes(1)])],
+    ['attestation/certificate-malformed', 'cabundle[0]', 'the longest entry', set('cabundle', [bytes(1024)])],
     ['attestation/field-type', 'payload.cabundle[0]', 'an entry that is text', set('cabundle', ['MII'])],
     ['attestation/field-size', 'payload.public_key', 'oversized', set('public_key', bytes(1025))],
     ['attestation/field-size', 'payload.public_key', 'empty', set('public_key', bytes(0))],
@@ -495,6 +525,41 @@ describe('expectations', () => {
     expect(verified.debug).toBe(true);
   });
 
+  test('pins that allow debug mode: zeros say nothing, and nothing else is let off', async () => {
+    const unless = (fill: number) => ({ unlessDebug: hex(fill) });
+    const pcrs = { 0: unless(1), 1: unless(2), 2: unless(3) };
+    expect(await outcome({ pcrs })).toBe('valid');
+    expect(await outcome({ pcrs: { ...pcrs, 1: unless(9) }, allowDebug: true })).toMatchObject({
+      code: 'attestation/pcr-mismatch',
+      where: 'payload.pcrs.1',
+    });
+    // PCR3 holds zeros in any mode; only those of the image tell.
+    expect(await outcome({ pcrs: { ...pcrs, 3: unless(1) }, allowDebug: true })).toMatchObject({
+      code: 'attestation/pcr-mismatch',
+      where: 'payload.pcrs.3',
+    });
+    const debug = await judge(
+      await makeDocument(good, { pcrs: zeros }),
+      await expectationFor(good, { pcrs, allowDebug: true, nonce: new Uint8Array(32).fill(9) }),
+    );
+    expect(debug.debug).toBe(true);
+    expect(debug.notChecked.filter(({ what }) => what.startsWith('PCR'))).toStrictEqual(
+      [0, 1, 2].map((index) => ({ what: `PCR${index}`, why: expect.stringContaining('debug mode') })),
+    );
+    expect(await outcome({ pcrs }, { pcrs: zeros })).toMatchObject({ code: 'attestation/debug' });
+    const half = new Map(CLAIMS.pcrs).set(0, new Uint8Array(48)).set(2, new Uint8Array(48).fill(7));
+    expect(await outcome({ pcrs, allowDebug: true }, { pcrs: half })).toMatchObject({
+      code: 'attestation/pcr-mismatch',
+      where: 'payload.pcrs.2',
+    });
+    // A register that begins with zeros is not one of zeros.
+    const almost = new Map(CLAIMS.pcrs).set(0, flipByte(new Uint8Array(48), -1));
+    expect(await outcome({ pcrs, allowDebug: true }, { pcrs: almost })).toMatchObject({
+      code: 'attestation/pcr-mismatch',
+      where: 'payload.pcrs.0',
+    });
+  });
+
   test('nonce', async () => {
     expect(await outcome({ nonce: new Uint8Array(32).fill(9) })).toBe('valid');
     expect(await outcome({ nonce: new Uint8Array(32).fill(8) })).toMatchObject({ code: 'attestation/nonce-mismatch' });
@@ -523,10 +588,20 @@ describe('expectations', () => {
       code: 'attestation/from-the-future',
     });
     expect(await outcome({ at: new Date(NOW - 1), maxAgeMs: 10_000, skewMs: 1 })).toBe('valid');
+    expect(await outcome({ at, maxAgeMs: 8_000, skewMs: 2_000 })).toBe('valid');
+    expect(await outcome({ at, maxAgeMs: 8_000, skewMs: 1_999 })).toMatchObject({ code: 'attestation/stale' });
     expect(await outcome({ at: new Date(NOW - 4_000), skewMs: 0 })).toMatchObject({
       code: 'attestation/not-yet-valid',
     });
     expect(await outcome({ at: new Date(NOW - 4_000), skewMs: 5_000 })).toBe('valid');
+  });
+
+  test('a certificate is as old as the difference of clocks allows, and no older', async () => {
+    const chain = await makeChain({ leaf: (spec) => ({ ...spec, notBefore: NOW - DAY, notAfter: NOW - 5_000 }) });
+    const judged = async (skewMs: number) =>
+      verdict(async () => judge(await makeDocument(chain), await expectationFor(chain, { skewMs })));
+    expect(await judged(5_000)).toBe('valid');
+    expect(await judged(4_000)).toMatchObject({ code: 'attestation/expired', where: 'certificate' });
   });
 
   test('roots: any of several; a local one never passes for AWS', async () => {
