@@ -6,6 +6,7 @@ import { Failure } from '../../policies/failure.ts';
 import type { ModelFunctionKind, ModelFunctionPolicy } from '../../policies/model.ts';
 import { callersOf } from '../../policies/quota.ts';
 import type { Timers } from '../deadline.ts';
+import { totalBytes } from '../encoding/bytes.ts';
 import { isTreeManifest } from '../functions/model-manifest.ts';
 import type { ModelPackage } from '../functions/model-package.ts';
 import { modelFailure } from '../functions/model-refusal.ts';
@@ -41,9 +42,10 @@ export interface RunOptions {
 
 export interface Computer {
   /**
-   * One call. `input` must not change until it is done. Rejects with `Failure<JailCode>`; the message is for the caller.
+   * One call. `input`, in as many pieces as it came in, must not change until it is done. Rejects with `Failure<JailCode>`; the
+   * message is for the caller.
    */
-  run(input: Uint8Array, options: RunOptions): Promise<FunctionAnswer>;
+  run(input: readonly Uint8Array[], options: RunOptions): Promise<FunctionAnswer>;
   /** Processes alive now. */
   pids(): readonly number[];
   /** Resolves when no process is left. */
@@ -87,9 +89,10 @@ export async function startComputer(options: ComputerOptions): Promise<Computer>
 
   return {
     async run(input, { party, signal: late, left }) {
-      if (input.length === 0) throw jailFailure('jail/input-invalid', 'the input is empty');
-      if (input.length > policy.input.maxBytes) {
-        const message = `the input has ${input.length} bytes; the policy takes at most ${policy.input.maxBytes}`;
+      const bytes = totalBytes(input);
+      if (bytes === 0) throw jailFailure('jail/input-invalid', 'the input is empty');
+      if (bytes > policy.input.maxBytes) {
+        const message = `the input has ${bytes} bytes; the policy takes at most ${policy.input.maxBytes}`;
         throw jailFailure('jail/input-invalid', message);
       }
       try {

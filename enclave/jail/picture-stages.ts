@@ -1,5 +1,6 @@
 /** Pictures: one jail decodes them, one computes with onnxruntime; the gate writes labels and boxes from what they say. */
 import type { PicturePolicy } from '../../policies/model.ts';
+import { totalBytes } from '../encoding/bytes.ts';
 import type { Candidate } from '../functions/candidate.ts';
 import { rebuildLabels } from '../functions/image-classification/answer.ts';
 import { channelsOf, type PictureManifest } from '../functions/model-manifest.ts';
@@ -51,9 +52,13 @@ interface DecodedPicture {
   readonly pixels: Uint8Array;
 }
 
-async function decodeIn(jail: Jail, input: Uint8Array, { input: wanted }: PictureManifest): Promise<DecodedPicture> {
+async function decodeIn(
+  jail: Jail,
+  input: readonly Uint8Array[],
+  { input: wanted }: PictureManifest,
+): Promise<DecodedPicture> {
   const bytes = PICTURE_HEADER_BYTES + wanted.width * wanted.height * channelsOf(wanted.colour);
-  const reply = await jail.ask(FRAME.input, [input], { [FRAME.pixels]: bytes, [FRAME.unreadable]: UNREADABLE_BYTES });
+  const reply = await jail.ask(FRAME.input, input, { [FRAME.pixels]: bytes, [FRAME.unreadable]: UNREADABLE_BYTES });
   const view = new DataView(reply.body.buffer, reply.body.byteOffset, reply.body.byteLength);
   if (reply.type === FRAME.unreadable && reply.body.length === UNREADABLE_BYTES) {
     const why = explainUnreadable(view.getUint8(0), view.getUint32(1), view.getUint32(5));
@@ -61,7 +66,7 @@ async function decodeIn(jail: Jail, input: Uint8Array, { input: wanted }: Pictur
   }
   const mediaType = reply.body.length === bytes ? MEDIA_TYPES[view.getUint8(8)] : undefined;
   if (mediaType === undefined) return brokeProtocol(jail);
-  const picture = { mediaType, bytes: input.length, width: view.getUint32(0), height: view.getUint32(4) };
+  const picture = { mediaType, bytes: totalBytes(input), width: view.getUint32(0), height: view.getUint32(4) };
   return { picture, pixels: reply.body.subarray(PICTURE_HEADER_BYTES) };
 }
 

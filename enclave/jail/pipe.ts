@@ -1,5 +1,6 @@
 /** A jail's end of its pipe: descriptor 3, blocking, because a jail has nothing to do but wait for its next frame. */
 import { readSync, writeSync } from 'node:fs';
+import { totalBytes } from '../encoding/bytes.ts';
 import { HEADER_BYTES, frameHeader, readHeader, type Frame, type FrameLimits, type FrameType } from './frames.ts';
 
 const PIPE = 3;
@@ -25,7 +26,7 @@ function fill(descriptor: number, into: Uint8Array): boolean {
 
 /** Writes one frame, whole. The parts are its body. */
 export function writeFrame(type: FrameType, parts: readonly Uint8Array[], descriptor: number = PIPE): void {
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const length = totalBytes(parts);
   for (const part of [frameHeader(type, length), ...parts]) {
     for (let at = 0; at < part.length;) at += writeSync(descriptor, part, at, part.length - at);
   }

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { ChildProcess } from 'node:child_process';
 import { Socket } from 'node:net';
+import { totalBytes } from '../encoding/bytes.ts';
 import { assembleFrame, frameHeader, type Frame, type FrameLimits, type FrameType } from './frames.ts';
 import { jailFailure } from './jail-failure.ts';
 import type { JailSpec, Prison } from './prison.ts';
@@ -133,12 +134,7 @@ function send(
   parts: readonly Uint8Array[],
 ): void {
   pipe.cork();
-  pipe.write(
-    frameHeader(
-      type,
-      parts.reduce((sum, part) => sum + part.length, 0),
-    ),
-  );
+  pipe.write(frameHeader(type, totalBytes(parts)));
   for (const part of parts) if (part.length > 0) pipe.write(part);
   pipe.uncork();
 }

@@ -46,7 +46,7 @@ export interface Stages {
   readonly reader: JailKind;
   readonly computer: JailKind;
   /** One call. Rejects with `Failure<JailCode>`. */
-  run(input: Uint8Array, useReader: Use, useComputer: Use): Promise<FunctionAnswer>;
+  run(input: readonly Uint8Array[], useReader: Use, useComputer: Use): Promise<FunctionAnswer>;
 }
 
 export interface StageOptions {

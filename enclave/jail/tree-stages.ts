@@ -33,8 +33,13 @@ export function treeStages(options: TreeOptions): Stages {
 }
 
 /** The record as numbers, padded to the policy's bound; what they are the gate does not look at. */
-async function readIn(jail: Jail, input: Uint8Array, features: readonly string[], bytes: number): Promise<Uint8Array> {
-  const { type, body } = await jail.ask(FRAME.input, [input], {
+async function readIn(
+  jail: Jail,
+  input: readonly Uint8Array[],
+  features: readonly string[],
+  bytes: number,
+): Promise<Uint8Array> {
+  const { type, body } = await jail.ask(FRAME.input, input, {
     [FRAME.vector]: bytes,
     [FRAME.unreadable]: UNREADABLE_BYTES,
   });

@@ -35,18 +35,18 @@ export async function compute(input: ValidInput, limits: ComputeLimits): Promise
 }
 
 async function run(
-  { model, bytes, party }: Extract<ValidInput, { readonly model: unknown }>,
+  { model, pieces, party }: Extract<ValidInput, { readonly model: unknown }>,
   { late, left, begin }: ComputeLimits,
 ): Promise<FunctionAnswer> {
   try {
     if (late.aborted) throw new Refused('compute-timeout');
     begin();
-    return await model.computer.run(bytes, { party, signal: late, left });
+    return await model.computer.run(pieces, { party, signal: late, left });
   } catch (error) {
     throw error instanceof Refused ? error : jailRefusal(error);
   } finally {
     // The jail has its own copy; this one is of no use any more.
-    bytes.fill(0);
+    for (const piece of pieces) piece.fill(0);
   }
 }
 

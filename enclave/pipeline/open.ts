@@ -1,6 +1,7 @@
 /** Stage 1. Frame -> OpenedRequest: the next message of this channel, whole, in order, and in the one encoding. */
 import { createHash } from 'node:crypto';
 import { Failure } from '../../policies/failure.ts';
+import { firstBytes } from '../encoding/bytes.ts';
 import { decodeOuter } from '../protocol/frame.ts';
 import type { Call, Request } from '../protocol/request.ts';
 import { assembleInput, decodeRequest } from '../protocol/request.ts';
@@ -21,7 +22,8 @@ export interface OpenedRequest<R extends Request = Request> {
 export interface ReceivedInput {
   /** SHA-256 of the input, without the zeros behind it. */
   readonly digest: Uint8Array;
-  readonly bytes: Uint8Array | 'too-large';
+  /** Of the input itself, as they came; none where it has no bytes. */
+  readonly pieces: readonly Uint8Array[] | 'too-large';
   /** When the last of it was read, by the schedule's clock. */
   readonly arrival: number;
 }
@@ -81,13 +83,13 @@ export async function receiveInput(
     });
     if (whole === undefined) continue;
     const digest = new Uint8Array(hash.digest());
-    return { digest, bytes: kept ? whole.subarray(0, inputBytes) : 'too-large', arrival: frame.arrival };
+    return { digest, pieces: kept ? firstBytes(whole, inputBytes) : 'too-large', arrival: frame.arrival };
   }
 }
 
 /** What a function takes may be less than what was kept. */
 export function limited(input: ReceivedInput, { paddedBytes }: Call, maxBytes: number): ReceivedInput {
-  return paddedBytes <= maxBytes ? input : { ...input, bytes: 'too-large' };
+  return paddedBytes <= maxBytes ? input : { ...input, pieces: 'too-large' };
 }
 
 export function outOfPlace(what: string): Failure<OpenCode> {

@@ -19,7 +19,7 @@ interface ForModel {
   readonly model: BorrowedModel;
   /** Who calls. */
   readonly party: string;
-  readonly bytes: Uint8Array;
+  readonly pieces: readonly Uint8Array[];
 }
 
 interface ForState {
@@ -33,18 +33,18 @@ interface ForState {
 export function validate(admitted: Admitted): ValidInput {
   const { function: policy, input, call, session, ticket } = admitted;
   const { maxBytes, buckets } = policy.input;
-  if (input.bytes === 'too-large') throw new Refused('input-too-large', `the policy allows ${maxBytes} bytes`);
+  if (input.pieces === 'too-large') throw new Refused('input-too-large', `the policy allows ${maxBytes} bytes`);
   // What is sent in a size of its own says more to the host than was agreed.
   if (!buckets.includes(call.paddedBytes))
     throw new Refused('input-invalid', 'it is not padded to a size of the policy');
   if ('records' in admitted)
     return { function: admitted.function, name: call.function, records: admitted.records, ticket, [VALID]: true };
-  if (input.bytes.length === 0) throw new Refused('input-invalid', 'the input is empty');
+  if (input.pieces.length === 0) throw new Refused('input-invalid', 'the input is empty');
   return {
     function: admitted.function,
     model: admitted.model,
     party: session.party,
-    bytes: input.bytes,
+    pieces: input.pieces,
     [VALID]: true,
   };
 }

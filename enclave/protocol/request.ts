@@ -20,7 +20,6 @@
  */
 import { Failure } from '../../policies/failure.ts';
 import { NAME } from '../../policies/name.ts';
-import { concat } from '../encoding/bytes.ts';
 import type { CborValue, MapReader } from '../encoding/cbor.ts';
 import { decodeCbor, encodeCbor, mapReader } from '../encoding/cbor.ts';
 import { LIMITS } from './limits.ts';
@@ -232,14 +231,14 @@ function paddedTo(bytes: number, data: Uint8Array): Uint8Array {
 }
 
 export interface InputAssembly {
-  /** Takes the next chunk; gives the whole input once the last one is there. Throws `request/chunk-out-of-place`. */
-  add(chunk: Chunk): Uint8Array | undefined;
+  /** Takes the next chunk; gives the data of all, in order, once the last one is there. Throws `request/chunk-out-of-place`. */
+  add(chunk: Chunk): readonly Uint8Array[] | undefined;
 }
 
 /**
- * Puts together what is sent of an input: `paddedBytes`, and what of that is the input is for the caller to cut out. Memory
- * grows with what has arrived, never with what was announced; that `paddedBytes` is within the policy's limit is for the
- * caller to check first. An input that is not kept is checked alike, and comes out empty.
+ * Collects what is sent of an input: `paddedBytes`, and what of that is the input is for the caller to cut out (`firstBytes` of encoding/bytes.ts).
+ * Nothing is copied: memory grows with what has arrived, never with what was announced; that `paddedBytes` is within the
+ * policy's limit is for the caller to check first. An input that is not kept is checked alike, and comes out empty.
  */
 export function assembleInput(paddedBytes: number, keep = true): InputAssembly {
   const parts: Uint8Array[] = [];
@@ -259,7 +258,7 @@ export function assembleInput(paddedBytes: number, keep = true): InputAssembly {
       if (keep) parts.push(data);
       arrived += data.length;
       complete = last;
-      return last ? concat(...parts.splice(0)) : undefined;
+      return last ? parts.splice(0) : undefined;
     },
   };
 }

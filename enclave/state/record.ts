@@ -26,7 +26,7 @@ import { AEAD } from '../crypto/aead.ts';
 import { hkdfExpand } from '../crypto/kdf.ts';
 import type { RandomSource } from '../crypto/random.ts';
 import { STREAM, streamNonce } from '../crypto/stream.ts';
-import { concat } from '../encoding/bytes.ts';
+import { concat, totalBytes } from '../encoding/bytes.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { StoredBytes } from '../vsock/host.ts';
 import type { RecordHeader, RecordSetting } from './record-header.ts';
@@ -71,7 +71,7 @@ export async function sealRecord(
     hash.update(body).update(tag);
     parts.push(body, tag);
   }
-  const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+  const bytes = totalBytes(parts);
   return { sha256: new Uint8Array(hash.digest()), bytes, parts };
 }
 

@@ -63,7 +63,7 @@ export async function benchJails(emit: Emit): Promise<void> {
       const bare = await bareOf(subject);
       await withComputer(subject, entries, async (computer) => {
         const run = (): Promise<unknown> =>
-          computer.run(picture, { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() });
+          computer.run([picture], { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() });
         const found = await interleaved({ rounds: ROUNDS, between: () => sleep(PAUSE_MS) }, run, bare);
         emit({
           figure: `jails: ${subject.name}`,

@@ -1,5 +1,6 @@
 /** Jails as an argument: answers that follow from the first byte of the input, and every way of not answering. */
 import { randomBytes } from 'node:crypto';
+import { concat } from '../../enclave/encoding/bytes.ts';
 import type { Computer, FunctionAnswer } from '../../enclave/jail/gate-side.ts';
 import { orAborted } from '../../enclave/deadline.ts';
 import type { StartComputer } from '../../enclave/gate.ts';
@@ -27,7 +28,12 @@ export const plainInput = (): Uint8Array => Uint8Array.of(INPUTS.plain, ...rando
 export interface ScriptedComputers {
   readonly start: StartComputer;
   /** Inputs that were computed, by SHA-256 of the model. */
-  readonly computed: { readonly model: string; readonly input: Uint8Array }[];
+  readonly computed: {
+    readonly model: string;
+    readonly input: Uint8Array;
+    /** As they were given: what becomes of them shows. */
+    readonly pieces: readonly Uint8Array[];
+  }[];
   /** Inputs at work when the time of their call was over. */
   readonly killed: Uint8Array[];
   /** SHA-256 of the models whose computers were closed. */
@@ -56,9 +62,11 @@ export function createScriptedComputers(): ScriptedComputers {
   };
 
   const computer = (model: ModelPackage): Computer => ({
-    async run(input, { signal }) {
-      computers.computed.push({ model: model.sha256, input: input.slice() });
-      signal.addEventListener('abort', () => computers.killed.push(input.slice()), { once: true });
+    async run(pieces, { signal }) {
+      // A copy: what is wiped after the call stays here.
+      const input = concat(...pieces);
+      computers.computed.push({ model: model.sha256, input, pieces });
+      signal.addEventListener('abort', () => computers.killed.push(input), { once: true });
       return orAborted(outcome(input[0] ?? 0, model), signal).catch((error: unknown) => {
         throw signal.aborted ? jailFailure('jail/compute-timeout', 'not done in time') : error;
       });

@@ -158,6 +158,9 @@ describe('SSD-like', () => {
     ['cxcywh', 'relative', [0.2, 0.4, 0.2, 0.4]],
     ['cycxhw', 'relative', [0.4, 0.2, 0.4, 0.2]],
     ['xyxy', 'pixels', [3.2, 3.2, 9.6, 9.6]],
+    ['yxyx', 'pixels', [3.2, 3.2, 9.6, 9.6]],
+    ['cxcywh', 'pixels', [6.4, 6.4, 6.4, 6.4]],
+    ['cycxhw', 'pixels', [6.4, 6.4, 6.4, 6.4]],
   ] as const)('reads boxes as %s, %s', (order, coordinates, values) => {
     const found = run({ ...output, order, coordinates }, { s, b: boxes(...values) });
     expect(found).toEqual([{ label: 1, score: expect.closeTo(0.7, 5), box: near([0.1, 0.2, 0.3, 0.6]) }]);
@@ -167,6 +170,15 @@ describe('SSD-like', () => {
     expect(last.map(({ label }) => label)).toEqual([1]); // row 0: its box is empty; row 1: 0.2 for class 1
     const none = run({ ...output, background: null }, { s, b: boxes(0, 0, 1, 1) }, ['a', 'b', 'c']);
     expect(none.map(({ label }) => label)).toEqual([2]);
+  });
+  test.each([
+    [-0.1, 'model/wrong-output'],
+    [1.1, 'model/wrong-output'],
+    [Number.NaN, 'model/not-finite'],
+  ])('takes no score of %f', (score, code) => {
+    const odd = tensor([1, 1, 3], (set) => set(0, -1, score, -1));
+    const b = tensor([1, 1, 4], (set) => set(0, 0, 0, 1, 1));
+    expect(() => run(output, { s: odd, b })).toThrow(expect.objectContaining({ code }));
   });
   test('applies softmax', () => {
     const logits = tensor([1, 2, 3], (set) => set(0, 9, 0, 0, 0, 0, 9));
@@ -186,6 +198,21 @@ describe('SSD-like', () => {
 });
 
 describe('suppression', () => {
+  test.each<[string, Box, Box, number]>([
+    ['the same', [0, 0, 2, 2], [0, 0, 2, 2], 1],
+    ['a corner', [0, 0, 2, 2], [1, 1, 3, 4], 1 / 9],
+    ['beside', [0, 0, 2, 2], [1, 0, 3, 2], 1 / 3],
+    ['below', [0, 0, 2, 2], [0, 1, 2, 3], 1 / 3],
+    ['inside', [0, 0, 4, 4], [1, 1, 3, 2], 1 / 8],
+    ['apart, at the same height', [0, 0, 1, 1], [2, 0, 3, 1], 0],
+    ['apart, one above the other', [0, 0, 1, 1], [0, 2, 1, 3], 0],
+    ['touching', [0, 0, 1, 1], [1, 0, 2, 1], 0],
+    ['of no size', [1, 1, 1, 1], [1, 1, 1, 1], 0],
+  ])('overlap of two boxes: %s', (_, a, b, share) => {
+    expect(overlap(a, b)).toBeCloseTo(share, 12);
+    expect(overlap(b, a)).toBeCloseTo(share, 12);
+  });
+
   const side = fc.double({ min: 0, max: 1, noNaN: true });
   const box = fc
     .tuple(side, side, side, side)

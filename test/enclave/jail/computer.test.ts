@@ -90,27 +90,31 @@ const gone = async (pids: readonly number[]): Promise<void> => {
 describe('a call', () => {
   test('gives labels of the manifest, best first, rounded', async () => {
     const computer = await start();
-    expect(await computer.run(await plain('#ff0000'), seconds)).toEqual({
+    expect(await computer.run([await plain('#ff0000')], seconds)).toEqual({
       labels: [
         { label: 'red', score: 0.999 },
         { label: 'green', score: 0 },
         { label: 'blue', score: 0 },
       ],
     });
-    expect(await computer.run(await plain('#0000ff'), seconds)).toMatchObject({ labels: [{ label: 'blue' }, {}, {}] });
+    expect(await computer.run([await plain('#0000ff')], seconds)).toMatchObject({
+      labels: [{ label: 'blue' }, {}, {}],
+    });
   });
 
   test('gives no more than topK', async () => {
     const computer = await start(models.meansModel(), { topK: 1 });
-    expect(await computer.run(await plain('#00ff00'), seconds)).toEqual({ labels: [{ label: 'green', score: 0.999 }] });
+    expect(await computer.run([await plain('#00ff00')], seconds)).toEqual({
+      labels: [{ label: 'green', score: 0.999 }],
+    });
   });
 
   test('gives the same for the same input, and calls do not mix', async () => {
     const computer = await start();
     const inputs = await Promise.all(['#ff0000', '#00ff00', '#0000ff'].map((colour) => plain(colour)));
     const alone = [];
-    for (const input of inputs) alone.push(await computer.run(input, seconds));
-    const together = await Promise.all([...inputs, ...inputs].map((input) => computer.run(input, seconds)));
+    for (const input of inputs) alone.push(await computer.run([input], seconds));
+    const together = await Promise.all([...inputs, ...inputs].map((input) => computer.run([input], seconds)));
     expect(together).toEqual([...alone, ...alone]);
   });
 
@@ -123,7 +127,7 @@ describe('a call', () => {
     const computer = await start(
       models.meansModel(models.bytesOf(models.modelOf(nhwc)), { input: { ...input, layout: 'NHWC', colour: 'BGR' } }),
     );
-    expect(await computer.run(await plain('#0000ff'), seconds)).toMatchObject({ labels: [{ label: 'red' }, {}, {}] });
+    expect(await computer.run([await plain('#0000ff')], seconds)).toMatchObject({ labels: [{ label: 'red' }, {}, {}] });
 
     const bytes = models.meansGraph({
       nodes: [
@@ -138,7 +142,7 @@ describe('a call', () => {
     const uint8 = await start(
       models.meansModel(models.bytesOf(models.modelOf(bytes)), { input: { ...raw, dtype: 'uint8' } }),
     );
-    expect(await uint8.run(await plain('#ff0000'), seconds)).toMatchObject({
+    expect(await uint8.run([await plain('#ff0000')], seconds)).toMatchObject({
       labels: [{ label: 'red', score: 0.999 }, {}, {}],
     });
   });
@@ -147,10 +151,10 @@ describe('a call', () => {
 describe('an input that is none', () => {
   const refused = (input: Uint8Array | Promise<Uint8Array>, message: RegExp) => async () => {
     const computer = await start();
-    const call = computer.run(await input, seconds);
+    const call = computer.run([await input], seconds);
     await expect(call).rejects.toMatchObject({ code: 'jail/input-invalid', kind: 'malformed' });
     await expect(call).rejects.toThrow(message);
-    expect(await computer.run(await plain('#ff0000'), seconds)).toMatchObject({ labels: [{ label: 'red' }, {}, {}] });
+    expect(await computer.run([await plain('#ff0000')], seconds)).toMatchObject({ labels: [{ label: 'red' }, {}, {}] });
   };
   const cut = (bytes: Promise<Buffer>): Promise<Buffer> => bytes.then((whole) => whole.subarray(0, whole.length * 0.6));
 
@@ -185,7 +189,7 @@ describe('a process that dies or hangs', () => {
   // Of each kind one that is next, and a spare.
   const [decode, compute] = [0, 2];
   const works = async (computer: Computer): Promise<void> => {
-    expect(await computer.run(await plain('#ff0000'), seconds)).toMatchObject({ labels: [{}, {}, {}] });
+    expect(await computer.run([await plain('#ff0000')], seconds)).toMatchObject({ labels: [{}, {}, {}] });
   };
   /** Whatever is done with it takes longer than it takes to hold who does it. */
   const hard = (): Promise<Buffer> => plain('#ff0000', 5_000, 4_000);
@@ -212,7 +216,7 @@ describe('a process that dies or hangs', () => {
     await expect.poll(() => computer.pids(), { timeout: 20_000 }).toHaveLength(4);
     const pid = computer.pids()[which] ?? 0;
     const letGo = hold(pid);
-    const call = computer.run(await hard(), seconds);
+    const call = computer.run([await hard()], seconds);
     setTimeout(() => process.kill(pid, 'SIGKILL'), 1_500);
     await expect(call).rejects.toMatchObject({ code: 'jail/compute-failed', kind: 'environment' });
     letGo();
@@ -227,7 +231,7 @@ describe('a process that dies or hangs', () => {
     await expect.poll(() => computer.pids(), { timeout: 20_000 }).toHaveLength(4);
     const pid = computer.pids()[which] ?? 0;
     const letGo = hold(pid);
-    const call = computer.run(await hard(), within(3_000));
+    const call = computer.run([await hard()], within(3_000));
     await expect(call).rejects.toMatchObject({ code: 'jail/compute-timeout', kind: 'environment' });
     await gone([pid]);
     letGo();
@@ -239,8 +243,8 @@ describe('a process that dies or hangs', () => {
     const pid = computer.pids()[decode] ?? 0;
     const letGo = hold(pid);
     const input = await hard();
-    const first = computer.run(input, seconds);
-    await expect(computer.run(input, within(200))).rejects.toMatchObject({ code: 'jail/compute-timeout' });
+    const first = computer.run([input], seconds);
+    await expect(computer.run([input], within(200))).rejects.toMatchObject({ code: 'jail/compute-timeout' });
     expect(alive(pid)).toBe(true);
     letGo();
     expect(await first).toMatchObject({ labels: [{ label: 'red' }, {}, {}] });
@@ -253,22 +257,22 @@ describe('a process that dies or hangs', () => {
     const input = await hard();
     // Two of each party, first those that decode.
     const before = computer.pids();
-    expect(await computer.run(input, { ...seconds, party: 'bob' })).toMatchObject({
+    expect(await computer.run([input], { ...seconds, party: 'bob' })).toMatchObject({
       labels: [{ label: 'red' }, {}, {}],
     });
     await expect.poll(() => before.filter((pid) => !alive(pid)).map((pid) => before.indexOf(pid))).toEqual([2, 6]);
     const [decodes, computes] = [before.slice(0, 4), before.slice(4)];
     const letGo = [...decodes.slice(0, 2), ...computes.slice(0, 2)].map(hold);
     const late = new AbortController();
-    const stuck = computer.run(input, { ...seconds, signal: late.signal });
+    const stuck = computer.run([input], { ...seconds, signal: late.signal });
     const gaveUp = expect(stuck).rejects.toMatchObject({ code: 'jail/compute-timeout' });
-    expect(await computer.run(input, { ...seconds, party: 'bob' })).toMatchObject({
+    expect(await computer.run([input], { ...seconds, party: 'bob' })).toMatchObject({
       labels: [{ label: 'red' }, {}, {}],
     });
     late.abort();
     await gaveUp;
     for (const one of letGo) one();
-    await expect(computer.run(input, { ...seconds, party: 'charlie' })).rejects.toMatchObject({ code: 'jail/compute-failed' }); // prettier-ignore
+    await expect(computer.run([input], { ...seconds, party: 'charlie' })).rejects.toMatchObject({ code: 'jail/compute-failed' }); // prettier-ignore
   });
 
   test('what a call used is ended and replaced once its answer has left, not before', async () => {
@@ -277,7 +281,7 @@ describe('a process that dies or hangs', () => {
     const [reader = 0, , computing = 0] = computer.pids();
     let leave = (): void => {};
     const left = new Promise<void>((resolve) => (leave = resolve));
-    await computer.run(await plain('#ff0000'), { ...seconds, left });
+    await computer.run([await plain('#ff0000')], { ...seconds, left });
     await new Promise((resolve) => void setTimeout(resolve, 300));
     expect(computer.pids()).toEqual(expect.arrayContaining([reader, computing]));
     expect(computer.pids()).toHaveLength(4);
@@ -295,16 +299,16 @@ describe('a process that dies or hangs', () => {
     const computer = await start();
     await expect.poll(() => states(computer.pids()), { timeout: 20_000 }).toBe('TTTT');
     const before = computer.pids();
-    await computer.run(await plain('#ff0000'), { ...seconds, left: new Promise(() => {}) });
+    await computer.run([await plain('#ff0000')], { ...seconds, left: new Promise(() => {}) });
     await expect.poll(() => states(before)).toBe('TTTT');
-    expect(await computer.run(await plain('#00ff00'), seconds)).toMatchObject({ labels: [{}, {}, {}] });
+    expect(await computer.run([await plain('#00ff00')], seconds)).toMatchObject({ labels: [{}, {}, {}] });
   });
 
   test('a model that computes for longer than the call may last', async () => {
     const computer = await start(models.slowModel(4));
     const input = await plain('#ff0000');
-    await expect(computer.run(input, within(60))).rejects.toMatchObject({ code: 'jail/compute-timeout' });
-    expect(await computer.run(input, seconds)).toMatchObject({ labels: [{}, {}, {}] });
+    await expect(computer.run([input], within(60))).rejects.toMatchObject({ code: 'jail/compute-timeout' });
+    expect(await computer.run([input], seconds)).toMatchObject({ labels: [{}, {}, {}] });
   });
 });
 
@@ -337,7 +341,7 @@ describe('the life of the processes', () => {
     const pids = computer.pids();
     await computer.close();
     await gone(pids);
-    await expect(computer.run(await plain('#fff'), seconds)).rejects.toMatchObject({ code: 'jail/compute-failed' });
+    await expect(computer.run([await plain('#fff')], seconds)).rejects.toMatchObject({ code: 'jail/compute-failed' });
   });
 
   test('an aborted start leaves none', async () => {

@@ -33,7 +33,7 @@ async function answers(example: string): Promise<Readonly<Record<string, unknown
     for (const file of readdirSync(join(folder, 'inputs')).sort()) {
       found.push([
         file,
-        await computer.run(read(join('inputs', file)), {
+        await computer.run([read(join('inputs', file))], {
           party: 'alice',
           signal: AbortSignal.timeout(20_000),
           left: Promise.resolve(),

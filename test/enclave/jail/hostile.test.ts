@@ -53,7 +53,7 @@ async function callWith(which: 'decode' | 'compute', name: string, onQuestion: s
   });
   try {
     return await computer
-      .run(picture, { party: 'alice', signal: AbortSignal.timeout(5_000), left: Promise.resolve() })
+      .run([picture], { party: 'alice', signal: AbortSignal.timeout(5_000), left: Promise.resolve() })
       .then(
         (output) => new Error(`an answer was given: ${JSON.stringify(output)}`),
         (error: unknown) => (error instanceof Error ? error : new Error(String(error))),

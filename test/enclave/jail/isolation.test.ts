@@ -29,7 +29,7 @@ async function call(computer: Computer): Promise<void> {
   for (const format of ['jpeg', 'png', 'webp'] as const) {
     const input = await encoded(halves(64, 48), format);
     expect(
-      await computer.run(input, { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() }),
+      await computer.run([input], { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() }),
     ).toMatchObject({
       labels: [{}, {}, {}],
     });

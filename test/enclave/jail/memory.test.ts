@@ -99,7 +99,7 @@ test('a call sees nothing of the calls before it', async () => {
   const [dark, bright] = await Promise.all([plain(0), plain(255)]);
   const say = async (picture: Buffer): Promise<string> =>
     JSON.stringify(
-      await computer.run(picture, { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() }),
+      await computer.run([picture], { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() }),
     );
   const alone = await say(dark);
   for (let round = 0; round < 3; round += 1) {
@@ -111,8 +111,8 @@ test('a call sees nothing of the calls before it', async () => {
 test('each call is served by processes of its own', async () => {
   const dark = await plain(0);
   const before = new Set(computer.pids());
-  await computer.run(dark, { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() });
-  await computer.run(dark, { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() });
-  await computer.run(dark, { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() });
+  await computer.run([dark], { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() });
+  await computer.run([dark], { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() });
+  await computer.run([dark], { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() });
   await expect.poll(() => computer.pids().filter((pid) => before.has(pid))).toEqual([]);
 });

@@ -49,7 +49,7 @@ describeWithVectors('real models', (folder) => {
       const outputs: FunctionAnswer[] = [];
       for (const input of inputs)
         outputs.push(
-          await computer.run(input, { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() }),
+          await computer.run([input], { party: 'alice', signal: AbortSignal.timeout(60_000), left: Promise.resolve() }),
         );
       return outputs;
     } finally {

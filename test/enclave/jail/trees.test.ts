@@ -53,7 +53,7 @@ async function start({ bounds = BOUNDS, paths = {}, file = tree }: Start = {}): 
 }
 
 const call = (computer: Computer, input: Uint8Array, ms = 20_000): Promise<unknown> =>
-  computer.run(input, { party: 'bob', signal: AbortSignal.timeout(ms), left: Promise.resolve() });
+  computer.run([input], { party: 'bob', signal: AbortSignal.timeout(ms), left: Promise.resolve() });
 
 describe('a tree', () => {
   test('gives each record its label', async () => {

@@ -98,20 +98,21 @@ describe('a party with three calls', () => {
 });
 
 describe('what does not get an answer', () => {
-  /** Refusals inside the jails: a call is spent, and the same request may be tried again. */
+  /** Refusals inside the jails: a call is spent. The same request may be asked again; where no other answer can come, it is kept. */
   test.each([
-    ['unreadable', 'input-invalid'],
-    ['unfitting', 'output-invalid'],
-    ['crash', 'compute-failed'],
-    ['hang', 'compute-timeout'],
-    ['surprise', 'compute-failed'],
-    ['broken', 'output-invalid'],
-  ] as const)('%s: %s, and it costs a call', async (kind, code) => {
+    ['unreadable', 'input-invalid', 'kept'],
+    ['unfitting', 'output-invalid', 'kept'],
+    ['crash', 'compute-failed', 'computed again'],
+    ['hang', 'compute-timeout', 'computed again'],
+    ['surprise', 'compute-failed', 'computed again'],
+    ['broken', 'output-invalid', 'kept'],
+  ] as const)('%s: %s, and it costs a call; asked again it is %s', async (kind, code, again) => {
     const [id, bytes] = [newRequestId(), input(INPUTS[kind])];
     expect(await alice.call('classify', id, bytes)).toEqual(refused(code));
     expect(await left(alice)).toBe(2);
     expect(await alice.call('classify', id, bytes)).toEqual(refused(code));
     expect(await left(alice)).toBe(2);
+    expect(gate.computers.computed).toHaveLength(again === 'kept' ? 1 : 2);
     expect(await alice.call('classify', newRequestId(), input(1))).toEqual(answered('malignant'));
   });
 
@@ -159,6 +160,20 @@ describe('what does not get an answer', () => {
     expect(await alice.call('classify', newRequestId(), bytes)).toEqual(answered('malignant'));
     expect(gate.computers.computed.map(({ input }) => Buffer.compare(input, bytes))).toEqual([0]);
   });
+
+  test.each(['plain', 'crash', 'unreadable'] as const)(
+    'nothing of an input (%s) is left in the gate once it was computed',
+    async (kind) => {
+      await alice.call('classify', newRequestId(), input(INPUTS[kind], 600_000));
+      const pieces = gate.computers.computed.flatMap((one) => one.pieces);
+      expect(pieces.map(({ length }) => length)).toEqual([
+        LIMITS.chunkBytes,
+        LIMITS.chunkBytes,
+        600_000 - 2 * LIMITS.chunkBytes,
+      ]);
+      for (const piece of pieces) expect(piece.every((byte) => byte === 0)).toBe(true);
+    },
+  );
 
   test.each(['detect', 'constructor', 'tostring'])('a function %s does not exist', async (name) => {
     expect(await alice.call(name, newRequestId(), input(1))).toEqual(refused('unknown-function'));

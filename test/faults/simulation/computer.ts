@@ -40,7 +40,7 @@ export function simulatedComputers(process: Process, random: Prng, fails: () => 
   return ({ model }) =>
     Promise.resolve({
       run: (input, { signal }) => {
-        const answer = expectedAnswer(model.sha256, Buffer.from(input).toString('hex'));
+        const answer = expectedAnswer(model.sha256, Buffer.concat(input).toString('hex'));
         const [fail, hang] = [random.chance(fails()), random.chance(0.3)];
         return new Promise((resolve, reject) => {
           const late = (): void => reject(jailFailure('jail/compute-timeout', 'not done in time'));

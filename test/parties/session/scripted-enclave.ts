@@ -15,6 +15,7 @@ import type { InputAssembly } from '../../../enclave/protocol/request.ts';
 import type { SealedChannel } from '../../../enclave/protocol/session.ts';
 import { CHALLENGE_BYTES, EXPORT_LABELS, responder, sessionInfo } from '../../../enclave/protocol/session.ts';
 import { encodeUserData } from '../../../enclave/protocol/user-data.ts';
+import { concat } from '../../../enclave/encoding/bytes.ts';
 import { fromHex } from '../../../enclave/encoding/hex.ts';
 import type { AttestationIssuer, Claims } from '../../../orchestrator/local/attestation-issuer.ts';
 import { createAttestationIssuer } from '../../../orchestrator/local/attestation-issuer.ts';
@@ -199,7 +200,10 @@ async function serve(script: Script, line: Line): Promise<void> {
     requests.push(request);
     let whole: Uint8Array | undefined;
     if (request.t === 'call') input = { call: request, assembly: assembleInput(request.paddedBytes) };
-    if (request.t === 'chunk') whole = input?.assembly.add(request)?.subarray(0, input.call.inputBytes);
+    if (request.t === 'chunk') {
+      const pieces = input?.assembly.add(request);
+      if (pieces !== undefined) whole = concat(...pieces).subarray(0, input?.call.inputBytes);
+    }
     if (whole !== undefined) inputs.push(whole);
     const asked = whole !== undefined && input !== undefined ? input.call : request;
     if (request.t !== 'call' && (request.t !== 'chunk' || whole !== undefined)) {

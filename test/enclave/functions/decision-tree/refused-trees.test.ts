@@ -49,6 +49,10 @@ const TABLES: readonly (readonly [name: string, tree: Tree, code: string, words:
   ['too deep', chain(4), 'model/too-complex', 'more than 3 decisions'],
   ['a feature beyond the record', [decision(1, 2, 2), leaf(0), leaf(1)], 'model/wrong-input', 'feature 2 of 2'],
   ['a label beyond the manifest', [leaf(3)], 'model/wrong-output', 'label 3 of 3'],
+  ['a label below zero', [leaf(-1)], 'model/wrong-output', 'label -1 of 3'],
+  ['half a label', [leaf(0.5)], 'model/wrong-output', 'label 0.5 of 3'],
+  ['a feature below zero', [decision(1, 2, -1), leaf(0), leaf(1)], 'model/wrong-input', 'feature -1 of 2'],
+  ['half a feature', [decision(1, 2, 0.5), leaf(0), leaf(1)], 'model/wrong-input', 'feature 0.5 of 2'],
   ['a threshold that is NaN', [decision(1, 2, 0, Number.NaN), leaf(0), leaf(1)], 'model/not-finite', 'NaN'],
 ];
 
