@@ -27,7 +27,7 @@ import type { Host } from './vsock/host.ts';
 
 export type GateCode = 'launch/key-unknown' | 'launch/key-missing';
 
-/** `startComputer` of the jail, its paths and timers already given. */
+/** `startComputer` of the jail, its paths, timers and nursery already given. */
 export type StartComputer = (options: {
   readonly kind: ModelFunctionKind;
   readonly model: ModelPackage;

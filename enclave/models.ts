@@ -16,7 +16,7 @@ export interface BorrowedModel extends LoadedModel {
 }
 
 export interface ModelShelf {
-  /** Undefined until a model was contributed. */
+  /** Undefined where no model is in place. */
   borrow(functionName: string): BorrowedModel | undefined;
   /** SHA-256 of the model in place. */
   sha256(functionName: string): string | undefined;
@@ -36,7 +36,7 @@ interface Shelved extends LoadedModel {
 export function createModelShelf(): ModelShelf {
   const shelf = new Map<string, Shelved>();
   const reasons = new Map<string, string>();
-  let closed = false;
+  let isClosed = false;
   const closing = new Set<Promise<void>>();
 
   const close = (model: LoadedModel): void => {
@@ -73,7 +73,7 @@ export function createModelShelf(): ModelShelf {
     replace(functionName, { sha256, computer }) {
       const old = shelf.get(functionName);
       const fresh = { sha256, computer, borrowers: 0, retired: false };
-      if (closed) retire(fresh);
+      if (isClosed) retire(fresh);
       else shelf.set(functionName, fresh);
       reasons.delete(functionName);
       if (old !== undefined) retire(old);
@@ -85,12 +85,12 @@ export function createModelShelf(): ModelShelf {
       if (old !== undefined) retire(old);
     },
     withheld: (functionName) => reasons.get(functionName),
-    // Without waiting for calls in flight: the enclave ends.
+    // Without waiting for calls in flight: the enclave ends. What they give back meanwhile is closed, too.
     async close() {
-      closed = true;
+      isClosed = true;
       for (const model of shelf.values()) close(model);
       shelf.clear();
-      await Promise.all(closing);
+      while (closing.size > 0) await Promise.all(closing);
     },
   };
 }

@@ -190,6 +190,8 @@ export async function serve({ world, gate }: Keyed): Promise<Serving> {
       gate.opening.close();
       await gate.models.close();
       await underWay;
+      // What calls had borrowed until then.
+      await gate.models.close();
       await ending;
     },
   };

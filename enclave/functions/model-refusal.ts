@@ -22,7 +22,7 @@ export const MODEL_CODES = [
   // the trial run
   'model/session-refused', // onnxruntime does not take it
   'model/not-finite', // NaN or infinity for an even grey picture, or a threshold that is NaN
-  'model/too-slow', // loading and one run were not done in time
+  'model/too-slow', // loading and two runs were not done in time
   'model/crashed', // the computing process died of it
   // a decision tree
   'model/malformed-tree', // not a tree in one of the forms that are taken: cycles, missing children, other tests…

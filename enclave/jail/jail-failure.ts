@@ -16,7 +16,7 @@ const KINDS = {
   'jail/not-started': 'environment',
 } as const satisfies Record<JailCode, FailureKind>;
 
-/** `message` is for the caller alone: at most 200 characters, and never words of a jail that has seen weights. */
+/** `message` is for the caller alone, to whom `padAnswer` gives its first 200 characters: never words of a jail that has seen weights. */
 export function jailFailure(code: JailCode, message: string): Failure<JailCode> {
   return new Failure<JailCode>(KINDS[code], code, message);
 }

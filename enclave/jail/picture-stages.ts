@@ -42,7 +42,11 @@ export function pictureStages(options: PictureOptions): Stages {
       const { picture, pixels } = await useReader((jail) => decodeIn(jail, input, manifest));
       const fault = validatePicture(picture);
       if (fault !== undefined) throw jailFailure('jail/input-invalid', `the picture is not taken: ${fault}`);
-      return answer(await useComputer((jail) => computeIn(jail, pixels, options)), picture, options);
+      try {
+        return answer(await useComputer((jail) => computeIn(jail, pixels, options)), picture, options);
+      } finally {
+        pixels.fill(0);
+      }
     },
   };
 }

@@ -15,7 +15,11 @@ export interface Held {
 
 export const writeHeld = (held: Held): string => JSON.stringify(held);
 
-/** Undefined where the jail said nothing. */
+/** Undefined where the jail did not say it whole: it was ended meanwhile, or never started. */
 export function readHeld(said: string): Held | undefined {
-  return said === '' ? undefined : JSON.parse(said);
+  try {
+    return JSON.parse(said);
+  } catch {
+    return undefined;
+  }
 }

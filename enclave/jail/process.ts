@@ -67,6 +67,7 @@ export function spawnJail(spec: JailSpec, prison: Prison): Jail {
   pipe.on('end', () => end('the process closed its pipe'));
   pipe.on('data', (chunk: Uint8Array) => {
     if (dead !== undefined) return;
+    if (waiting === undefined) return end('the process spoke without being asked');
     try {
       const frame = assembler.push(chunk);
       if (frame === undefined) return;

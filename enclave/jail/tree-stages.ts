@@ -25,7 +25,8 @@ export function treeStages(options: TreeOptions): Stages {
     computer: computerOf(options, paths.tree, {}, { manifest, bounds }),
     async run(input, useReader, useComputer) {
       const vector = await useReader((jail) => readIn(jail, input, features, 4 * bounds.features));
-      const answer = rebuildLabel(await useComputer((jail) => walkIn(jail, vector)), manifest.labels);
+      const label = await useComputer((jail) => walkIn(jail, vector)).finally(() => vector.fill(0));
+      const answer = rebuildLabel(label, manifest.labels);
       if (answer === undefined) throw jailFailure('jail/output-invalid', 'the tree gave a label that is not there');
       return answer;
     },

@@ -5,6 +5,7 @@ import { validateOutput } from '../functions/validate-output.ts';
 import type { FunctionAnswer } from '../jail/gate-side.ts';
 import type { RefusalCode } from '../protocol/refusal.ts';
 import { count } from './count.ts';
+import { wipe } from './open.ts';
 import { Refused } from './refused.ts';
 import type { ValidInput } from './validate.ts';
 
@@ -45,8 +46,8 @@ async function run(
   } catch (error) {
     throw error instanceof Refused ? error : jailRefusal(error);
   } finally {
-    // The jail has its own copy; this one is of no use any more.
-    for (const piece of pieces) piece.fill(0);
+    // The jail has its own copy; to confirm what it said may take long.
+    wipe(pieces);
   }
 }
 

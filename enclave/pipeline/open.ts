@@ -4,7 +4,7 @@ import { Failure } from '../../policies/failure.ts';
 import { firstBytes } from '../encoding/bytes.ts';
 import { decodeOuter } from '../protocol/frame.ts';
 import type { Call, Request } from '../protocol/request.ts';
-import { assembleInput, decodeRequest } from '../protocol/request.ts';
+import { chunkOrder, decodeRequest } from '../protocol/request.ts';
 import type { SealedChannel } from '../protocol/session.ts';
 import type { Frame, Received } from './frame.ts';
 
@@ -66,25 +66,37 @@ export async function receiveInput(
 ): Promise<ReceivedInput> {
   const { inputBytes, paddedBytes } = call.request;
   const kept = paddedBytes <= maxBytes;
-  const assembly = assembleInput(paddedBytes, kept);
+  const order = chunkOrder(paddedBytes);
   const hash = createHash('sha256');
   const behind = createHash('sha256');
-  for (;;) {
-    const frame = await next();
-    if (frame === undefined) throw outOfPlace('an input that does not go on');
-    const whole = await turn(async () => {
-      const opened = await open(channel, frame);
-      if (opened === undefined || !asks(opened, 'chunk')) throw outOfPlace('an input that does not go on');
-      const { request: chunk } = opened;
-      const end = Math.max(0, inputBytes - chunk.position);
-      hash.update(chunk.data.subarray(0, end));
-      behind.update(chunk.data.subarray(end));
-      return assembly.add(chunk);
-    });
-    if (whole === undefined) continue;
-    const digest = new Uint8Array(hash.digest());
-    return { digest, pieces: kept ? firstBytes(whole, inputBytes) : 'too-large', arrival: frame.arrival };
+  const taken: Uint8Array[] = [];
+  try {
+    for (;;) {
+      const frame = await next();
+      if (frame === undefined) throw outOfPlace('an input that does not go on');
+      const isWhole = await turn(async () => {
+        const opened = await open(channel, frame);
+        if (opened === undefined || !asks(opened, 'chunk')) throw outOfPlace('an input that does not go on');
+        const { request: chunk } = opened;
+        if (kept) taken.push(chunk.data);
+        const end = Math.max(0, inputBytes - chunk.position);
+        hash.update(chunk.data.subarray(0, end));
+        behind.update(chunk.data.subarray(end));
+        return order.add(chunk);
+      });
+      if (!isWhole) continue;
+      const digest = new Uint8Array(hash.digest());
+      return { digest, pieces: kept ? firstBytes(taken, inputBytes) : 'too-large', arrival: frame.arrival };
+    }
+  } catch (error) {
+    wipe(taken);
+    throw error;
   }
+}
+
+/** An input is of no use any more. */
+export function wipe(pieces: readonly Uint8Array[]): void {
+  for (const piece of pieces) piece.fill(0);
 }
 
 /** What a function takes may be less than what was kept. */

@@ -24,7 +24,7 @@ import type { Frame, Received } from './frame.ts';
 import type { CallTime } from './lateness.ts';
 import { callTime } from './lateness.ts';
 import type { OpenedRequest, Turn } from './open.ts';
-import { asks, limited, open, outOfPlace, receiveInput } from './open.ts';
+import { asks, limited, open, outOfPlace, receiveInput, wipe } from './open.ts';
 import { pad } from './pad.ts';
 import { begin, keep, recall } from './recall.ts';
 import { orRefusal } from './refused.ts';
@@ -108,7 +108,11 @@ async function answerCall(
     time,
     padTo,
   };
-  const work = gate.underWay.run((signal) => outcomeOf(gate, call, signal));
+  const work = gate.underWay
+    .run((signal) => outcomeOf(gate, call, signal))
+    .finally(() => {
+      if (received.pieces !== 'too-large') wipe(received.pieces);
+    });
   let leave: Leave = () => {};
   try {
     const padded = await time.decided(work, pad({ refused: 'compute-timeout' }, padTo));

@@ -230,18 +230,16 @@ function paddedTo(bytes: number, data: Uint8Array): Uint8Array {
   return padded;
 }
 
-export interface InputAssembly {
-  /** Takes the next chunk; gives the data of all, in order, once the last one is there. Throws `request/chunk-out-of-place`. */
-  add(chunk: Chunk): readonly Uint8Array[] | undefined;
+export interface ChunkOrder {
+  /** Takes the next chunk; true where it is the last. Throws `request/chunk-out-of-place`. */
+  add(chunk: Chunk): boolean;
 }
 
 /**
- * Collects what is sent of an input: `paddedBytes`, and what of that is the input is for the caller to cut out (`firstBytes` of encoding/bytes.ts).
- * Nothing is copied: memory grows with what has arrived, never with what was announced; that `paddedBytes` is within the
- * policy's limit is for the caller to check first. An input that is not kept is checked alike, and comes out empty.
+ * Whether the chunks of an input come as `inputChunks` gives them. Keeps nothing of them; that `paddedBytes` is within the
+ * policy's limit is for the caller to check.
  */
-export function assembleInput(paddedBytes: number, keep = true): InputAssembly {
-  const parts: Uint8Array[] = [];
+export function chunkOrder(paddedBytes: number): ChunkOrder {
   let arrived = 0;
   let complete = false;
   return {
@@ -255,10 +253,9 @@ export function assembleInput(paddedBytes: number, keep = true): InputAssembly {
           `a chunk of ${data.length} bytes at ${position}; expected ${expected} at ${arrived}`,
         );
       }
-      if (keep) parts.push(data);
       arrived += data.length;
       complete = last;
-      return last ? parts.splice(0) : undefined;
+      return last;
     },
   };
 }

@@ -28,12 +28,7 @@ export const plainInput = (): Uint8Array => Uint8Array.of(INPUTS.plain, ...rando
 export interface ScriptedComputers {
   readonly start: StartComputer;
   /** Inputs that were computed, by SHA-256 of the model. */
-  readonly computed: {
-    readonly model: string;
-    readonly input: Uint8Array;
-    /** As they were given: what becomes of them shows. */
-    readonly pieces: readonly Uint8Array[];
-  }[];
+  readonly computed: { readonly model: string; readonly input: Uint8Array }[];
   /** Inputs at work when the time of their call was over. */
   readonly killed: Uint8Array[];
   /** SHA-256 of the models whose computers were closed. */
@@ -65,7 +60,7 @@ export function createScriptedComputers(): ScriptedComputers {
     async run(pieces, { signal }) {
       // A copy: what is wiped after the call stays here.
       const input = concat(...pieces);
-      computers.computed.push({ model: model.sha256, input, pieces });
+      computers.computed.push({ model: model.sha256, input });
       signal.addEventListener('abort', () => computers.killed.push(input), { once: true });
       return orAborted(outcome(input[0] ?? 0, model), signal).catch((error: unknown) => {
         throw signal.aborted ? jailFailure('jail/compute-timeout', 'not done in time') : error;

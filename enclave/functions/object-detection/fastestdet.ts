@@ -1,7 +1,8 @@
 /** FastestDet-like detectors: one grid; each cell gives objectness, an offset, a size and its classes, plane by plane. */
 import { activate, sigmoid } from '../activation.ts';
 import { demandScore, demandShape, type OutputTensor } from '../candidate.ts';
-import type { FastestDetOutput, PictureManifest } from '../model-manifest.ts';
+import { MAX_BOXES, type FastestDetOutput, type PictureManifest } from '../model-manifest.ts';
+import { modelFailure } from '../model-refusal.ts';
 import { argmax, centred } from './boxes.ts';
 import type { BoxCandidate } from './suppress.ts';
 
@@ -18,6 +19,9 @@ export function readFastestDet(
   demandShape(tensor, [1, 5 + labels.length, -1, -1], output.tensor);
   const [rows = 0, columns = 0] = tensor.dims.slice(-2);
   const plane = rows * columns;
+  if (plane > MAX_BOXES) {
+    throw modelFailure('model/too-complex', `${plane} cells; at most ${MAX_BOXES} are taken`, output.tensor);
+  }
   const classes = new Float64Array(labels.length);
   const found: BoxCandidate[] = [];
   for (let cell = 0; cell < plane; cell++) {

@@ -1,7 +1,8 @@
 /**
- * The operators a model may use: those of ONNX's own domain that a picture classifier or detector is made of, whose
- * result has a size that follows from the shapes of its inputs, and that are functions (nothing random, no state, no
- * text, no files, no nested graphs). Post-processing such as NonMaxSuppression is described in the manifest instead.
+ * The operators a model may use: those of ONNX's own domain that a picture classifier or detector is made of, and that
+ * are functions (nothing random, no state, no text, no files, no nested graphs). The size of a result follows from the shapes
+ * of the inputs, or (Expand, Tile, Reshape, Resize, Pad, Slice, TopK, ConstantOfShape) from their values, which may follow
+ * from the picture: time and memory are bounded by the jail, not here. Post-processing such as NonMaxSuppression is described in the manifest instead.
  */
 export const OPERATORS: ReadonlySet<string> = new Set([
   // convolution, pooling, normalisation

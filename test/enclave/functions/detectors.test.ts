@@ -128,6 +128,8 @@ test('FastestDet-like: planes of a grid, powers of objectness and class', () => 
       set(index * plane + cell, value),
     );
   });
+  const many = tensor([1, 7, 500, 401], () => {});
+  expect(() => run(output, { y: many })).toThrow(expect.objectContaining({ code: 'model/too-complex' }));
   const [cx, cy, w, h] = [2.5 / 4, 0.75 / 2, 0.5, 0.25];
   expect(run(output, { y })).toEqual([
     {

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import sharp from 'sharp';
 import { FRAME } from '../../../enclave/jail/frames.ts';
+import { spawnJail } from '../../../enclave/jail/process.ts';
+import { barePrison } from './bare-prison.ts';
 import { jailEntries, type Entries } from './entries.ts';
 import { meansModel, policyFor, SIDE } from './models.ts';
 import { openComputer } from './open-computer.ts';
@@ -38,6 +40,21 @@ const script = (name: string, onQuestion: string): string => {
   writeFileSync(path, text);
   return path;
 };
+
+test('a process that speaks without being asked is ended', async () => {
+  const later = 'await new Promise((resolve) => setTimeout(resolve, 200));';
+  const entry = script('unasked', `say(${FRAME.ready}, Buffer.alloc(0)); ${later} raw(Buffer.from([1]));`);
+  const jail = spawnJail({ node: process.execPath, entry, cwd: entries.folder, env: {} }, barePrison());
+  const nothing = { [FRAME.ready]: 0 };
+  try {
+    await jail.ask(FRAME.plan, [], nothing);
+    await jail.ask(FRAME.prefault, [], nothing);
+    await expect.poll(() => jail.alive()).toBe(false);
+    await expect(jail.ask(FRAME.prefault, [], nothing)).rejects.toMatchObject({ code: 'jail/compute-failed' });
+  } finally {
+    await jail.kill();
+  }
+});
 
 type Lie = readonly [name: string, code: string, onQuestion: string];
 

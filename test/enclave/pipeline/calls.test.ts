@@ -161,20 +161,6 @@ describe('what does not get an answer', () => {
     expect(gate.computers.computed.map(({ input }) => Buffer.compare(input, bytes))).toEqual([0]);
   });
 
-  test.each(['plain', 'crash', 'unreadable'] as const)(
-    'nothing of an input (%s) is left in the gate once it was computed',
-    async (kind) => {
-      await alice.call('classify', newRequestId(), input(INPUTS[kind], 600_000));
-      const pieces = gate.computers.computed.flatMap((one) => one.pieces);
-      expect(pieces.map(({ length }) => length)).toEqual([
-        LIMITS.chunkBytes,
-        LIMITS.chunkBytes,
-        600_000 - 2 * LIMITS.chunkBytes,
-      ]);
-      for (const piece of pieces) expect(piece.every((byte) => byte === 0)).toBe(true);
-    },
-  );
-
   test.each(['detect', 'constructor', 'tostring'])('a function %s does not exist', async (name) => {
     expect(await alice.call(name, newRequestId(), input(1))).toEqual(refused('unknown-function'));
     expect(await left(alice)).toBe(3);

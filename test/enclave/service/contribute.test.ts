@@ -156,9 +156,11 @@ describe('what the host stored', () => {
         ),
       ).then(() => socket.end(blob.subarray(0, 100))),
   };
-  test.each(Object.entries(HOSTS))('a host that %s is one refused contribution', async (_, serve) => {
+  test.each(Object.entries(HOSTS))('a host that %s is one refused contribution', async (what, serve) => {
     gate.host.serveBlob = serve;
-    expect(await offer(await encryptModel(gate, MODEL))).toMatchObject({ refused: 'contribution-mismatch' });
+    // What broke off may come whole another time.
+    const refused = what === 'hangs up' || what === 'stops in the middle' ? 'unavailable' : 'contribution-mismatch';
+    expect(await offer(await encryptModel(gate, MODEL))).toMatchObject({ refused });
     gate.host.serveBlob = undefined;
     expect(await offer(await encryptModel(gate, MODEL))).toMatchObject({ t: 'contributed' });
   });

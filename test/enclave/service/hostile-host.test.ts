@@ -226,6 +226,12 @@ describe('contributions', () => {
     return bob.ask(right.request);
   };
   afterEach(() => gate.stop());
+  const expectRefused = async (handler: Handler, refused: string): Promise<void> => {
+    expect(await offered(handler)).toMatchObject({ refused });
+    expect(gate.keyed.gate.models.sha256('classify')).toBeUndefined();
+    expect((await gate.peer('bob')).first).toMatchObject({ t: 'authenticated' });
+    expect(gate.lines.filter(({ accord }) => accord === 'fault')).toEqual([]);
+  };
   const blob = (): Uint8Array => frame({ t: 'blob', bytes: right.blob.length });
   const whenAsked =
     (words: () => Uint8Array): Handler =>
@@ -251,14 +257,17 @@ describe('contributions', () => {
     ['that is shorter', (connection) => connection.once('data', () => connection.end(Buffer.concat([blob(), right.blob.subarray(9)])))], // prettier-ignore
     ['that is torn off', (connection) => connection.once('data', () => connection.write(Buffer.concat([blob(), right.blob.subarray(9)]), () => connection.destroy()))], // prettier-ignore
     ['that stops coming', whenAsked(() => Buffer.concat([blob(), right.blob.subarray(9)]))],
+  ])('one %s is refused, in time, and nothing is in place', async (_, handler) => {
+    await expectRefused(handler, 'contribution-mismatch');
+  });
+
+  // Another time it may come.
+  test.each<readonly [string, Handler]>([
     ['that never comes', whenAsked(blob)],
     ['without an answer', () => {}],
     ['whose answer drips', dripping(head(4096))],
-  ])('one %s is refused, in time, and nothing is in place', async (_, handler) => {
-    expect(await offered(handler)).toMatchObject({ refused: 'contribution-mismatch' });
-    expect(gate.keyed.gate.models.sha256('classify')).toBeUndefined();
-    expect((await gate.peer('bob')).first).toMatchObject({ t: 'authenticated' });
-    expect(gate.lines.filter(({ accord }) => accord === 'fault')).toEqual([]);
+  ])('one %s is not there for now, and nothing is in place', async (_, handler) => {
+    await expectRefused(handler, 'unavailable');
   });
 });
 

@@ -10,8 +10,8 @@ import { padPlain, padAnswer } from '../../../enclave/protocol/answer.ts';
 import type { Answer } from '../../../enclave/protocol/answer.ts';
 import { decodeOuter, encodeOuter } from '../../../enclave/protocol/frame.ts';
 import type { Authenticate, Call, Request } from '../../../enclave/protocol/request.ts';
-import { assembleInput, decodeRequest } from '../../../enclave/protocol/request.ts';
-import type { InputAssembly } from '../../../enclave/protocol/request.ts';
+import { chunkOrder, decodeRequest } from '../../../enclave/protocol/request.ts';
+import type { ChunkOrder } from '../../../enclave/protocol/request.ts';
 import type { SealedChannel } from '../../../enclave/protocol/session.ts';
 import { CHALLENGE_BYTES, EXPORT_LABELS, responder, sessionInfo } from '../../../enclave/protocol/session.ts';
 import { encodeUserData } from '../../../enclave/protocol/user-data.ts';
@@ -195,14 +195,14 @@ async function serve(script: Script, line: Line): Promise<void> {
   const channel = await keys.accept(first.enc, await sessionInfo(hello, welcome));
   const answers = answering(script, channel);
   let request = decodeRequest(await channel.open(first.ct));
-  let input: { readonly call: Call; readonly assembly: InputAssembly } | undefined;
+  let input: { readonly call: Call; readonly order: ChunkOrder; readonly parts: Uint8Array[] } | undefined;
   for (;;) {
     requests.push(request);
     let whole: Uint8Array | undefined;
-    if (request.t === 'call') input = { call: request, assembly: assembleInput(request.paddedBytes) };
-    if (request.t === 'chunk') {
-      const pieces = input?.assembly.add(request);
-      if (pieces !== undefined) whole = concat(...pieces).subarray(0, input?.call.inputBytes);
+    if (request.t === 'call') input = { call: request, order: chunkOrder(request.paddedBytes), parts: [] };
+    if (request.t === 'chunk' && input !== undefined) {
+      input.parts.push(request.data);
+      if (input.order.add(request)) whole = concat(...input.parts).subarray(0, input.call.inputBytes);
     }
     if (whole !== undefined) inputs.push(whole);
     const asked = whole !== undefined && input !== undefined ? input.call : request;
