@@ -1,4 +1,5 @@
 /** Bytes with a known length that are read a piece at a time: of a file, or in memory. */
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { Failure } from '../policies/failure.ts';
@@ -54,7 +55,8 @@ export async function withFileSource<Result>(
   path: string,
   use: (source: ByteSource) => Promise<Result>,
 ): Promise<Result> {
-  const handle = await open(path, 'r').catch((error: unknown) => {
+  // Opening a pipe that nobody writes to would otherwise never end.
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
     throw unreadable(path, error);
   });
   try {

@@ -64,19 +64,21 @@ export function diskFailure(error: unknown, at: string, doing: string): unknown 
 }
 
 /**
- * Makes a folder and those above it that are absent; an existing one is left as it is. Node's own recursive mkdir never
- * ends where the system says "no such folder" of a parent that is there, as /proc does.
+ * Makes a folder and those above it that are absent; an existing one is left as it is. Returns those it made, outermost
+ * first. Node's own recursive mkdir never ends where the system says "no such folder" of a parent that is there, as /proc
+ * does.
  */
-export async function makeFolder(path: string, mode: number): Promise<void> {
+export async function makeFolder(path: string, mode: number): Promise<readonly string[]> {
   try {
     await mkdir(path, { mode });
+    return [path];
   } catch (error) {
     const code = errorCode(error);
-    if (code === 'EEXIST' && (await isFolder(path))) return;
+    if (code === 'EEXIST' && (await isFolder(path))) return [];
     const parent = dirname(path);
     if (code !== 'ENOENT' || parent === path || (await isFolder(parent))) throw error;
-    await makeFolder(parent, mode);
-    await makeFolder(path, mode);
+    const above = await makeFolder(parent, mode);
+    return [...above, ...(await makeFolder(path, mode))];
   }
 }
 

@@ -28,6 +28,11 @@ const ROOMS = ['policies', 'enclave', 'build', 'parties', 'orchestrator', 'test'
 /** What the compiler does not carry over and the compiled code reads at run time. */
 const ASSETS = /(\.(json|html|css|svg|sql|yaml|onnx|jpg|png|mjs|js|d\.ts|c|h|config)|Dockerfile)$/;
 
+const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+const INTERRUPTED = 130;
+/** How long what is interrupted may take to end by itself. */
+const PATIENCE_MS = 5_000;
+
 class NotReady extends Error {
   constructor(message, exitCode) {
     super(message);
@@ -52,9 +57,11 @@ const alive = (pid) => {
 };
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+/** Two turns of the event loop: one from its middle need not look at signals. */
+const turns = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 
 /** Takes the lock by linking a file that already names us: it exists with its content, or not at all. */
-async function takeLock(say) {
+async function takeLock(say, stop) {
   mkdirSync(cache, { recursive: true });
   const lock = join(cache, 'ready.lock');
   const mine = join(cache, `ready.${process.pid}`);
@@ -63,6 +70,7 @@ async function takeLock(say) {
   let told = false;
   try {
     for (;;) {
+      stop.throwIfAborted();
       try {
         linkSync(mine, lock);
         return release;
@@ -83,24 +91,55 @@ async function takeLock(say) {
   }
 }
 
-function run(command, args) {
+/**
+ * Runs it to its end. Interrupted, it is over only when neither the child nor anything that it started is left: a group of
+ * its own, since npm and the compiler have children that no signal to them alone reaches.
+ */
+async function run(command, args, stop) {
+  stop.throwIfAborted();
+  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  let end;
+  const ended = new Promise((_, reject) => {
+    end = () => endGroup(child.pid, stop.reason.signal).then(() => reject(stop.reason));
+    stop.addEventListener('abort', end, { once: true });
+  });
+  try {
+    await Promise.race([outcomeOf(child, [command, ...args].join(' ')), ended]);
+  } finally {
+    stop.removeEventListener('abort', end);
+    if (stop.aborted) await ended;
+  }
+}
+
+function outcomeOf(child, line) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     child.stdout.on('data', (data) => (output += data));
     child.stderr.on('data', (data) => (output += data));
-    child.on('error', (error) => reject(new NotReady(`${command} cannot be started: ${error.message}`, 40)));
+    child.on('error', (error) => reject(new NotReady(`${child.spawnfile} cannot be started: ${error.message}`, 40)));
     child.on('close', (code, signal) => {
-      if (code === 0) resolve(output);
-      else
-        reject(
-          new NotReady(
-            `${command} ${args.join(' ')} failed (${signal ?? `exit ${code}`}):\n${output}`,
-            code ? 40 : 130,
-          ),
-        );
+      const how = signal ?? `exit ${code}`;
+      if (code === 0) resolve();
+      else reject(new NotReady(`${line} failed (${how}):\n${output}`, code ? 40 : INTERRUPTED));
     });
   });
+}
+
+/** Passes the signal on, and ends what does not end by it. */
+async function endGroup(leader, signal) {
+  for (const last of [signal, 'SIGKILL']) {
+    signalGroup(leader, last);
+    for (let waited = 0; waited < PATIENCE_MS && signalGroup(leader, 0); waited += 50) await pause(50);
+  }
+}
+
+/** False where none of the group is left. */
+function signalGroup(leader, signal) {
+  try {
+    return process.kill(-leader, signal);
+  } catch {
+    return false;
+  }
 }
 
 const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest('hex');
@@ -114,17 +153,20 @@ function* files(folder) {
   }
 }
 
-async function install(say) {
+async function install(say, stop) {
   const key = sha256(readFileSync(join(root, 'package-lock.json')), process.version, process.platform, process.arch);
   if (stampIs('installed', key) && existsSync(join(root, 'node_modules'))) return;
   say('installing packages (npm ci; once, about 400 MB) …');
-  await run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund']);
+  rmSync(join(cache, 'installed'), { force: true }); // until all is there again
+  await run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], stop);
   writeFileSync(join(cache, 'installed'), key);
 }
 
 /** Compiles beside `dist` and swaps it in whole: no reader sees half of it, and nothing of deleted sources stays. */
-async function compile(say) {
-  await Promise.all(['build/validators.mjs', 'build/tree-kernel.mjs'].map((made) => run(process.execPath, [made])));
+async function compile(say, stop) {
+  const made = ['build/validators.mjs', 'build/tree-kernel.mjs'].map((maker) => run(process.execPath, [maker], stop));
+  await Promise.allSettled(made); // the lock is held until both have ended
+  await Promise.all(made);
   const hash = createHash('sha256').update(process.version);
   for (const room of ROOMS) {
     for (const path of files(join(root, room)))
@@ -136,7 +178,7 @@ async function compile(say) {
   say('compiling …');
   const next = join(cache, 'dist');
   rmSync(next, { recursive: true, force: true });
-  await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json', '--outDir', next]);
+  await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json', '--outDir', next], stop);
   for (const room of ROOMS) {
     for (const path of files(join(root, room))) {
       const target = join(next, relative(root, path));
@@ -156,20 +198,30 @@ async function compile(say) {
   writeFileSync(join(cache, 'compiled'), key);
 }
 
-/** Installs and compiles what is missing. Prints progress to stderr; ends the process with a plain sentence on failure. */
+/**
+ * Installs and compiles what is missing. Prints progress to stderr; ends the process with a plain sentence on failure.
+ * Interrupted, it ends what it started before itself.
+ */
 export async function ready() {
   const say = (text) => process.stderr.write(`accord: ${text}\n`);
+  const stopping = new AbortController();
+  const stop = stopping.signal;
+  const interrupt = (signal) => stopping.abort(Object.assign(new NotReady('interrupted', INTERRUPTED), { signal }));
+  for (const signal of ENDING_SIGNALS) process.on(signal, interrupt);
   let release = () => {};
   try {
     checkNode();
-    release = await takeLock(say);
+    release = await takeLock(say, stop);
     process.on('exit', release);
-    await install(say);
-    await compile(say);
+    await install(say, stop);
+    await compile(say, stop);
+    await turns(); // a signal that came while files were read and copied is only told now
+    stop.throwIfAborted();
   } catch (error) {
     say(error instanceof NotReady ? error.message : `cannot get ready: ${error.message}`);
     process.exit(error instanceof NotReady ? error.exitCode : 40);
   } finally {
+    for (const signal of ENDING_SIGNALS) process.removeListener(signal, interrupt);
     release();
     process.removeListener('exit', release);
   }
@@ -183,8 +235,8 @@ export function hand(program, args, env = process.env) {
     const child = spawn(process.execPath, [program, ...args], { cwd: process.cwd(), stdio: 'inherit', env: quiet });
     const pass = (signal) => child.kill(signal);
     // We outlive the child, to report its exit code. A terminal sends Ctrl-C to it too, but whoever signals us alone does not.
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, pass);
-    child.on('close', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 1)));
+    for (const signal of ENDING_SIGNALS) process.on(signal, pass);
+    child.on('close', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? INTERRUPTED : 1)));
   });
 }
 

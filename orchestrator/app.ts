@@ -13,7 +13,7 @@ import { collaborationRoutes, jsonBody } from './routes/collaborations.ts';
 import { contributionRoutes } from './routes/contributions.ts';
 import { eventRoutes } from './routes/events.ts';
 import { pageRoutes } from './routes/page.ts';
-import { sessionUpgrade } from './routes/session.ts';
+import { sessionRoutes, sessionUpgrade } from './routes/session.ts';
 import type { UpgradeHandler } from './routes/session.ts';
 
 export type HttpCode =
@@ -67,6 +67,7 @@ export function createApp(options: AppOptions): App {
   app.use(collaborationRoutes(options.collaborations));
   app.use(contributionRoutes(options.contributions));
   app.use(events.router);
+  app.use(sessionRoutes());
   app.use((_request, response) => sendProblem(response, toProblem(httpFailure({ status: 404 }))));
   app.use(problems(options.onBug));
   return {

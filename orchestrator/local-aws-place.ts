@@ -1,5 +1,6 @@
 /** Where a running `accord local-aws` is, as it says itself in its data folder. */
 import { readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import { Failure } from '../policies/failure.ts';
 import type { LocalAwsPlace } from './collaborations.ts';
@@ -8,11 +9,15 @@ import type { Endpoint } from './relay/allow-list.ts';
 export type LocalAwsPlaceCode = 'orchestrator/no-local-aws';
 
 export interface FoundLocalAws extends LocalAwsPlace {
+  /** Where it listens now, as its folder says. */
+  readonly address: () => Promise<Endpoint>;
   /** Where the local root's issuer keeps its keys. */
   readonly nsmFolder: string;
 }
 
 const FILE = 'local-aws.json';
+/** On this machine: what runs answers in less, unless it is starved. */
+const ANSWER_MS = 1_000;
 
 /** Throws `orchestrator/no-local-aws` where the folder is not one of `accord local-aws`. */
 export async function findLocalAws(folder: string): Promise<FoundLocalAws> {
@@ -22,6 +27,18 @@ export async function findLocalAws(folder: string): Promise<FoundLocalAws> {
     tlsRoots: [new Uint8Array(await readFile(resolve(folder, description.tlsRootDerPath)))],
     address: async () => (await describe(folder).catch(() => description)).address,
   };
+}
+
+/** Whether something listens there. */
+export function isAnswering({ host, port }: Endpoint): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: ANSWER_MS });
+    const settle = (answers: boolean) => (): void => {
+      socket.destroy();
+      resolve(answers);
+    };
+    socket.once('connect', settle(true)).once('timeout', settle(false)).once('error', settle(false));
+  });
 }
 
 interface Description {

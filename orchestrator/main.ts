@@ -66,13 +66,14 @@ const STOP_MS = 2_000;
 
 export async function startOrchestrator(options: OrchestratorOptions): Promise<Orchestrator> {
   const { dataFolder, now, log } = options;
+  let isServing = false;
   const undo: (() => Promise<void> | void)[] = [];
   const close = async (): Promise<void> => {
     for (const step of undo.splice(0).toReversed()) await step();
   };
   try {
     const lock = await lockDataFolder(dataFolder);
-    undo.push(() => lock.release());
+    undo.push(() => (isServing ? lock.release() : lock.discard()));
     const data = await realpath(dataFolder);
     const { runFolder, localAwsFolder, nitro } = options;
     const cacheDir = options.cacheDir ?? defaultCacheDir(process.env);
@@ -117,6 +118,7 @@ export async function startOrchestrator(options: OrchestratorOptions): Promise<O
     });
     handler = app.http;
     server.on('upgrade', app.upgrade);
+    isServing = true;
     return { url: urlOf(server), close };
   } catch (error) {
     await close();

@@ -179,12 +179,11 @@ const schemas = {
 
 const json = (schema: JsonObject): JsonObject => ({ 'application/json': { schema } });
 const answer = (description: string, schema: JsonObject): JsonObject => ({ description, content: json(schema) });
-const problems = {
-  default: {
-    description: 'A problem (RFC 9457).',
-    content: { 'application/problem+json': { schema: ref('Problem') } },
-  },
-};
+const problem = (description: string): JsonObject => ({
+  description,
+  content: { 'application/problem+json': { schema: ref('Problem') } },
+});
+const problems = { default: problem('A problem (RFC 9457).') };
 const id = { name: 'id', in: 'path', required: true, schema: ref('CollaborationId') };
 const functionName = { name: 'function', in: 'path', required: true, schema: ref('ContributionName') };
 const copy = {
@@ -311,7 +310,11 @@ const paths = {
       summary:
         'A WebSocket to the enclave, of several to each in its turn: a binary message is one frame body, relayed unread.',
       parameters: [copy],
-      responses: { 101: { description: 'Switched to WebSocket.' }, ...problems },
+      responses: {
+        101: { description: 'Switched to WebSocket.' },
+        426: problem('The request did not ask for a WebSocket.'),
+        ...problems,
+      },
     },
   },
 };

@@ -46,6 +46,7 @@ const STATUS_BY_CODE: Readonly<Record<string, number>> = {
   'http/too-large': 413,
   'http/media-type': 415,
   'http/slow': 408,
+  'http/upgrade-required': 426,
   'store/too-large': 413,
   'store/cut-short': 400,
   'store/disk-full': 507,

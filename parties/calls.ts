@@ -31,6 +31,8 @@ export type CallsCode =
   | 'calls/other-input'; // … or one with another input or function
 
 const MALFORMED: CallsCode = 'calls/malformed';
+const MALFORMED_HINT =
+  'it notes a call that may have been counted, and the id under which its answer is free: put the file back from a copy if you can. Without it the same call is a new one and costs another; move it out of calls/ to go on';
 
 export type CallOutcome = 'open' | 'answered' | 'closed';
 
@@ -183,8 +185,8 @@ export async function allCalls(home: Home): Promise<readonly CallRecord[]> {
 async function readRecord(path: string): Promise<CallRecord | undefined> {
   const bytes = await readPrivateFile(path);
   if (bytes === undefined) return undefined;
-  const value = parseJson(new TextDecoder().decode(bytes), MALFORMED, path);
-  const fields = jsonFields(value, MALFORMED, path);
+  const value = parseJson(new TextDecoder().decode(bytes), MALFORMED, path, MALFORMED_HINT);
+  const fields = jsonFields(value, MALFORMED, path, MALFORMED_HINT);
   const outcome = fields.text('outcome', /^(open|answered|closed)$/);
   const answeredBy = fields.optionalFields('receipt')?.optionalText('moduleId');
   return {

@@ -1,10 +1,14 @@
 /** Files that a person named, and what the system answered about them. */
+import { stat } from 'node:fs/promises';
 import { describeError, errorCode } from '../build/disk.ts';
 import { Failure } from '../policies/failure.ts';
 
 export type FileCode =
   | 'file/absent' // no such file, or a folder: a slip in the command
+  | 'file/not-a-folder' // a file, where a folder is to be
   | 'file/exists'
+  | 'file/itself' // the result would replace what it is made of
+  | 'file/too-large'
   | 'file/unreadable'
   | 'file/unwritable';
 
@@ -27,4 +31,14 @@ export function fileFailure(cause: unknown, path: string, doing: 'read' | 'writt
   const hint = isFull ? 'free some space on the disk, then try again' : 'check its owner and its mode';
   const code = doing === 'read' ? 'file/unreadable' : 'file/unwritable';
   return fail('environment', code, `${path} cannot be ${doing}: ${describeError(cause)}`, hint);
+}
+
+/** Refuses a place where no folder is nor can be made, before any work that would end in it. @throws Failure<FileCode> `usage` */
+export async function demandFolderPlace(path: string): Promise<void> {
+  const found = await stat(path).catch((cause: unknown) =>
+    errorCode(cause) === 'ENOTDIR' ? 'below-a-file' : 'absent',
+  );
+  if (found === 'absent' || (typeof found === 'object' && found.isDirectory())) return;
+  const what = found === 'below-a-file' ? 'is below a file' : 'is a file';
+  throw new Failure<FileCode>('usage', 'file/not-a-folder', `${path} ${what}`, { where: path, hint: 'name a folder' });
 }

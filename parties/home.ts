@@ -27,6 +27,7 @@ export type HomeCode =
   | PrivateFileCode
   | 'home/absent' // no such home, or none to be found
   | 'home/ambiguous' // several homes, and none was named
+  | 'home/other-party' // the home that was named is not that of the party that was named
   | 'home/malformed'
   | 'home/policy-mismatch' // the policy file is not the pinned one
   | 'home/already-pinned' // another collaboration or image is pinned here
@@ -64,7 +65,7 @@ const MALFORMED: HomeCode = 'home/malformed';
 export interface HomeChoice {
   /** `--home DIR`. */
   readonly home?: string | undefined;
-  /** `--party NAME`, where several homes stand side by side. */
+  /** `--party NAME`: whose home, where several stand side by side; of a home that is named otherwise, whose it must be. */
   readonly party?: string | undefined;
 }
 
@@ -108,6 +109,26 @@ async function isHome(path: string): Promise<boolean> {
   return names.includes('config.json');
 }
 
+/** Opens the home that `homePath` names. Throws `Failure<HomeCode>`: `home/other-party` where it is not that of `--party`. */
+export async function openChosenHome(
+  choice: HomeChoice,
+  env: Readonly<Record<string, string | undefined>>,
+  cwd: string,
+): Promise<Home> {
+  const home = await openHome(await homePath(choice, env, cwd));
+  if (choice.party !== undefined) demandParty(home.path, home.config, choice.party);
+  return home;
+}
+
+/** Whoever names a party and means another would act, and pay, for the wrong one. */
+function demandParty(path: string, { party: owner }: HomeConfig, named: string): void {
+  if (owner === named) return;
+  throw new Failure<HomeCode>('usage', 'home/other-party', `${path} is the home of ${owner}, not of ${named}`, {
+    where: path,
+    hint: `name the home of ${named} with --home DIR or ACCORD_HOME, or say --party ${owner}; nothing was done`,
+  });
+}
+
 /** Reads and checks a home. Throws `Failure<HomeCode>`. */
 export async function openHome(path: string): Promise<Home> {
   if (!(await isHome(path))) {
@@ -117,8 +138,8 @@ export async function openHome(path: string): Promise<Home> {
     });
   }
   await demandPrivate(path);
-  const config = readConfig(await readJson(path, 'config.json'));
-  const pins = readPins(await readJson(path, 'pins.json'));
+  const config = readConfig(await readJson(path, 'config.json', CONFIG_HINT));
+  const pins = readPins(await readJson(path, 'pins.json', PINS_HINT));
   const text = new TextDecoder().decode(await readFile(path, 'policy.json'));
   if ((await digestOf(text)) !== pins.policyDigest) {
     throw new Failure<HomeCode>('refused', 'home/policy-mismatch', 'policy.json is not the policy that was pinned', {
@@ -138,7 +159,8 @@ export interface NewHome {
 
 /**
  * Writes a home; the same again changes nothing. Other pins or settings than those in place are refused unless `repin` says
- * that the owner means it: a changed measurement is exactly what pins are there to catch.
+ * that the owner means it, and so is the home of another party: a changed measurement is exactly what pins are there to
+ * catch.
  */
 export async function writeHome(
   path: string,
@@ -148,6 +170,7 @@ export async function writeHome(
   await makePrivateFolder(path);
   const existed = await isHome(path);
   const before = existed && !repin ? await openHome(path) : undefined;
+  if (before !== undefined) demandParty(path, before.config, home.config.party);
   if (before !== undefined && !samePins(before, home)) {
     throw new Failure<HomeCode>('refused', 'home/already-pinned', `${path} pins another image or collaboration`, {
       where: path,
@@ -187,8 +210,7 @@ function samePins({ pins, config }: Home, { pins: next, config: nextConfig }: Ne
     pins.pcrs.PCR1 === next.pcrs.PCR1 &&
     pins.pcrs.PCR2 === next.pcrs.PCR2 &&
     pins.root.sha256 === next.root.sha256 &&
-    config.collaboration === nextConfig.collaboration &&
-    config.party === nextConfig.party
+    config.collaboration === nextConfig.collaboration
   );
 }
 
@@ -201,10 +223,15 @@ async function readFile(path: string, name: string): Promise<Uint8Array> {
   });
 }
 
-async function readJson(path: string, name: string): Promise<ReturnType<typeof jsonFields>> {
+const CONFIG_HINT =
+  'it says who you are, where the orchestrator is and which key is yours: make the home anew with `accord init … --repin`; calls/ stays';
+const PINS_HINT =
+  'it says what an enclave must prove: pin it anew, from your own measurements, with `accord init … --repin`; calls/ stays';
+
+async function readJson(path: string, name: string, hint: string): Promise<ReturnType<typeof jsonFields>> {
   const where = join(path, name);
-  const value = parseJson(new TextDecoder().decode(await readFile(path, name)), MALFORMED, where);
-  return jsonFields(value, MALFORMED, where);
+  const value = parseJson(new TextDecoder().decode(await readFile(path, name)), MALFORMED, where, hint);
+  return jsonFields(value, MALFORMED, where, hint);
 }
 
 function readConfig(fields: ReturnType<typeof jsonFields>): HomeConfig {

@@ -16,6 +16,8 @@ export interface Fields {
   /** Undefined where it is absent or null. */
   optionalFields(name: string): Fields | undefined;
   list(name: string): readonly Fields[];
+  /** A list of texts. */
+  texts(name: string): readonly string[];
   has(name: string): boolean;
   entries(): readonly (readonly [string, unknown])[];
 }
@@ -51,6 +53,11 @@ export function jsonFields(value: unknown, code: string, where: string, hint?: s
       const found = members.get(name);
       if (!Array.isArray(found)) throw fail(place(name), 'is not a list');
       return found.map((entry: unknown, index) => jsonFields(entry, code, `${place(name)}[${index}]`, hint));
+    },
+    texts(name) {
+      const found = members.get(name);
+      if (Array.isArray(found) && found.every((entry) => typeof entry === 'string')) return found;
+      throw fail(place(name), 'is not a list of texts');
     },
     has: (name) => !isAbsent(name),
     entries: () => [...members],

@@ -2,9 +2,9 @@
  * Files that are their owner's alone: mode 0600 in folders of mode 0700, replaced as a whole, and on the disk before
  * anybody relies on them.
  */
-import { open, mkdir, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
+import { open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { describeError, errorCode, syncFolder } from '../build/disk.ts';
+import { describeError, errorCode, makeFolder, syncFolder } from '../build/disk.ts';
 import { Failure } from '../policies/failure.ts';
 
 export type PrivateFileCode =
@@ -15,12 +15,11 @@ export type PrivateFileCode =
 
 const OTHERS = 0o077;
 
-/** Makes the folder, and those above it, where they are absent; `true` if it made it. An existing one must be private. */
-export async function makePrivateFolder(path: string): Promise<boolean> {
+/** Makes the folder, and those above it, where they are absent. An existing one must be private. */
+export async function makePrivateFolder(path: string): Promise<void> {
   try {
-    const made = await mkdir(path, { recursive: true, mode: 0o700 });
+    await makeFolder(path, 0o700);
     await demandPrivate(path);
-    return made !== undefined;
   } catch (cause) {
     throw failed(cause, 'home/unwritable', path, 'cannot be made');
   }

@@ -25,9 +25,9 @@ import { modelFailure } from './model-refusal.ts';
 import { faultOf } from './validator.ts';
 
 /** 256 KiB: a thousand labels of 64 characters and a description fit. */
-const MANIFEST_BYTES = 262_144;
+export const MANIFEST_BYTES = 262_144;
 /** 256 MiB: while it loads, a model stands in memory about three times. */
-const FILE_BYTES = 268_435_456;
+export const FILE_BYTES = 268_435_456;
 
 export interface ModelPackage<Manifest extends ModelManifest = ModelManifest> {
   readonly manifest: Manifest;

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The command line's entry: signals, streams and the exit code. Starts in milliseconds; verbs are loaded when used. */
-import { buffer } from 'node:stream/consumers';
+import { addAbortSignal } from 'node:stream';
 import { isatty } from 'node:tty';
 import type { Io } from '../../parties/cli/verb.ts';
 import { dispatch, Interrupted } from './dispatch.ts';
@@ -28,7 +28,7 @@ const io: Io = {
   cwd: process.cwd(),
   signal: interruption.signal,
   interactive: isatty(process.stderr.fd),
-  stdin: async () => new Uint8Array(await buffer(process.stdin)),
+  stdin: () => addAbortSignal(interruption.signal, process.stdin),
 };
 
 // Warnings are for whoever works on Accord (the SDK's about coming Node versions, for one), not for whoever uses it.

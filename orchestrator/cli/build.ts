@@ -1,17 +1,22 @@
-import { relative, resolve } from 'node:path';
+import { mkdtemp, rmdir } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
 import { defaultCacheDir } from '../../build/cache.ts';
+import { diskFailure, errorCode, makeFolder } from '../../build/disk.ts';
 import { signatureSection } from '../../build/eif/sign.ts';
 import { buildEifImage } from '../../build/eif-builder.ts';
 import type { BuildOptions, BuildResult } from '../../build/image-builder.ts';
 import { buildLocalImage } from '../../build/local-builder.ts';
 import type { Sizing } from '../../build/sizing.ts';
+import { Failure } from '../../policies/failure.ts';
 import { weakenings } from '../../policies/weakenings.ts';
 import { engineOption } from '../../parties/cli/engine-option.ts';
-import { readText } from '../../parties/cli/files.ts';
+import { pathOf, readText } from '../../parties/cli/files.ts';
 import { byteProgress } from '../../parties/cli/progress.ts';
 import { renderPcrs } from '../../parties/cli/measure.ts';
 import { readPolicy } from '../../parties/cli/policy-files.ts';
 import { renderWeakenings, wrap } from '../../parties/cli/render-policy.ts';
+import { demandFolderPlace } from '../../parties/files.ts';
+import type { FileCode } from '../../parties/files.ts';
 import type { Io, Verb } from '../../parties/cli/verb.ts';
 import { readArguments, usage } from '../../parties/cli/arguments.ts';
 
@@ -27,7 +32,8 @@ and the same version of Accord give the same measurements, each time, on every m
   --target nitro   an image for EC2's enclaves, and for QEMU's Nitro machine (default)
   --target local   an image for the local host: no kernel, this machine's Node; for trials and tests
   --trust FILE     a local stand-in for AWS (\`accord local-aws\` writes the file), composed in and so measured
-  -o, --out DIR    writes DIR/image.eif, its measurements.json, build-arg.txt and sbom.cdx.json
+  -o, --out DIR    writes DIR/image.eif, its measurements.json, build-arg.txt and sbom.cdx.json, in place of those of an
+                   earlier build; makes DIR where there is none
   --json           what measurements.json holds, and the paths
 
 with --target nitro:
@@ -81,12 +87,14 @@ export const verb: Verb = {
     if (target === 'local' && stray !== undefined) throw usage('build', `--${stray} is of no use with --target local`);
     const nitro = target === 'local' ? undefined : await nitroOptions(io, values);
     const policy = await readPolicy(io, [file, ...parts], values.trust);
+    const outDir = pathOf(io, values.out);
+    await prepareFolder(outDir);
     const weak = weakenings(policy, { now: new Date() });
     if (values.json !== true && weak.length > 0) io.err(renderWeakenings(weak));
     const progress = byteProgress(io);
     const common = {
       policy,
-      outDir: resolve(io.cwd, values.out),
+      outDir,
       cacheDir: defaultCacheDir(io.env),
       signal: io.signal,
       onProgress: ({ text, done, total }) => progress.update(text, done, total),
@@ -109,6 +117,26 @@ export const verb: Verb = {
     return 0;
   },
 };
+
+/**
+ * Makes the folder, and tries to write into it, before the work begins: a slip in its name is told at once.
+ * @throws Failure: `usage` where none can stand there, else `disk/…`
+ */
+async function prepareFolder(path: string): Promise<void> {
+  await demandFolderPlace(path);
+  try {
+    await makeFolder(path, 0o777);
+    await rmdir(await mkdtemp(join(path, '.accord-')));
+  } catch (cause) {
+    if (errorCode(cause) !== 'ENOENT') throw diskFailure(cause, path, 'preparing the folder');
+    // As below /proc: the file system has the folder above and takes nothing into it.
+    throw new Failure<FileCode>('usage', 'file/not-a-folder', `nothing can be made in ${path}`, {
+      where: path,
+      hint: 'name another folder',
+      cause,
+    });
+  }
+}
 
 type NitroOptions = Pick<Parameters<typeof buildEifImage>[0], 'engine' | 'base' | 'blobs' | 'sign'>;
 

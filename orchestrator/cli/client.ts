@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { problemOf, unreachable } from '../../parties/coordinator/problem.ts';
 import { Failure } from '../../policies/failure.ts';
 import { printable } from '../../parties/printable.ts';
-import { readNumber, usage } from '../../parties/cli/arguments.ts';
+import { readNumber } from '../../parties/cli/arguments.ts';
 import { MOST_COPIES } from '../fleet.ts';
 import type { Io } from '../../parties/cli/verb.ts';
 import type { StartCode } from '../main.ts';
@@ -60,9 +60,7 @@ export function pathOf(id: string): string {
 /** `?copy=N`, or nothing. Throws a usage error of the verb. */
 export function copyQuery(verb: string, copy: string | undefined): string {
   if (copy === undefined) return '';
-  const number = readNumber(verb, 'copy', copy, MOST_COPIES);
-  if (number === 0) throw usage(verb, 'copies are numbered from 1');
-  return `?copy=${number}`;
+  return `?copy=${readNumber(verb, 'copy', copy, MOST_COPIES, 1)}`;
 }
 
 function postOf(body: Answer | undefined): RequestInit {

@@ -43,8 +43,7 @@ does not enforce, 30 a policy with faults, 40 the build failed, or orchestrator 
     const { values, positionals } = readArguments('run', argv, OPTIONS, 'any');
     const [first, ...parts] = positionals;
     if (first === undefined) throw usage('run', 'POLICY is missing');
-    const copies = readNumber('run', 'copies', values.copies, MOST_COPIES);
-    if (copies === 0) throw usage('run', '--copies takes at least 1; `accord stop ID` stops what runs');
+    const copies = readNumber('run', 'copies', values.copies, MOST_COPIES, 1);
     const policy = await readPolicy(io, [first, ...parts], values.trust);
     const over = weakenings(policy, { now: new Date() }).find(({ code }) => code === 'expired');
     if (over !== undefined) io.err(`accord run: warning: ${over.text}\n`);
@@ -53,7 +52,7 @@ does not enforce, 30 a policy with faults, 40 the build failed, or orchestrator 
     const created = await orchestrator.post('/v1/collaborations', { policy: writtenPolicy(policy) });
     const path = `/v1/collaborations/${encodeURIComponent(shown(created['id']))}`;
     if (created['state'] === 'building') await telling(BUILDS_ON, followBuild(orchestrator, path, io), io);
-    if (values['no-launch'] !== true) io.err('accord run: starting the enclave…\n');
+    if (values['no-launch'] !== true) io.err(`accord run: ${startOf(created, copies)}\n`);
     const result =
       values['no-launch'] === true
         ? await orchestrator.get(path)
@@ -81,6 +80,13 @@ async function telling<T>(what: string, work: Promise<T>, io: Io): Promise<T> {
 
 const NO_ANCHORS =
   'without anchors each copy counts calls by itself: two copies give every party twice the calls of the policy';
+
+/** What the launch is going to do. `copies` in the answer: how many run. */
+function startOf({ copies: running }: Answer, wanted: number): string {
+  if (typeof running !== 'number' || running === 0) return 'starting the enclave…';
+  if (running >= wanted) return 'it runs already';
+  return `${running} of ${wanted} enclaves run already; starting the others…`;
+}
 
 function nextOf({ id, host }: Answer, url: string): string {
   const target = host === 'local' ? ' --target local' : '';

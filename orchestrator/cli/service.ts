@@ -15,7 +15,7 @@ export function timeToStop(io: Io, untilEof: boolean): Promise<void> {
 
 async function endOf(io: Io): Promise<void> {
   try {
-    await io.stdin();
+    for await (const _ of io.stdin());
   } catch {
     // a broken pipe is an end too
   }

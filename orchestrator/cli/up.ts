@@ -65,6 +65,7 @@ use, disk, no QEMU or no enclaves on this machine, 130 stopped by Ctrl-C.
       throw usage('up', `--local-aws is missing: the ${host} host needs an AWS in miniature`);
     }
     const engine = engineOption('up', values.engine);
+    const port = readNumber('up', 'port', values.port, 65_535);
     if (!isLoopback(values.listen)) {
       io.err(`accord up: warning: everybody who reaches ${values.listen} can start and stop collaborations\n`);
     }
@@ -79,7 +80,7 @@ use, disk, no QEMU or no enclaves on this machine, 130 stopped by Ctrl-C.
       dataFolder: resolve(io.cwd, values.data),
       host,
       localAwsFolder: path(localAws),
-      port: readNumber('up', 'port', values.port, 65_535),
+      port,
       address: values.listen,
       runFolder: path(values['run-dir']),
       image: { engine, base: values.base, blobs: path(values.blobs) },

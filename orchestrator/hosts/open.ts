@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Failure } from '../../policies/failure.ts';
-import { findLocalAws } from '../local-aws-place.ts';
+import { findLocalAws, isAnswering } from '../local-aws-place.ts';
 import type { FoundLocalAws } from '../local-aws-place.ts';
+import type { Endpoint } from '../relay/allow-list.ts';
 import { createAttestationIssuer } from '../local/attestation-issuer.ts';
 import type { EnclaveHost } from './host.ts';
 import { createLocalHost } from './local.ts';
@@ -52,6 +53,7 @@ export async function openHost(options: OpenHostOptions): Promise<OpenedHost> {
     });
   }
   const localAws = await findLocalAws(localAwsFolder);
+  await warnWhereSilent(localAwsFolder, await localAws.address(), options.log);
   const issuer = await createAttestationIssuer(localAws.nsmFolder);
   const common = {
     runFolder: options.runFolder ?? runFolderFor(name, data),
@@ -61,6 +63,15 @@ export async function openHost(options: OpenHostOptions): Promise<OpenedHost> {
   };
   const host = name === 'local' ? createLocalHost(common) : await openQemu({ ...common, cacheDir: options.cacheDir });
   return { host, attestationRoot: issuer.rootSha256, localAws, close: async () => {} };
+}
+
+/** Its folder outlives it. It is no fault yet: it may be started while this runs. */
+async function warnWhereSilent(folder: string, address: Endpoint, log: (line: string) => void): Promise<void> {
+  if (await isAnswering(address)) return;
+  log(
+    `warning: the local AWS of ${folder} does not run (nothing answers at ${address.host}:${address.port}): start it with ` +
+      '`accord local-aws --data DIR` before a party opens a session',
+  );
 }
 
 async function openQemu(options: QemuHostOptions): Promise<EnclaveHost> {

@@ -127,7 +127,7 @@ export async function startLocalAws(options: LocalAwsOptions): Promise<LocalAws>
       },
     };
   } catch (cause) {
-    await lock.release();
+    await lock.discard();
     throw cause;
   }
 }

@@ -2,6 +2,8 @@
 import type { IncomingMessage } from 'node:http';
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
+import express from 'express';
+import type { Router } from 'express';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import { LIMITS } from '../../enclave/protocol/limits.ts';
@@ -12,9 +14,21 @@ import { toProblem } from '../problem.ts';
 import { notRunning } from '../running.ts';
 import { copyNumber } from './copy.ts';
 
-export type SessionRouteCode = 'http/not-found';
+export type SessionRouteCode = 'http/not-found' | 'http/upgrade-required';
 
 const PATH = new RegExp(`^/v1/collaborations/(${ID_PATTERN.slice(1, -1)})/session(?:\\?copy=([0-9]{1,2}))?$`);
+
+/** What a request gets that does not ask for a WebSocket: RFC 9110, section 15.5.22. */
+export function sessionRoutes(): Router {
+  const router = express.Router();
+  router.get('/v1/collaborations/:id/session', (_request, response) => {
+    response.set({ upgrade: 'websocket', connection: 'upgrade' });
+    throw new Failure<SessionRouteCode>('usage', 'http/upgrade-required', 'a session is a WebSocket', {
+      hint: 'ask with `Upgrade: websocket`; `accord attest` and `accord call` do',
+    });
+  });
+  return router;
+}
 
 /** The party went away before its session was there: nobody is left to answer. */
 class Gone extends Error {}

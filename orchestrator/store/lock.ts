@@ -14,10 +14,10 @@
  * again after a higher one exists.
  */
 import { randomBytes } from 'node:crypto';
-import { link, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { link, readFile, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import type { Server } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { makeFolder } from '../../build/disk.ts';
 import { Failure } from '../../policies/failure.ts';
 import { openSocketFolder } from '../hosts/socket-folder.ts';
@@ -27,25 +27,34 @@ export type LockCode = 'store/locked' | 'store/folder-unusable';
 
 export interface DataLock {
   release(): Promise<void>;
+  /** Releases; and where taking the lock made the folder, removes it with all that is in it. One that was there stays. */
+  discard(): Promise<void>;
 }
 
 const OWNER = 'owner.json';
 
 /** Takes the lock on `folder`, making the folder where it is missing. Throws `store/locked` with the owner's pid. */
 export async function lockDataFolder(folder: string, pid: number = process.pid): Promise<DataLock> {
-  await makeDataFolder(folder);
+  const made = await makeDataFolder(folder);
   const sockets = await openSocketFolder(folder, newName());
   try {
     const server = await takeLock(folder, sockets);
     await writeOwner(folder, pid);
+    const release = async (): Promise<void> => {
+      await stopListening(server);
+      await sockets.close();
+    };
     return {
-      release: async () => {
-        await stopListening(server);
-        await sockets.close();
+      release,
+      discard: async () => {
+        if (made.includes(folder)) await removeFolder(folder);
+        await removeEmpty(made.filter((each) => each !== folder)); // another process may have it anew
+        await release();
       },
     };
   } catch (error) {
     await sockets.close();
+    await removeEmpty(made);
     throw error;
   }
 }
@@ -167,12 +176,29 @@ async function readOwner(folder: string): Promise<number | undefined> {
   return undefined;
 }
 
-async function makeDataFolder(folder: string): Promise<void> {
+/** Returns the folders it made, outermost first. */
+async function makeDataFolder(folder: string): Promise<readonly string[]> {
   try {
-    await makeFolder(folder, 0o700);
+    return await makeFolder(folder, 0o700);
   } catch (error) {
     throw unusable(folder, error);
   }
+}
+
+/**
+ * While the lock is held, and out of the way in one step: whoever comes now makes a new folder, and never finds this one
+ * with the numbers of its locks free again. What cannot be removed stays: why there is nothing to keep is told, not this.
+ */
+async function removeFolder(folder: string): Promise<void> {
+  const gone = join(dirname(folder), `.accord-gone-${randomBytes(6).toString('hex')}`);
+  await rename(folder, gone)
+    .then(() => rm(gone, { recursive: true, force: true }))
+    .catch(() => {});
+}
+
+/** Those of them that nobody uses. */
+async function removeEmpty(folders: readonly string[]): Promise<void> {
+  for (const folder of folders.toReversed()) await rmdir(folder).catch(() => {});
 }
 
 function unusable(folder: string, cause: unknown): Failure<LockCode> {

@@ -14,6 +14,7 @@ export const PAGE_HTML = `<!doctype html>
 <p class="relayed">Everything on this page is relayed by a host that nobody has to trust. To check it, run
 <code>accord attest</code> from your own installation.</p>
 </header>
+<p id="silence" role="alert" hidden></p>
 <main id="collaborations" aria-live="polite"><p>Loading…</p></main>
 <template id="collaboration">
 <article>
@@ -38,6 +39,7 @@ export const PAGE_HTML = `<!doctype html>
 export const PAGE_CSS = `:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { max-width: 60rem; margin: 0 auto; padding: 1rem; }
 .relayed { border-left: .25rem solid #b70; padding-left: .75rem; }
+#silence { position: sticky; top: 0; padding: .5rem .75rem; background: Canvas; border: 2px solid #b30; }
 article { border: 1px solid #8888; border-radius: .5rem; padding: 0 1rem 1rem; margin: 1rem 0; }
 .state::before { content: "State: "; }
 .weakenings li { list-style: "⚠ "; }

@@ -18,10 +18,14 @@ interface Details extends Listed {
 }
 
 const REFRESH_MS = 3000;
+/** One that does not answer by then is not waited for. */
+const ANSWER_MS = 10_000;
 const shown = new Map<string, string>();
+/** When everything was last answered; before that, when this page was opened. */
+let answered = new Date();
 
 async function read<T>(path: string): Promise<T> {
-  const response = await fetch(path);
+  const response = await fetch(path, { signal: AbortSignal.timeout(ANSWER_MS) });
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   return response.json();
 }
@@ -97,11 +101,25 @@ async function refresh(): Promise<void> {
   }
 }
 
+/** What stands below is from before `since`; undefined where it is fresh. Written once: it is read out when it changes. */
+function showSilence(since: Date | undefined): void {
+  const notice = part(document, '#silence');
+  const text =
+    since === undefined
+      ? ''
+      : `The orchestrator has given no good answer since ${since.toLocaleTimeString()}: what is shown here is no newer. It is asked again every ${REFRESH_MS / 1000} seconds.`;
+  if (notice.textContent !== text) notice.textContent = text;
+  notice.toggleAttribute('hidden', since === undefined);
+}
+
 async function keepFresh(): Promise<void> {
   try {
     await refresh();
+    answered = new Date();
+    showSilence(undefined);
   } catch {
-    // The orchestrator may be restarting; the next round will tell.
+    // It may be restarting: it is asked again.
+    showSilence(answered);
   }
   setTimeout(() => void keepFresh(), REFRESH_MS);
 }

@@ -1,6 +1,7 @@
 /** Options as verbs declare them; what is not declared is a usage error that says where the help is. */
 import { parseArgs } from 'node:util';
 import type { ParseArgsConfig } from 'node:util';
+import { inspectKmsKeyArn } from '../../policies/arn.ts';
 import { isCalendarDate } from '../../policies/date.ts';
 import { Failure } from '../../policies/failure.ts';
 
@@ -35,11 +36,20 @@ function parse<const O extends Options>(verb: string, argv: readonly string[], o
   }
 }
 
-/** A whole number from 0 to `most`. */
+/** A whole number from `least` to `most`. */
 export function readNumber(verb: string, option: string, text: string, most: number, least = 0): number {
   const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
   if (least <= value && value <= most) return value;
   throw usage(verb, `--${option} takes a whole number from ${least} to ${most}, not "${text}"`);
+}
+
+/** `--key`: the full ARN of one KMS key. What is wrong with another text is a usage error, not a fault of a policy. */
+export function readKeyArn(verb: string, text: string | undefined): string {
+  const arn = demand(verb, '--key ARN', text);
+  const found = inspectKmsKeyArn(arn);
+  if ('keyId' in found) return arn;
+  const message = `--key takes the full ARN of a KMS key, not "${arn}": ${found.message}`;
+  throw new Failure<ArgumentCode>('usage', 'cli/arguments', message, { hint: found.hint });
 }
 
 /** An option without which the verb cannot do anything. */
@@ -74,6 +84,6 @@ export const PARTY_OPTIONS: {
   json: { type: 'boolean', default: false },
 };
 
-export const PARTY_HELP: string = `  --party NAME     whose home to use, where ./.accord holds several
+export const PARTY_HELP: string = `  --party NAME     whose home to use, where ./.accord holds several; with --home, whose it must be
   --home DIR       the home itself (default: ACCORD_HOME, else ./.accord/<party>)
   --profile NAME   AWS profile (default: that of the home, else the SDK's credential chain)`;

@@ -4,7 +4,7 @@ import { DER, readDer } from '../attestation/der.ts';
 import { Failure } from '../../policies/failure.ts';
 import { awsRoot, localRootOf } from '../attestation/verify.ts';
 import type { Root } from '../attestation/verify.ts';
-import { readBytes } from './files.ts';
+import { readHead } from './files.ts';
 import type { Io } from './verb.ts';
 
 export type AttestInputCode = 'attestation/too-large' | 'attestation/root-file';
@@ -58,8 +58,8 @@ function asciiOf(bytes: Uint8Array): string | undefined {
 }
 
 async function readInput(io: Io, file: string): Promise<Uint8Array> {
-  const bytes = await readBytes(io, file);
+  const bytes = await readHead(io, file, MAX_FILE_BYTES);
   if (bytes.length <= MAX_FILE_BYTES) return bytes;
-  const message = `${file === '-' ? 'the input' : file} has ${bytes.length} bytes, far more than an attestation document`;
+  const message = `${file === '-' ? 'the input' : file} has more than ${MAX_FILE_BYTES} bytes, far more than what is read here`;
   throw new Failure<AttestInputCode>('malformed', 'attestation/too-large', message, { where: file });
 }

@@ -1,16 +1,15 @@
 /** What `accord attest` judges without `--document`: a fresh document of the enclave that runs now. */
-import { writeFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { parseAttestation } from '../attestation/verify.ts';
 import type { AttestationDocument, Expectation } from '../attestation/verify.ts';
 import { createCoordinator } from '../coordinator/client.ts';
 import { Failure } from '../../policies/failure.ts';
-import { fileFailure } from '../files.ts';
-import { homePath, openHome } from '../home.ts';
+import { openChosenHome } from '../home.ts';
 import type { HomeChoice } from '../home.ts';
 import { pinnedExpectation } from '../session/expectation.ts';
 import type { EnclaveExpectation } from '../session/handshake.ts';
 import { fetchLiveDocument } from '../session/live-attestation.ts';
+import { pathOf } from './files.ts';
+import { demandNew, writeNew } from './new-file.ts';
 import { systemRandom } from './party.ts';
 import { stepProgress } from './progress.ts';
 import type { Io } from './verb.ts';
@@ -24,12 +23,22 @@ export type FoundDocument =
   | { readonly document: AttestationDocument; readonly expectation: Expectation }
   | { readonly document: undefined; readonly failure: Failure; readonly expectation: Expectation };
 
+export interface LiveOptions {
+  readonly allowDebug: boolean;
+  /** Where to keep the document. */
+  readonly save: string | undefined;
+  /** Whether in place of a file that is there. */
+  readonly force: boolean;
+}
+
 export async function fetchLive(
   source: LiveSource,
-  { allowDebug, save }: { readonly allowDebug: boolean; readonly save: string | undefined },
+  { allowDebug, save, force }: LiveOptions,
   io: Io,
 ): Promise<FoundDocument> {
   const { orchestrator, collaboration, expectation: expected } = await targetOf(source, allowDebug, io);
+  const kept = save === undefined ? undefined : pathOf(io, save);
+  if (kept !== undefined) await demandNew(kept, force);
   const progress = stepProgress(io);
   try {
     progress.update('asking the enclave for a fresh document');
@@ -41,7 +50,7 @@ export async function fetchLive(
       now: () => new Date(),
       signal: io.signal,
     });
-    if (save !== undefined) await keep(resolve(io.cwd, save), bytes);
+    if (kept !== undefined) await writeNew(kept, [bytes], force);
     return parsed(bytes, expectation);
   } finally {
     progress.end();
@@ -67,13 +76,7 @@ async function targetOf(
   readonly expectation: EnclaveExpectation;
 }> {
   if (!('choice' in source)) return source;
-  const home = await openHome(await homePath(source.choice, io.env, io.cwd));
+  const home = await openChosenHome(source.choice, io.env, io.cwd);
   const { orchestrator, collaboration } = home.config;
   return { orchestrator, collaboration, expectation: pinnedExpectation(home, allowDebug) };
-}
-
-async function keep(path: string, bytes: Uint8Array): Promise<void> {
-  await writeFile(path, bytes).catch((cause: unknown) => {
-    throw fileFailure(cause, path, 'written');
-  });
 }

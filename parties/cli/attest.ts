@@ -15,7 +15,7 @@ import type { Io, Verb } from './verb.ts';
 
 const HELP = `usage: accord attest --document FILE [--at TIME] [--pcr N=HEX…] [--nonce HEX] [--root aws|FILE]
                      [--policy-digest HEX] [--max-age DURATION] [--allow-debug] [--json]
-       accord attest [--home DIR | --party NAME] [--allow-debug] [--save FILE] [--json]
+       accord attest [--home DIR | --party NAME] [--allow-debug] [--save FILE [--force]] [--json]
        accord attest --orchestrator URL --collaboration ID [--pcr N=HEX…] [--policy-digest HEX] [--root aws|FILE] …
 
 Verifies an attestation document: its form, its certificate chain to the root, its signature, its dates, and what it says
@@ -37,7 +37,8 @@ that runs now is asked for a fresh one, by a nonce that was never used before, a
   --party NAME         whose home, where ./.accord holds several
   --orchestrator URL   ask this one instead, about
   --collaboration ID   this collaboration, without a home
-  --save FILE          keep the fresh document, for --document
+  --save FILE          keep the fresh document, for --document; an existing file is kept unless --force
+  --force              replace an existing file
   --json               {valid, code, moduleId, timestamp, pcrs, debug, notChecked, root, weakenings, …}
 
 Exit codes: 0 valid, 10 a check said no, 30 not an attestation document, 40 enclave not reached.
@@ -47,6 +48,7 @@ export const verb: Verb = {
   help: HELP,
   async run(argv, io) {
     const options = readArguments('attest', argv, OPTIONS).values;
+    if (options.force && options.save === undefined) throw usage('attest', '--force goes with --save');
     if (options.document === undefined) return live(options, io);
     if (isLive(options)) throw usage('attest', '--document is judged by itself: no home or orchestrator is asked');
     return offline({ ...options, document: options.document }, io);
@@ -61,7 +63,7 @@ async function offline(options: Options & { readonly document: string }, io: Io)
   const context = (at: Date) => ({ at, root, open: openExpectations({ ...expectation, at }) });
   let document: AttestationDocument;
   try {
-    document = parseAttestation(await readDocument(io, options.document));
+    document = await documentOf(io, options.document);
   } catch (error) {
     // People get the failure as every other; with --json the verdict keeps its one shape.
     if (!options.json || !isVerdict(error)) throw error;
@@ -77,6 +79,21 @@ async function offline(options: Options & { readonly document: string }, io: Io)
     return tell(reportFailed(error, context(at), document), EXIT_CODES[error.kind], options, io);
   }
 }
+
+/** What is no document is told with the file's name, as whoever named the wrong file reads it. */
+async function documentOf(io: Io, file: string): Promise<AttestationDocument> {
+  try {
+    return parseAttestation(await readDocument(io, file));
+  } catch (cause) {
+    if (!(cause instanceof Failure) || cause.kind !== 'malformed') throw cause;
+    const { kind, code, message, where, hint = NOT_A_DOCUMENT } = cause;
+    const place = where === undefined || where === file ? file : `${file}, ${where}`;
+    throw new Failure(kind, code, message, { where: place, hint, cause });
+  }
+}
+
+const NOT_A_DOCUMENT =
+  'is this the right file? An attestation document is binary (an untagged COSE_Sign1), raw or in base64, as `accord attest --save FILE` writes it';
 
 /** Asks the enclave that runs now. */
 async function live(options: Options, io: Io): Promise<number> {
@@ -97,7 +114,7 @@ async function live(options: Options, io: Io): Promise<number> {
   }
   const stated = { ...expectationOf(options), roots: [await readRoot(io, options.root ?? 'aws')] };
   const source = named ? { orchestrator, collaboration, expectation: stated } : { choice: options };
-  const kept = { allowDebug: options['allow-debug'], save: options.save };
+  const kept = { allowDebug: options['allow-debug'], save: options.save, force: options.force };
   const found = await fetchLive(source, kept, io);
   const { expectation } = found;
   const root = expectation.roots[0] ?? awsRoot;
@@ -143,6 +160,7 @@ const OPTIONS = {
   orchestrator: { type: 'string' },
   collaboration: { type: 'string' },
   save: { type: 'string' },
+  force: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
 } as const;
 

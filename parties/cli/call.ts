@@ -1,20 +1,18 @@
 /** `accord call`: an input goes in, an answer comes out, and nobody on the way sees either. */
-import { open } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { sha256 } from '../../enclave/crypto/digest.ts';
 import { fromHex, toHex } from '../../enclave/encoding/hex.ts';
 import type { FunctionPolicy, ModelFunctionPolicy } from '../../policies/model.ts';
 import type { AttestationDocument } from '../attestation/document.ts';
 import { chooseCall, outcomeOfRefusal, priceOf, settleCall } from '../calls.ts';
 import type { CallRecord, Price } from '../calls.ts';
-import { fileFailure } from '../files.ts';
 import { parseJson } from '../json-fields.ts';
 import { printableJson } from '../printable.ts';
 import { Refused } from '../session/refusal.ts';
 import type { CallTerms } from '../session/session.ts';
 import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments, usage } from './arguments.ts';
+import { readHead } from './files.ts';
 import { inputFault } from './input-fault.ts';
-import { functionOf, partyContext, startSession, systemRandom, tellingRefusals } from './party.ts';
+import { functionOf, partyContext, readCopy, startSession, systemRandom, tellingRefusals } from './party.ts';
 import type { DebugMode, PartyContext } from './party.ts';
 import { stepProgress } from './progress.ts';
 import type { Io, Verb } from './verb.ts';
@@ -57,8 +55,8 @@ export const verb: Verb = {
     const functionName = positionals[0] ?? '';
     if (values.new && values.retry !== undefined) throw usage('call', '--new and --retry exclude each other');
     return tellingRefusals(values.json, io, async () => {
-      const context = await partyContext(values, io);
-      const policy = functionOf(context, functionName);
+      const context = await partyContext({ ...values, copy: readCopy('call', values.copy) }, io);
+      const policy = functionOf(context, functionName, 'call');
       demandPermitted(context, policy);
       const input = policy.uses === 'counter' ? new Uint8Array(0) : await readInput(inputOf(values), policy, io);
       const subject = { function: functionName, inputSha256: toHex(await sha256(input)), inputBytes: input.length };
@@ -114,7 +112,7 @@ async function ask(
       const answer = await session.call(record.function, fromHex(record.requestId), input, terms);
       if (answer.t === 'refused') {
         await settleCall(home, record, outcomeOfRefusal(answer.refused));
-        throw new Refused(answer);
+        throw new Refused(answer, { copy: context.copy });
       }
       const { output } = answer;
       parseJson(output, OUTPUT, 'the answer');
@@ -141,41 +139,19 @@ function demandPermitted({ home }: PartyContext, policy: FunctionPolicy): void {
   const { party } = home.config;
   const quota = Object.hasOwn(policy.calls, party) ? policy.calls[party] : undefined;
   if (quota === undefined) {
-    throw new Refused({ refused: 'not-permitted', detail: `the policy gives ${party} no calls of it` }, 'here');
+    throw new Refused({ refused: 'not-permitted', detail: `the policy gives ${party} no calls of it` }, { by: 'here' });
   }
 }
 
 /** At most `maxBytes`, and of the form that the function takes: everything else would be refused, and cost a call. */
 async function readInput(file: string, { uses, input: terms }: ModelFunctionPolicy, io: Io): Promise<Uint8Array> {
   const { maxBytes } = terms;
-  const input = file === '-' ? await io.stdin() : await readAtMost(resolve(io.cwd, file), maxBytes);
+  const input = await readHead(io, file, maxBytes);
   if (input.length <= maxBytes) {
     const what = inputFault(uses, input);
     if (what === undefined) return input;
-    throw new Refused({ refused: 'input-invalid', detail: `${file} ${what}` }, 'here');
+    throw new Refused({ refused: 'input-invalid', detail: `${file} ${what}` }, { by: 'here' });
   }
   const detail = `${file} has more than ${maxBytes} bytes`;
-  throw new Refused({ refused: 'input-too-large', detail }, 'here');
-}
-
-/** One byte more than `maxBytes` tells that there is more; a huge file is not read to find out. */
-async function readAtMost(path: string, maxBytes: number): Promise<Uint8Array> {
-  try {
-    const file = await open(path, 'r');
-    try {
-      // The size that a file tells is not asked for: of a pipe it is zero.
-      const buffer = new Uint8Array(maxBytes + 1);
-      let length = 0;
-      while (length < buffer.length) {
-        const { bytesRead } = await file.read(buffer, length, buffer.length - length);
-        if (bytesRead === 0) break;
-        length += bytesRead;
-      }
-      return buffer.subarray(0, length);
-    } finally {
-      await file.close();
-    }
-  } catch (cause) {
-    throw fileFailure(cause, path, 'read');
-  }
+  throw new Refused({ refused: 'input-too-large', detail }, { by: 'here' });
 }

@@ -1,11 +1,12 @@
 /** `accord contribute`: a model, to the enclave alone. */
-import { Failure } from '../../policies/failure.ts';
+import { FILE_BYTES, MANIFEST_BYTES } from '../../enclave/functions/model-package.ts';
 import { contributeModel, prepareModel } from '../contribute/contribute.ts';
 import { createKms } from '../kms/client.ts';
 import { kmsDataKeys } from '../kms/data-keys.ts';
 import { Refused } from '../session/refusal.ts';
 import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments } from './arguments.ts';
 import { readBytes } from './files.ts';
+import { faultInFiles } from './model-files.ts';
 import { functionOf, partyContext, startSession, systemRandom, tellingRefusals } from './party.ts';
 import { stepProgress } from './progress.ts';
 import type { Verb } from './verb.ts';
@@ -27,6 +28,8 @@ Exit codes: 0 done, 10 refused (also a model that is none), 30 malformed manifes
 reached (try again).
 `;
 
+const HERE = { by: 'here', price: 'nothing' } as const;
+
 export const verb: Verb = {
   help: HELP,
   async run(argv, io) {
@@ -43,15 +46,18 @@ export const verb: Verb = {
     const { 'test-data': testData } = values;
     return tellingRefusals(values.json, io, async () => {
       const context = await partyContext(values, io);
-      const policy = functionOf(context, functionName);
+      const policy = functionOf(context, functionName, 'nothing');
       const { home, coordinator, aws } = context;
       if (policy.uses === 'counter') {
-        throw new Refused({ refused: 'not-permitted', detail: `${functionName} computes without a model` }, 'here');
+        throw new Refused({ refused: 'not-permitted', detail: `${functionName} computes without a model` }, HERE);
       }
       if (policy.model.from !== home.config.party) {
-        throw new Refused({ refused: 'not-permitted', detail: `the model is ${policy.model.from}'s to give` }, 'here');
+        throw new Refused({ refused: 'not-permitted', detail: `the model is ${policy.model.from}'s to give` }, HERE);
       }
-      const [manifest, onnx] = await Promise.all([readBytes(io, manifestFile), readBytes(io, modelFile)]);
+      const [manifest, onnx] = await Promise.all([
+        readBytes(io, manifestFile, MANIFEST_BYTES),
+        readBytes(io, modelFile, FILE_BYTES),
+      ]);
       const prepared = inFiles(manifestFile, modelFile, () =>
         prepareModel(new TextDecoder().decode(manifest), onnx, policy),
       );
@@ -82,16 +88,11 @@ export const verb: Verb = {
   },
 };
 
-/** What is wrong with a model is told with the file that it is wrong in; `where` of a manifest names a place in it. */
-function inFiles<T>(manifestFile: string, modelFile: string, prepare: () => T): T {
+function inFiles<T>(manifest: string, model: string, prepare: () => T): T {
   try {
     return prepare();
   } catch (cause) {
-    if (!(cause instanceof Failure) || !cause.code.startsWith('model/')) throw cause;
-    const { kind, code, message, where = '', hint } = cause;
-    const place = /^manifest ?(.*)$/.exec(where)?.[1];
-    const file = place === undefined ? modelFile : `${manifestFile} ${place}`.trimEnd();
-    throw new Failure(kind, code, message, { where: file, ...(hint === undefined ? {} : { hint }), cause });
+    throw faultInFiles(cause, { manifest, model });
   }
 }
 

@@ -2,6 +2,7 @@
 import { parseKmsKeyArn } from '../../policies/arn.ts';
 import { Failure } from '../../policies/failure.ts';
 import { callerIdentity, createSts } from '../kms/client.ts';
+import type { KmsClientCode } from '../kms/client.ts';
 import type { Io } from './verb.ts';
 
 export type InitAccountCode = 'init/other-account';
@@ -9,7 +10,9 @@ export type InitAccountCode = 'init/other-account';
 /** STS is only a help here: a home can be made where it is not reached. */
 const PATIENCE_MS = 5_000;
 
-/** Throws `init/other-account`. Where AWS cannot be asked, says so on stderr and lets it be. */
+const NO_SUCH_PROFILE: KmsClientCode = 'aws/no-such-profile';
+
+/** Throws `init/other-account`, `aws/no-such-profile`. Where AWS cannot be asked, says so on stderr and lets it be. */
 export async function demandKeysAccount(keyArn: string, profile: string, io: Io): Promise<void> {
   const { region, account } = parseKmsKeyArn(keyArn);
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(PATIENCE_MS)]);
@@ -29,7 +32,7 @@ export async function demandKeysAccount(keyArn: string, profile: string, io: Io)
     }
   } catch (error) {
     io.signal.throwIfAborted();
-    if (!(error instanceof Failure) || error.kind === 'refused') throw error;
+    if (!(error instanceof Failure) || error.kind === 'refused' || error.code === NO_SUCH_PROFILE) throw error;
     const hint = error.hint === undefined ? '' : `\n  ${error.hint}`;
     io.err(
       `note: it was not checked that the profile "${profile}" belongs to the key's account: ${error.message}${hint}\n`,

@@ -1,7 +1,6 @@
 /** `accord init`: makes a party's home, and pins in it what an enclave must prove. */
 import { kmsKeyArnHash, policyDigest } from '../../policies/digest.ts';
 import { parseCanonicalPolicy } from '../../policies/canonical.ts';
-import { parseKmsKeyArn } from '../../policies/arn.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { CanonicalPolicy } from '../../policies/model.ts';
 import { NAME } from '../../policies/name.ts';
@@ -10,11 +9,12 @@ import { quotaOf } from '../../policies/quota.ts';
 import { awsRoot, localRoot } from '../attestation/verify.ts';
 import type { Root } from '../attestation/verify.ts';
 import { createCoordinator } from '../coordinator/client.ts';
+import { demandFolderPlace } from '../files.ts';
 import { homePath, openHome, writeHome } from '../home.ts';
 import type { HomeConfig, Pins } from '../home.ts';
 import { parseMeasurements } from '../measurements.ts';
 import { defaultEnclaveRole } from '../kms/client.ts';
-import { demand, readArguments, usage } from './arguments.ts';
+import { demand, readArguments, readKeyArn, usage } from './arguments.ts';
 import { readRoot } from './attest-input.ts';
 import { readText } from './files.ts';
 import { demandKeysAccount } from './init-account.ts';
@@ -48,7 +48,7 @@ must have the digest in your measurements, name you, and name your key.
   --repin              replace what is pinned and set there: you have looked at the new image
   --json               what was pinned, as JSON
 
-Exit codes: 0 done, 10 a check said no, 30 malformed input, 40 orchestrator not reached.
+Exit codes: 0 done, 2 called wrongly, 10 a check said no, 30 malformed input, 40 orchestrator not reached.
 `;
 
 export const verb: Verb = {
@@ -56,6 +56,7 @@ export const verb: Verb = {
   async run(argv, io) {
     const options = readOptions(argv);
     const path = await homePath(options, io.env, io.cwd);
+    await demandFolderPlace(path);
     const measured = await readMeasurements(io, options.measurements);
     const { text, policy } = await fetchPolicy(options, measured, io);
     await demandParty(policy, options);
@@ -118,8 +119,7 @@ function readOptions(argv: readonly string[]): Options {
   }
   const party = demand('init', '--party', values.party);
   if (!NAME.test(party)) throw usage('init', `--party takes a name, not "${party}"`);
-  const key = demand('init', '--key', values.key);
-  parseKmsKeyArn(key);
+  const key = readKeyArn('init', values.key);
   return {
     party,
     orchestrator: createCoordinator(demand('init', '--orchestrator', values.orchestrator)).url.href,

@@ -15,7 +15,7 @@ import { asJson, report, warningsOf } from './key-policy-report.ts';
 import { compareKeyPolicies, termsOf } from '../kms/key-policy-read.ts';
 import { trialKeyPolicy } from '../kms/trial-key-policy.ts';
 import { parseMeasurements } from '../measurements.ts';
-import { demand, readArguments, usage } from './arguments.ts';
+import { demand, readArguments, readKeyArn, usage } from './arguments.ts';
 import { readText } from './files.ts';
 import type { Io, Verb } from './verb.ts';
 
@@ -133,7 +133,7 @@ function readOptions(argv: readonly string[]): Options {
     throw usage('key-policy', '--measurements FILE is missing (or --pcr0 with --policy-digest)');
   }
   const { caller, contributor, 'enclave-role': enclaveRole, 'host-role': hostRole, ...others } = rest;
-  const key = demand('key-policy', '--key ARN', rest.key);
+  const key = readKeyArn('key-policy', rest.key);
   const { profile, add, succeed, lint: look, trial, apply, json } = others;
   return {
     key,

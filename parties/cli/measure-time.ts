@@ -1,12 +1,14 @@
 /** `accord measure-time`: how long a function computes on this machine, to choose its `afterMs` by. */
 import { availableParallelism, loadavg } from 'node:os';
 import { defaultCacheDir } from '../../build/cache.ts';
+import { FILE_BYTES, MANIFEST_BYTES } from '../../enclave/functions/model-package.ts';
 import type { ModelPackage } from '../../enclave/functions/model-package.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { ModelFunctionPolicy, Policy } from '../../policies/model.ts';
 import { formatSize } from '../../policies/units.ts';
 import { callersOf } from '../../policies/quota.ts';
 import { prepareModel } from '../contribute/contribute.ts';
+import { demandFolderPlace } from '../files.ts';
 import { unpackJails } from '../measure-time/local-jails.ts';
 import type { LocalJails } from '../measure-time/local-jails.ts';
 import { keepMeasurement, readMeasurements, timesFolder } from '../measure-time/measured.ts';
@@ -14,8 +16,9 @@ import { anyRecord, anyTree } from '../measure-time/model.ts';
 import { timeRounds, timesOf } from '../measure-time/rounds.ts';
 import { worstPicture } from '../measure-time/worst-input.ts';
 import { readArguments, readNumber, usage } from './arguments.ts';
-import { readBytes, readText } from './files.ts';
+import { readBytes, readHead, readText } from './files.ts';
 import { inputFault } from './input-fault.ts';
+import { faultInFiles } from './model-files.ts';
 import { inJson, measurementOf, render } from './measure-time-report.ts';
 import type { SizeTimes } from './measure-time-report.ts';
 import { readPolicy } from './policy-files.ts';
@@ -77,6 +80,7 @@ export const verb: Verb = {
     const input = values.input === undefined ? undefined : await readInput(io, one, values.input);
     if (input === undefined) demandSample(one, model);
     const home = timesFolder(values.home, io);
+    await demandFolderPlace(home);
     await readMeasurements(home); // a damaged file is told before anything is measured
     sayWhetherBusy(io);
     const progress = stepProgress(io);
@@ -84,7 +88,10 @@ export const verb: Verb = {
       const onProgress = progress.update;
       const jails = await unpackJails({ policy, cacheDir: defaultCacheDir(io.env), signal: io.signal, onProgress });
       try {
-        const sizes = await measureSizes({ jails, one, callers, model, input, rounds, progress, signal: io.signal });
+        const work = { jails, one, callers, model, input, rounds, progress, signal: io.signal };
+        const sizes = await measureSizes(work).catch((cause: unknown) => {
+          throw faultOf(cause, one, values);
+        });
         progress.end();
         const measured = measurementOf({ policy, name, one, model, sizes, isPinned: values.model !== undefined });
         const path = await keepMeasurement(home, measured);
@@ -130,15 +137,20 @@ function chosen(policy: Policy, wanted: string | undefined): readonly [string, M
   return first;
 }
 
-interface ModelFiles {
+interface NamedFiles {
   readonly model?: string | undefined;
   readonly manifest?: string | undefined;
+  readonly input?: string | undefined;
 }
 
-async function modelOf(io: Io, one: ModelFunctionPolicy, { model, manifest }: ModelFiles): Promise<ModelPackage> {
+async function modelOf(io: Io, one: ModelFunctionPolicy, { model, manifest }: NamedFiles): Promise<ModelPackage> {
   if (model !== undefined && manifest !== undefined) {
-    const [text, bytes] = [await readText(io, manifest), await readBytes(io, model)];
-    return prepareModel(text, bytes, one).model;
+    const [text, bytes] = [await readText(io, manifest, MANIFEST_BYTES), await readBytes(io, model, FILE_BYTES)];
+    try {
+      return prepareModel(text, bytes, one).model;
+    } catch (cause) {
+      throw faultInFiles(cause, { model, manifest });
+    }
   }
   if (model !== undefined || manifest !== undefined) {
     throw usage('measure-time', '--model and --manifest go together');
@@ -151,14 +163,27 @@ async function modelOf(io: Io, one: ModelFunctionPolicy, { model, manifest }: Mo
 }
 
 async function readInput(io: Io, one: ModelFunctionPolicy, file: string): Promise<Uint8Array> {
-  const input = await readBytes(io, file);
   const { maxBytes } = one.input;
-  const what = input.length > maxBytes ? `has ${input.length} bytes` : inputFault(one.uses, input);
+  const input = await readHead(io, file, maxBytes);
+  const what = input.length > maxBytes ? `has more than ${maxBytes} bytes` : inputFault(one.uses, input);
   if (what === undefined) return input;
-  throw new Failure('malformed', 'measure-time/input', `${file} ${what}`, {
+  throw wrongInput(one, file, `${file} ${what}`);
+}
+
+function wrongInput({ uses, input }: ModelFunctionPolicy, file: string, message: string, cause?: unknown): Failure {
+  return new Failure('malformed', 'measure-time/input', message, {
     where: file,
-    hint: `give an input that ${one.uses} takes, of at most ${maxBytes} bytes`,
+    hint: `give an input that ${uses} takes, of at most ${input.maxBytes} bytes`,
+    cause,
   });
+}
+
+/** What the jails say of a model or an input, with the file that it came from. */
+function faultOf(cause: unknown, one: ModelFunctionPolicy, { model, manifest, input }: NamedFiles): unknown {
+  if (cause instanceof Failure && cause.code === 'jail/input-invalid' && input !== undefined) {
+    return wrongInput(one, input, `${input}: ${cause.message}`, cause);
+  }
+  return model === undefined || manifest === undefined ? cause : faultInFiles(cause, { model, manifest });
 }
 
 interface Work {

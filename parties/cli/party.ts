@@ -6,7 +6,7 @@ import type { FunctionPolicy } from '../../policies/model.ts';
 import { functionNamed } from '../../policies/quota.ts';
 import { createCoordinator } from '../coordinator/client.ts';
 import type { Coordinator } from '../coordinator/client.ts';
-import { homePath, openHome } from '../home.ts';
+import { openChosenHome } from '../home.ts';
 import type { Home } from '../home.ts';
 import { createKms, createSts } from '../kms/client.ts';
 import type { AwsSettings } from '../kms/client.ts';
@@ -23,8 +23,8 @@ export interface PartyChoice {
   readonly home?: string | undefined;
   readonly party?: string | undefined;
   readonly profile?: string | undefined;
-  /** Number of the enclave to speak to, where several run. */
-  readonly copy?: string | undefined;
+  /** Number of the enclave to speak to, where several run; undefined for any. */
+  readonly copy?: number | undefined;
 }
 
 export interface PartyContext {
@@ -36,19 +36,24 @@ export interface PartyContext {
 }
 
 export async function partyContext(choice: PartyChoice, io: Io): Promise<PartyContext> {
-  const home = await openHome(await homePath(choice, io.env, io.cwd));
+  const home = await openChosenHome(choice, io.env, io.cwd);
   const { orchestrator, keyArn, profile } = home.config;
   const { region } = parseKmsKeyArn(keyArn);
   return {
     home,
     coordinator: createCoordinator(orchestrator),
     aws: { profile: choice.profile ?? profile, region, env: io.env },
-    copy: choice.copy === undefined ? undefined : readNumber('call', 'copy', choice.copy, MOST_COPY, 1),
+    copy: choice.copy,
   };
 }
 
 /** Whoever runs the host numbers its enclaves; it knows how many there are. */
 const MOST_COPY = 99;
+
+/** `--copy N` of this verb, from 1; undefined where it was left out. */
+export function readCopy(verb: string, text: string | undefined): number | undefined {
+  return text === undefined ? undefined : readNumber(verb, 'copy', text, MOST_COPY, 1);
+}
 
 /** WebCrypto's generator; the parties' machines have one that can be relied on. */
 export const systemRandom: RandomSource = (bytes) => crypto.getRandomValues(new Uint8Array(bytes));
@@ -121,12 +126,12 @@ async function verifiedSession(
   }
 }
 
-/** The function as the pinned policy has it. */
-export function functionOf({ home }: PartyContext, name: string): FunctionPolicy {
+/** The function as the pinned policy has it. `price`: what the command could spend. */
+export function functionOf({ home }: PartyContext, name: string, price: 'call' | 'nothing'): FunctionPolicy {
   const found = functionNamed(home.policy.functions, name);
   if (found !== undefined) return found;
   const known = Object.keys(home.policy.functions).join(', ');
-  throw new Refused({ refused: 'unknown-function', detail: `it has ${known}` }, 'here');
+  throw new Refused({ refused: 'unknown-function', detail: `it has ${known}` }, { by: 'here', price });
 }
 
 /** With `--json` a refusal is a result of its own shape; without, it is told like every other failure. */

@@ -3,14 +3,14 @@ import { Failure } from '../../policies/failure.ts';
 import type { Difference } from '../anchors/usage.ts';
 import { jsonFields, parseJson } from '../json-fields.ts';
 import type { Fields } from '../json-fields.ts';
-import { printable, printableLines } from '../printable.ts';
+import { printableLines } from '../printable.ts';
 import { Refused } from '../session/refusal.ts';
 import { PARTY_HELP, PARTY_OPTIONS, readArguments } from './arguments.ts';
-import { partyContext, startSession, tellingRefusals } from './party.ts';
+import { partyContext, readCopy, startSession, tellingRefusals } from './party.ts';
 import type { DebugMode, PartyContext } from './party.ts';
 import type { AnchorReading } from './quota-anchors.ts';
 import { compare, readAnchors, renderDifferences, renderReading } from './quota-anchors.ts';
-import { wrap } from './render-policy.ts';
+import { renderStatus } from './quota-status.ts';
 import { stepProgress } from './progress.ts';
 import type { Io, Verb } from './verb.ts';
 
@@ -51,7 +51,7 @@ export const verb: Verb = {
     const { json, 'no-enclave': alone } = values;
     const debug = values['allow-debug'] ? 'allowed' : 'refused';
     return tellingRefusals(json, io, async () => {
-      const context = await partyContext(values, io);
+      const context = await partyContext({ ...values, copy: readCopy('quota', values.copy) }, io);
       const before = await reading(context, io);
       if (alone) return tellAnchors(before, json, io);
       if (before !== undefined && !json) io.out(printableLines(renderReading(before)));
@@ -61,7 +61,7 @@ export const verb: Verb = {
       if (json) {
         const entries = Object.fromEntries(fields.entries());
         io.out(`${JSON.stringify(read === undefined ? entries : { ...entries, read, differences: found })}\n`);
-      } else io.out(`${render(fields)}${printableLines(renderDifferences(found))}`);
+      } else io.out(`${renderStatus(fields, context.copy)}${printableLines(renderDifferences(found))}`);
       return found.length === 0 ? 0 : 10;
     });
   },
@@ -106,7 +106,7 @@ async function askStatus(context: PartyContext, debug: DebugMode, io: Io): Promi
     const session = await startSession(context, io, progress, debug);
     try {
       const answer = await session.status();
-      if (answer.t === 'refused') throw new Refused(answer);
+      if (answer.t === 'refused') throw new Refused(answer, { price: 'nothing', copy: context.copy });
       return answer.status;
     } finally {
       await session.close();
@@ -114,52 +114,4 @@ async function askStatus(context: PartyContext, debug: DebugMode, io: Io): Promi
   } finally {
     progress.end();
   }
-}
-
-/** What does not hold the enclave's jails depends on the machine, and no policy says it. */
-const JAIL = 'jail-';
-
-/** One function a line, then what the numbers mean. */
-function render(status: Fields): string {
-  const functions = status.fields('functions');
-  const names = functions.entries().map(([name]) => name);
-  const width = Math.max(...names.map((name) => name.length));
-  const rows = names.map((name) => `  ${name.padEnd(width)}  ${renderFunction(functions.fields(name))}\n`);
-  const head = `${status.text('collaboration')}, as ${status.text('party')}, until ${status.text('until')}\n`;
-  const meaning = wrap(printable(status.fields('anchors').text('meaning')), '    ', '  ! ');
-  const held = (status.has('weakenings') ? status.list('weakenings') : [])
-    .filter((one) => one.text('code').startsWith(JAIL))
-    .map((one) => wrap(printable(`${one.text('text')} [${one.text('code')}]`), '    ', '  ! '));
-  return `${printable(head.trimEnd())}\n${rows.join('')}${meaning}${held.join('')}`;
-}
-
-function renderFunction(found: Fields): string {
-  const calls = found.optionalFields('calls');
-  const left = calls === undefined ? 'no calls for you' : renderCalls(calls);
-  return `${left.padEnd(22)}  ${renderModel(found.optionalFields('model'))}${renderCallers(found.optionalFields('callers'))}`;
-}
-
-/** The enclave says null where it does not know: before its state is open, or where anchors cannot be reached. */
-function renderCalls(calls: Fields): string {
-  if (calls.has('left')) return `${calls.count('left')} of ${calls.count('quota')} calls left`;
-  return `some of ${calls.count('quota')} calls left, not known now`;
-}
-
-function renderModel(model: Fields | undefined): string {
-  if (model === undefined) return 'needs no model';
-  const sha256 = model.optionalText('sha256');
-  const from = printable(model.text('from'));
-  return sha256 === undefined ? `waits for ${from}'s model` : `model of ${from} ${printable(sha256)}`;
-}
-
-/** What others did with this party's model. */
-function renderCallers(callers: Fields | undefined): string {
-  const names = callers?.entries().map(([name]) => name) ?? [];
-  return names
-    .map((name) => [name, callers?.fields(name)] as const)
-    .map(
-      ([name, calls]) =>
-        `\n      ${printable(name)} made ${calls?.has('used') === true ? calls.count('used') : 'an unknown number'} of ${calls?.count('quota')} calls`,
-    )
-    .join('');
 }

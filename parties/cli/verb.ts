@@ -13,7 +13,8 @@ export interface Io {
   readonly signal: AbortSignal;
   /** True where stderr is a terminal: progress may redraw its line. */
   readonly interactive: boolean;
-  readonly stdin: () => Promise<Uint8Array>;
+  /** Once; whoever has enough of it stops. Ends with an error where `signal` is aborted. */
+  readonly stdin: () => AsyncIterable<Uint8Array>;
 }
 
 export interface Verb {

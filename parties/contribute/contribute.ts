@@ -94,7 +94,7 @@ export async function contributeModel(options: ContributeOptions): Promise<Contr
     try {
       onProgress('the enclave opens and loads the model');
       const answer = await session.contribute(functionName, envelope.sha256, envelope.bytes, options.testData);
-      if (answer.t === 'refused') throw new Refused(answer);
+      if (answer.t === 'refused') throw new Refused(answer, { price: 'nothing' });
       if (toHex(answer.modelSha256) !== model.sha256) throw otherModel(toHex(answer.modelSha256));
     } finally {
       await session.close();

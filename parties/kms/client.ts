@@ -11,15 +11,15 @@ import { fromNodeProviderChain } from '@aws-sdk/credential-providers';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { readFileSync } from 'node:fs';
 import { Agent } from 'node:https';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { parseKmsKeyArn } from '../../policies/arn.ts';
 import { Failure } from '../../policies/failure.ts';
 import { printable } from '../printable.ts';
+import { mayNameProfile, profileFiles } from './profiles.ts';
 
 export type KmsClientCode =
   | 'aws/ca-bundle' // AWS_CA_BUNDLE names no readable file
   | 'aws/credentials' // none found, expired, or unknown to AWS
+  | 'aws/no-such-profile' // neither file of profiles names it
   | 'aws/denied' // AWS answered: not authorised
   | 'aws/not-found'
   | 'aws/refused' // AWS answered: no, for a reason of its own
@@ -201,22 +201,28 @@ function tellingWhatIsMissing(
       return await chain(properties);
     } catch (cause) {
       if (!(cause instanceof Error) || !NOWHERE.test(cause.message)) throw cause;
-      const folder = join(env['HOME'] ?? homedir(), '.aws');
-      const files = [
-        env['AWS_CONFIG_FILE'] ?? join(folder, 'config'),
-        env['AWS_SHARED_CREDENTIALS_FILE'] ?? join(folder, 'credentials'),
-      ];
-      const what =
-        profile === undefined
-          ? 'there are no AWS credentials'
-          : `there is no AWS profile "${profile}" with credentials`;
-      const advice = profile === undefined ? 'name a profile with --profile.' : 'is the name of the profile right?';
-      throw new Failure<KmsClientCode>('usage', 'aws/credentials', `${what} in ${files.join(' and ')}`, {
-        hint: `${advice} Under a local trust, paste the exports of \`accord local-aws\` into this shell`,
-        cause,
-      });
+      throw await nowhere(profile, env, cause);
     }
   };
+}
+
+async function nowhere(
+  profile: string | undefined,
+  env: AwsSettings['env'],
+  cause: Error,
+): Promise<Failure<KmsClientCode>> {
+  const files = profileFiles(env);
+  const places = `${files.config} and ${files.credentials}`;
+  const local = 'Under a local trust, paste the exports of `accord local-aws` into this shell';
+  const fail = (code: KmsClientCode, message: string, advice: string): Failure<KmsClientCode> =>
+    new Failure('usage', code, message, { hint: `${advice} ${local}`, cause });
+  if (profile === undefined) {
+    return fail('aws/credentials', `there are no AWS credentials in ${places}`, 'name a profile with --profile.');
+  }
+  const question = 'is the name of the profile right?';
+  return (await mayNameProfile(files, profile))
+    ? fail('aws/credentials', `there is no AWS profile "${profile}" with credentials in ${places}`, question)
+    : fail('aws/no-such-profile', `there is no AWS profile "${profile}": ${places} do not name it`, question);
 }
 
 const NOWHERE = /^Could not (load credentials from any providers|resolve credentials using profile)/;

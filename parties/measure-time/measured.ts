@@ -1,7 +1,7 @@
 /** What was measured on this machine, as one small file: `measured-times.json`. None of it is secret, and none is proven. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { errorCode } from '../../build/disk.ts';
+import { errorCode, makeFolder } from '../../build/disk.ts';
 import type { FunctionPolicy, Policy } from '../../policies/model.ts';
 import type { MeasuredTime } from '../../policies/weakenings-time.ts';
 import { callersOf } from '../../policies/quota.ts';
@@ -87,7 +87,9 @@ export async function keepMeasurement(folder: string, measured: Measurement): Pr
   const others = (await readMeasurements(folder)).filter(
     (one) => one.collaboration !== measured.collaboration || one.function !== measured.function,
   );
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder, 0o700).catch((cause: unknown) => {
+    throw fileFailure(cause, folder, 'written');
+  });
   await writePrivateFile(path, `${JSON.stringify({ measurements: [...others, measured] }, undefined, 2)}\n`);
   return path;
 }

@@ -11,21 +11,23 @@ interface Meaning {
   /** `environment` where the same command may well succeed later; else a check said no. */
   readonly kind: Extract<FailureKind, 'refused' | 'environment'>;
   readonly hint: string;
+  /** The enclave refuses these before it counts a call: of a command that could spend one, the hint says so. */
+  readonly unspent?: true;
 }
 
 const RETRY = 'run the same command again: it asks for the same answer, and costs no further call';
-/** The enclave refuses these before it counts a call. */
+const AGAIN = 'run the same command again';
 const UNSPENT = 'no call was spent';
 
 const MEANINGS = {
-  'unknown-function': { kind: 'refused', hint: `${UNSPENT}; \`accord explain\` lists the functions of the policy` },
-  'not-permitted': { kind: 'refused', hint: `${UNSPENT}; \`accord explain\` says who may do what under the policy` },
+  'unknown-function': { kind: 'refused', hint: '`accord explain` lists the functions of the policy', unspent: true },
+  'not-permitted': { kind: 'refused', hint: '`accord explain` says who may do what under the policy', unspent: true },
   'quota-exceeded': { kind: 'refused', hint: 'the parties would have to agree on another policy; see `accord quota`' },
   'request-reused': { kind: 'refused', hint: 'run the command without --retry' },
   changed: { kind: 'refused', hint: 'run the command again without --retry: it will be a new call' },
-  expired: { kind: 'refused', hint: `${UNSPENT}; the parties would have to agree on another policy` },
-  busy: { kind: 'environment', hint: `${UNSPENT}; run the same command again` },
-  'no-model': { kind: 'refused', hint: `${UNSPENT}; the model's owner runs \`accord contribute\`` },
+  expired: { kind: 'refused', hint: 'the parties would have to agree on another policy', unspent: true },
+  busy: { kind: 'environment', hint: AGAIN, unspent: true },
+  'no-model': { kind: 'refused', hint: "the model's owner runs `accord contribute`", unspent: true },
   'input-too-large': { kind: 'refused', hint: 'make the input smaller; `accord explain` says how large it may be' },
   'input-invalid': { kind: 'refused', hint: 'the call is spent; the same input again is refused again, for free' },
   'output-invalid': { kind: 'refused', hint: "the model's owner must correct the model or its manifest" },
@@ -35,13 +37,11 @@ const MEANINGS = {
   'contribution-mismatch': { kind: 'refused', hint: 'contribute it again; if it recurs, the host offers another file' },
   'kms-refused': {
     kind: 'refused',
-    hint: `${UNSPENT}; pin this image with \`accord key-policy --measurements FILE --apply\`. Is the enclave role right?`,
+    hint: 'pin this image with `accord key-policy --measurements FILE --apply`. Is the enclave role right?',
+    unspent: true,
   },
-  'kms-unavailable': { kind: 'environment', hint: `${UNSPENT}; run the same command again` },
-  'not-open': {
-    kind: 'environment',
-    hint: `${UNSPENT}; run the same command again once the parties it waits for have connected (any command does)`,
-  },
+  'kms-unavailable': { kind: 'environment', hint: AGAIN, unspent: true },
+  'not-open': { kind: 'environment', hint: `${AGAIN} once the parties it waits for have connected`, unspent: true },
   unavailable: {
     kind: 'environment',
     hint: 'run the same command again: it asks for the same answer; a call that was written down already is found again',
@@ -49,40 +49,61 @@ const MEANINGS = {
   'anchor-tampered': { kind: 'refused', hint: "ask the anchor's owner; what stands there is not counted as a call" },
   'state-refused': {
     kind: 'refused',
-    hint: `${UNSPENT}; the coordinator must give the newest state back to the enclave`,
+    hint: 'the coordinator must give the newest state back to the enclave',
+    unspent: true,
   },
-  'lease-lapsed': {
-    kind: 'environment',
-    hint: `${UNSPENT}; run the same command again once that party has connected (any command does)`,
-  },
-  'session-expired': { kind: 'environment', hint: `${UNSPENT}; run the same command again` },
+  'lease-lapsed': { kind: 'environment', hint: `${AGAIN} once that party has connected`, unspent: true },
+  'session-expired': { kind: 'environment', hint: AGAIN, unspent: true },
 } as const satisfies Record<RefusalCode, Meaning>;
+
+export interface Circumstances {
+  /** The enclave, or `here`, by the policy that both know, before anything was sent or spent. */
+  readonly by?: 'enclave' | 'here';
+  /** What the refused command could have spent. */
+  readonly price?: 'call' | 'nothing';
+  /** Number of the enclave that was chosen, where the host runs several; undefined for any. */
+  readonly copy?: number | undefined;
+}
 
 export class Refused extends Failure<RefusedCode> {
   readonly refusal: Refusal;
 
-  /** `by` the enclave, or `here`, by the policy that both know, before anything was sent or spent. */
-  constructor(refusal: Refusal, by: 'enclave' | 'here' = 'enclave') {
-    const { kind, hint } = MEANINGS[refusal.refused];
+  constructor(refusal: Refusal, { by = 'enclave', price = 'call', copy }: Circumstances = {}) {
+    const { kind, hint, unspent }: Meaning = MEANINGS[refusal.refused];
     const who = by === 'enclave' ? 'the enclave refused' : 'refused here, before anything was sent';
     const detail = refusal.detail === undefined ? '' : `: ${printable(refusal.detail)}`;
     const code: RefusedCode = by === 'enclave' ? `enclave/${refusal.refused}` : `call/${refusal.refused}`;
+    const then = by === 'here' ? hintHere(refusal, hint) : hintThere(refusal, hint, copy);
     super(kind, code, `${who}: ${REFUSALS[refusal.refused]}${detail}`, {
-      hint: by === 'here' ? hintHere(refusal, hint) : (hintOfAnchor(refusal) ?? hint),
+      hint: unspent === true && price === 'call' ? `${UNSPENT}; ${then}` : then,
     });
     this.refusal = refusal;
   }
+}
+
+/**
+ * How a party connects that an enclave waits for, as the end of a sentence. Each copy waits for the parties by itself, and a
+ * session without a number goes to any; how many copies there are only the host knows.
+ */
+export function howToConnect(copy: number | undefined): string {
+  if (copy !== undefined) return ` to this copy, for example by \`accord quota --copy ${copy}\``;
+  return ', for example by `accord quota`; where the host runs several copies, each waits by itself: --copy N names one';
 }
 
 /** An enclave that cannot open its state for an anchor's sake waits for that anchor's owner to do something about it. */
 function hintOfAnchor({ refused, detail = '' }: Refusal): string | undefined {
   if (refused !== 'not-open') return undefined;
   if (detail.includes('anchor-credential/')) {
-    return `${UNSPENT}; the owner of the anchor that is named runs \`accord anchor contribute\`, then run the same command again`;
+    return 'the owner of the anchor that is named runs `accord anchor contribute`, then run the same command again';
   }
   return /\banchor\/(?!waiting|unavailable)/.test(detail)
-    ? `${UNSPENT}; the owner of the anchor that is named mends it (\`accord anchor lint\` says what), then run the same command again`
+    ? 'the owner of the anchor that is named mends it (`accord anchor lint` says what), then run the same command again'
     : undefined;
+}
+
+function hintThere(refusal: Refusal, hint: string, copy: number | undefined): string {
+  const waits = refusal.refused === 'not-open' || refusal.refused === 'lease-lapsed';
+  return hintOfAnchor(refusal) ?? (waits ? `${hint}${howToConnect(copy)}` : hint);
 }
 
 const TAKEN =

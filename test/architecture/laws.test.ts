@@ -201,6 +201,14 @@ describe('law 6: time, randomness, the NSM, KMS and storage are arguments', () =
   });
 });
 
+test('the gate reaches no program that reads an input or a model: pictures, ONNX, records, trees', () => {
+  const gate = reach('enclave/main.ts', sources());
+  expect(gate.map(({ path }) => path)).toContain('enclave/jail/gate-side.ts');
+  const readers = /^enclave\/jail\/(decode|compute|record|tree|picture|tree-file|onnx\/.*)\.ts$/;
+  expect(gate.filter(({ path }) => readers.test(path))).toEqual([]);
+  expect(gate.filter(({ imports }) => imports.some((name) => /^(sharp|onnxruntime-node)$/.test(name)))).toEqual([]);
+});
+
 describe('what must run in a browser', () => {
   test('the verifier of attestations and the policy digest reach no module of Node', () => {
     const reached = ['parties/attestation/verify.ts', 'policies/digest.ts', 'policies/canonical.ts'].flatMap((entry) =>

@@ -11,10 +11,10 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test('makes what is absent, with its mode, and leaves what is there', async () => {
+test('makes what is absent, with its mode, says what that was, and leaves what is there', async () => {
   const path = join(folder, 'a', 'b', 'c');
-  await makeFolder(path, 0o700);
-  await makeFolder(path, 0o755);
+  expect(await makeFolder(path, 0o700)).toEqual([join(folder, 'a'), join(folder, 'a', 'b'), path]);
+  expect(await makeFolder(path, 0o755)).toEqual([]);
   expect(statSync(path).mode & 0o777).toBe(0o700);
 });
 

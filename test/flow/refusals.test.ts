@@ -47,17 +47,21 @@ describe('a party that the policy does not know', () => {
     { timeout: 90_000 },
     async () => {
       const where = ['--orchestrator', place.url, '--collaboration', agreement.id, '--key', keyOf('alice')];
-      const init = (profile: string, home: string) =>
-      accord(place, 'init', '--party', 'alice', '--profile', profile, '--home', home, ...where, '--measurements', agreement.measurementsFile); // prettier-ignore
+      const init = (profile: string, home: string, ...more: readonly string[]) =>
+      accord(place, 'init', '--party', 'alice', '--profile', profile, '--home', home, ...where, '--measurements', agreement.measurementsFile, ...more); // prettier-ignore
       const fresh = join(place.folder, 'other-account');
       expect(await init('bob', fresh)).toMatchObject({
         code: 10,
         err: expect.stringContaining('(init/other-account)'),
       });
-      expect(await init('alcie', fresh)).toMatchObject({ code: 0, err: expect.stringContaining('it was not checked') });
-      const changed = await init('alice', fresh);
+      expect(await init('alcie', fresh)).toMatchObject({
+        code: 2,
+        err: expect.stringContaining('(aws/no-such-profile)'),
+      });
+      expect(await init('alice', fresh)).toMatchObject({ code: 0 });
+      const changed = await init('alice', fresh, '--enclave-role', 'arn:aws:iam::111122223333:role/other');
       expect(changed).toMatchObject({ code: 10, err: expect.stringContaining('(home/set-up-otherwise)') });
-      expect(changed.err).toContain('profile is alcie, not alice');
+      expect(changed.err).toContain('enclaveRoleArn is ');
     },
   );
 

@@ -166,6 +166,9 @@ describe('a party that does not connect', { timeout: 480_000 }, () => {
     expect(await must(place, 'quota', ...at(place, 'alice'))).toMatchObject({
       state: { state: 'waiting', waitingFor: ['bob'] },
     });
+    const { out } = await accord(place, 'quota', ...at(place, 'alice'));
+    expect(out.replaceAll(/\s+/g, ' ')).toContain('the state is not open yet: it waits for a session of bob, who must connect'); // prettier-ignore
+    expect(out).not.toContain("waits for bob's model");
     expect((await restartEnclave())['state']).toMatchObject({ state: 'open' });
   });
 });

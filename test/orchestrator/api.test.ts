@@ -148,6 +148,19 @@ describe('the interface', () => {
     expect(broken.status).toBe(400);
   });
 
+  it('asks for a WebSocket where a session is read without', async () => {
+    const path = `/v1/collaborations/${id}/session`;
+    const reply = await send('GET', path);
+    expect(reply).toMatchObject(problem(426, 'http/upgrade-required'));
+    expect(reply.headers.get('upgrade')).toBe('websocket');
+    expect(reply.headers.get('connection')).toBe('upgrade');
+    expect(reply.headers.get('content-type')).toMatch(/^application\/problem\+json/);
+    expect(JSON.stringify(openApiDocument['paths'])).toContain('"426"');
+    expect(await send('GET', '/v1/collaborations/Not-An-Id/session')).toMatchObject(
+      problem(400, 'http/request-invalid'),
+    );
+  });
+
   it('tells every fault of a policy, with its place', async () => {
     const { status, body } = await send('POST', '/v1/collaborations', {
       policy: 'apiVersion: accord/v1\nfoo: 1\nbar: 2\n',

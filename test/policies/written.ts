@@ -1,4 +1,5 @@
 /** A policy as its parties write it, and the command line that reads it. */
+import { Readable } from 'node:stream';
 import { VERBS } from '../../orchestrator/cli/table.ts';
 import { dispatch } from '../../orchestrator/cli/dispatch.ts';
 import { PolicyFailure, type Fault } from '../../policies/fault.ts';
@@ -89,7 +90,7 @@ export async function accord(argv: readonly string[], stdin = ''): Promise<Ran> 
     cwd: import.meta.dirname,
     signal: new AbortController().signal,
     interactive: false,
-    stdin: async () => new TextEncoder().encode(stdin),
+    stdin: () => Readable.from([new TextEncoder().encode(stdin)]),
   };
   const code = await dispatch(argv, io, { version: '0.0.0', verbs: VERBS });
   return { code, out, err };

@@ -5,6 +5,7 @@
  */
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import type { PartyContext } from '../../../parties/cli/party.ts';
 import { partyContext } from '../../../parties/cli/party.ts';
 import type { Io } from '../../../parties/cli/verb.ts';
@@ -153,7 +154,7 @@ async function collaborate(
     cwd: place.folder,
     signal: new AbortController().signal,
     interactive: false,
-    stdin: () => Promise.resolve(new Uint8Array(0)),
+    stdin: () => Readable.from([]),
   };
   const homes = new Map<Person, PartyContext>();
   for (const owner of OWNERS) {

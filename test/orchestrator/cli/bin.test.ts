@@ -1,11 +1,12 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, readdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, readlink, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { processesOf } from '../../../orchestrator/hosts/processes.ts';
 import { startLocalAws } from '../../../orchestrator/local/aws.ts';
@@ -53,7 +54,7 @@ async function start(...argv: readonly string[]): Promise<Started> {
   const child = spawn(process.execPath, [BIN, ...argv], {
     cwd: folder,
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: 'pipe',
   });
   children.push(child);
   let out = '';
@@ -66,6 +67,13 @@ async function start(...argv: readonly string[]): Promise<Started> {
   const err = text(child.stderr);
   const outcome = once(child, 'close').then(async ([code]): Promise<Outcome> => ({ code, out, err: await err }));
   return { child, outcome, firstLine };
+}
+
+/** The files that a process has open. */
+async function opened(pid: number | undefined): Promise<readonly string[]> {
+  const folder = `/proc/${pid}/fd`;
+  const names = await readdir(folder);
+  return Promise.all(names.map((name) => readlink(join(folder, name)).catch(() => '')));
 }
 
 const accord = async (...argv: readonly string[]): Promise<Outcome> => (await start(...argv)).outcome;
@@ -106,6 +114,23 @@ describe('the command line as a process', () => {
     const refused = await accord('up', '--local-aws', 'aws', '--data', 'port', '--port', port);
     expect(refused).toMatchObject({ code: 40, err: expect.stringMatching(/port is in use[\s\S]*--port/) });
     server.close();
+  });
+
+  it('ends at the first Ctrl-C while it reads stdin', async () => {
+    const { child, outcome } = await start('check', '-');
+    // Less than is taken, and more than fits on the way: it reads.
+    await new Promise((resolve) => child.stdin?.write('#'.repeat(700_000), resolve));
+    child.kill('SIGINT');
+    expect(await outcome).toEqual({ code: 130, out: '', err: 'accord: interrupted\n' });
+  });
+
+  it('ends at the first Ctrl-C while it waits for a pipe that nobody writes to', async () => {
+    const pipe = join(folder, 'pipe');
+    await promisify(execFile)('mkfifo', [pipe]);
+    const { child, outcome } = await start('check', 'pipe');
+    await expect.poll(() => opened(child.pid), { timeout: 20_000 }).toContain(pipe);
+    child.kill('SIGINT');
+    expect(await outcome).toEqual({ code: 130, out: '', err: 'accord: interrupted\n' });
   });
 
   const startUp = (): ReturnType<typeof start> =>

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { dispatch, Interrupted } from '../../../orchestrator/cli/dispatch.ts';
 import type { Program } from '../../../orchestrator/cli/dispatch.ts';
@@ -25,7 +26,7 @@ async function run(
     cwd: '/',
     signal: (options.controller ?? new AbortController()).signal,
     interactive: false,
-    stdin: async () => new Uint8Array(),
+    stdin: () => Readable.from([]),
   };
   const verb: Verb = { help: 'usage: accord probe [--json]', run: probe };
   const program: Program = {

@@ -1,7 +1,10 @@
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dispatch } from '../../../orchestrator/cli/dispatch.ts';
 import { VERBS } from '../../../orchestrator/cli/table.ts';
@@ -30,7 +33,7 @@ async function up(argv: readonly string[], env: Readonly<Record<string, string>>
     cwd: folder,
     signal: new AbortController().signal,
     interactive: false,
-    stdin: async () => new Uint8Array(),
+    stdin: () => Readable.from([]),
   };
   const code = await dispatch(['up', '--port', '0', '--until-eof', ...argv], io, { version: VERSION, verbs: VERBS });
   return { code, out, err };
@@ -48,6 +51,7 @@ describe('accord up --host', () => {
     [['--local-aws', 'aws', '--blobs', 'x'], /--blobs goes with/],
     [['--local-aws', 'aws', '--debug'], /--debug goes with --host nitro/],
     [['--host', 'nitro', '--engine', 'kaniko'], /--engine takes docker, buildah, podman, not "kaniko"/],
+    [['--local-aws', 'aws', '--port', 'x'], /^accord: --port takes a whole number from 0 to 65535, not "x"/],
   ])('%j is called wrongly', async (argv, message) => {
     expect(await up(argv)).toMatchObject({ code: 2, out: '', err: expect.stringMatching(message) });
   });
@@ -77,4 +81,50 @@ describe('accord up --host', () => {
       });
     },
   );
+});
+
+describe('accord up, where the local AWS of the folder does not run', () => {
+  it('says so and serves: it may be started yet', async () => {
+    const ended = await startLocalAws({ dataDir: join(folder, 'ended') });
+    await ended.close();
+    const { code, err } = await up(['--local-aws', 'ended', '--data', 'without-aws']);
+    expect({ code, err }).toEqual({
+      code: 0,
+      err: expect.stringMatching(
+        /warning: the local AWS of \S+ended does not run \(nothing answers at 127\.0\.0\.1:\d+\)/,
+      ),
+    });
+    expect((await up(['--local-aws', 'aws', '--data', 'with-aws'])).err).not.toContain('does not run');
+  });
+});
+
+describe('accord up that fails', () => {
+  const env = { XDG_CACHE_HOME: '/nowhere' };
+
+  it('leaves no folder that was not there before, and every one that was', async () => {
+    await mkdir(join(folder, 'mine'));
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    const taken = typeof address === 'object' ? String(address?.port) : '';
+    const before = (await readdir(folder)).toSorted();
+    for (const data of ['fresh', 'above/below/fresh', 'mine/fresh']) {
+      for (const [argv, code] of [
+        [['--local-aws', 'nowhere'], 'orchestrator/no-local-aws'],
+        [['--local-aws', 'aws', '--port', taken], 'orchestrator/port-in-use'],
+        [['--local-aws', 'aws', '--host', 'qemu'], 'host/'],
+      ] as const) {
+        const failed = await up([...argv, '--data', data], env);
+        expect(failed).toMatchObject({ code: 40, err: expect.stringContaining(code) });
+        expect((await readdir(folder)).toSorted(), failed.err).toEqual(before);
+        expect(await readdir(join(folder, 'mine'))).toEqual([]);
+      }
+    }
+    const localAws = startLocalAws({ dataDir: join(folder, 'fresh'), port: Number(taken) });
+    await expect(localAws).rejects.toMatchObject({ kind: 'environment' });
+    expect((await readdir(folder)).toSorted()).toEqual(before);
+    expect((await up(['--local-aws', 'nowhere', '--data', 'mine'])).code).toBe(40);
+    expect(await readdir(folder)).toContain('mine');
+    server.close();
+  });
 });

@@ -1,4 +1,5 @@
 /** The verb `local-aws` as a process of its own, for tests that kill it. Arguments as on the command line. */
+import { Readable } from 'node:stream';
 import { verb } from '../../../orchestrator/cli/local-aws.ts';
 import { EXIT_CODES, Failure } from '../../../policies/failure.ts';
 
@@ -13,7 +14,7 @@ try {
     cwd: process.cwd(),
     signal: interruption.signal,
     interactive: false,
-    stdin: async () => new Uint8Array(),
+    stdin: () => Readable.from([]),
   });
 } catch (cause) {
   if (cause instanceof Failure) {

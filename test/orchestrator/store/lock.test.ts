@@ -67,6 +67,28 @@ describe('the lock on a data folder', () => {
     await held[0]?.value.release();
   });
 
+  it('is discarded with the folders that it made, and with no other', async () => {
+    const made = join(folder, 'above', 'data');
+    const lock = await lockDataFolder(made);
+    await writeFile(join(made, 'file'), '');
+    await lock.discard();
+    expect(await readdir(folder)).toEqual([]);
+
+    await (await lockDataFolder(made)).release();
+    await writeFile(join(made, 'file'), '');
+    const again = await lockDataFolder(made);
+    await again.discard();
+    expect(await readdir(made)).toContain('file');
+    await (await lockDataFolder(made)).release();
+  });
+
+  it('is discarded without what another process put beside the folder', async () => {
+    const lock = await lockDataFolder(join(folder, 'above', 'data'));
+    await writeFile(join(folder, 'above', 'file'), '');
+    await lock.discard();
+    expect(await readdir(join(folder, 'above'))).toEqual(['file']);
+  });
+
   it('works in a folder whose path no socket address can hold', async () => {
     const deep = join(folder, 'd'.repeat(100), 'e'.repeat(100));
     const lock = await lockDataFolder(deep);

@@ -1,5 +1,7 @@
 import { expect, it } from 'vitest';
-import { readArguments, readNumber, readTime } from '../../../parties/cli/arguments.ts';
+import { verb as init } from '../../../parties/cli/init.ts';
+import { readArguments, readKeyArn, readNumber, readTime } from '../../../parties/cli/arguments.ts';
+import { runVerb } from './run-verb.ts';
 
 const OPTIONS = { trust: { type: 'string' }, json: { type: 'boolean', default: false } } as const;
 
@@ -29,6 +31,34 @@ it('read numbers as numbers and nothing else', () => {
   for (const text of ['', '-1', '1.5', '0x10', '65536', '1e3', ' 1', '99999999999']) {
     expect(() => readNumber('v', 'port', text, 65_535), text).toThrow('--port takes a whole number');
   }
+});
+
+it('name the true bounds of a number', () => {
+  for (const text of ['0', '9', 'two']) {
+    expect(() => readNumber('v', 'copies', text, 8, 1), text).toThrow(
+      `--copies takes a whole number from 1 to 8, not "${text}"`,
+    );
+  }
+});
+
+it('read the key as a full ARN, and say what they were given in place of one', () => {
+  const arn = 'arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab';
+  expect(readKeyArn('v', arn)).toBe(arn);
+  for (const [text, message] of [
+    ['KEY', '--key takes the full ARN of a KMS key, not "KEY": this is not a full ARN'],
+    ['alias/mine', '--key takes the full ARN of a KMS key, not "alias/mine": this is an alias'],
+    [undefined, '--key ARN is missing'],
+  ] as const) {
+    expect(() => readKeyArn('v', text)).toThrow(
+      expect.objectContaining({ kind: 'usage', code: 'cli/arguments', message: expect.stringContaining(message) }),
+    );
+  }
+});
+
+it('tell a slip in `accord init --key` from a fault of a policy', async () => {
+  const place = ['--orchestrator', 'http://127.0.0.1:1', '--collaboration', 'x', '--measurements', 'm.json'];
+  const { code, err } = await runVerb('init', init, ['--party', 'alice', '--key', 'KEY', ...place], { cwd: '/' });
+  expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining('--key takes the full ARN') });
 });
 
 it('read times that mean the same on each machine, and nothing else', () => {

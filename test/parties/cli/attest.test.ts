@@ -183,6 +183,16 @@ describe('what is not an attestation document', () => {
   });
 });
 
+test('a file that is none is told by its name, with what was expected', async () => {
+  await writeFile(join(folder, 'policy.yaml'), '# a policy \u2014 and no document\n');
+  await writeFile(join(folder, 'words'), 'hello');
+  for (const file of ['policy.yaml', 'words']) {
+    const { err } = await attest(folder, ['--document', file]);
+    expect(err).toContain(`where: ${file}`);
+    expect(err).toMatch(/hint: .*COSE_Sign1.*accord attest --save/);
+  }
+});
+
 describe('a command that is wrong', () => {
   test.each([
     ['no document', []],

@@ -144,6 +144,7 @@ describe('accord key-policy', () => {
     ['nothing to pin', ['--key', ALICE_KEY]],
     ['a PCR0 without its digest', ['--key', ALICE_KEY, '--pcr0', hex('a1')]],
     ['a digest without its PCR0', ['--key', ALICE_KEY, '--measurements', 'a1.json', '--policy-digest', hex('dd')]],
+    ['a key by its name', ['--key', 'foo', '--lint']],
     ['an option that it does not have', ['--key', ALICE_KEY, '--measurements', 'a1.json', '--home', '.']],
   ])('takes %s for a wrong call', async (_, argv) => {
     expect(await keyPolicy(argv)).toMatchObject({ code: 2, out: '', err: expect.stringContaining('cli/arguments') });

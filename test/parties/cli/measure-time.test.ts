@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import sharp from 'sharp';
 import { afterAll, describe, expect, test } from 'vitest';
 import { MAX_PIXELS } from '../../../enclave/functions/picture.ts';
@@ -41,6 +42,7 @@ describe('called wrongly', () => {
     ['for counters alone', ['c.yaml'], /no function that computes with a model/],
     ['no calls', ['p.yaml', ...files, '--calls', '0'], /whole number from 1/],
     ['a file that is not there', ['p.yaml', '--model', 'none', '--manifest', 'none'], /there is no file none/],
+    ['a file for a home', ['p.yaml', ...files, '--home', 'p.yaml'], /p\.yaml is a file/],
     ['with a misspelt option', ['p.yaml', '--modle', 'x'], /modle/],
   ])('%s', async (_, argv, said) => {
     written('p.yaml', policyText);
@@ -129,6 +131,21 @@ describe('measured for real', () => {
     expect(judged.out).toContain('classify');
   });
 
+  test('what the jails do not take is told with the file that it came from', async () => {
+    written('p.yaml', policyText);
+    writeFileSync(join(cwd, 'cut.jpg'), readFileSync(join(example, 'inputs', 'alice-1.jpg')).subarray(0, 2000));
+    expect(await measure(['p.yaml', ...files, '--input', 'cut.jpg'])).toMatchObject({
+      code: 30,
+      err: expect.stringMatching(/cut\.jpg: the picture is damaged or cut off\n {2}hint: .*of at most 4194304 bytes/),
+    });
+    written('bad.onnx', 'no model');
+    const manifest = join(example, 'manifest.json');
+    expect(await measure(['p.yaml', '--model', 'bad.onnx', '--manifest', manifest])).toMatchObject({
+      code: 30,
+      err: expect.stringMatching(/where: bad\.onnx\n[^]*\(model\//),
+    });
+  }, 240_000);
+
   test('Ctrl-C ends it and leaves nothing', async () => {
     written('p.yaml', policyText);
     const before = leftovers();
@@ -141,7 +158,7 @@ describe('measured for real', () => {
       cwd,
       signal: interruption.signal,
       interactive: true,
-      stdin: async () => new Uint8Array(),
+      stdin: () => Readable.from([]),
     };
     await expect(verb.run(['p.yaml', ...files, '--calls', '1000'], io)).rejects.toThrow('interrupted');
     expect(leftovers()).toEqual(before);

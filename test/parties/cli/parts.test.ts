@@ -46,6 +46,21 @@ describe('a policy of several files', () => {
   });
 });
 
+describe('build', () => {
+  test.each([
+    ['whole.yaml', /whole\.yaml is a file\n {2}hint: name a folder/],
+    ['whole.yaml/below', /below is below a file\n {2}hint: name a folder/],
+    ['/dev/full', /is a file/],
+    ['/proc', /nothing can be made in \/proc/],
+    ['/proc/absent/below', /nothing can be made in \/proc\/absent\/below/],
+    ['', /the name of a file is empty/],
+  ])('says before it begins that no image can be written to "%s"', async (out, said) => {
+    const { code, err } = await runVerb('build', build, ['whole.yaml', '--target', 'local', '-o', out], { cwd });
+    expect([code, err]).toEqual([2, expect.stringMatching(said)]);
+    expect(err).not.toMatch(/bundling|writing the image/);
+  });
+});
+
 describe('check', () => {
   test('warns of memory that computing alone exceeds, and says what to write', async () => {
     const whole = await readFile(join(cwd, 'whole.yaml'), 'utf8');

@@ -1,4 +1,5 @@
 /** A verb as the command line runs it, with its failures told and its exit code; in the test's own process. */
+import { Readable } from 'node:stream';
 import { dispatch } from '../../../orchestrator/cli/dispatch.ts';
 import type { Io, Verb } from '../../../parties/cli/verb.ts';
 
@@ -12,13 +13,15 @@ export interface Circumstances {
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: Uint8Array;
+  /** Ctrl-C. */
+  readonly signal?: AbortSignal;
 }
 
 export async function runVerb(
   name: string,
   verb: Verb,
   argv: readonly string[],
-  { cwd, env = {}, stdin = new Uint8Array() }: Circumstances,
+  { cwd, env = {}, stdin = new Uint8Array(), signal = new AbortController().signal }: Circumstances,
 ): Promise<Outcome> {
   let out = '';
   let err = '';
@@ -27,9 +30,9 @@ export async function runVerb(
     err: (text) => void (err += text),
     env,
     cwd,
-    signal: new AbortController().signal,
+    signal,
     interactive: false,
-    stdin: async () => stdin,
+    stdin: () => Readable.from([stdin]),
   };
   const program = { version: '0', verbs: [{ name, summary: '', load: async () => verb }] };
   return { code: await dispatch([name, ...argv], io, program), out, err };

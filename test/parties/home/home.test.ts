@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { awsRoot, localRoot } from '../../../parties/attestation/verify.ts';
-import { homePath, openHome, writeHome } from '../../../parties/home.ts';
+import { homePath, openChosenHome, openHome, writeHome } from '../../../parties/home.ts';
 import type { NewHome } from '../../../parties/home.ts';
 import { makePrivateFolder, readPrivateFile, writePrivateFile } from '../../../parties/private-files.ts';
 import { newHome } from './new-home.ts';
@@ -52,7 +52,6 @@ describe('a home', () => {
       { ...home, pins: { ...home.pins, pcrs } },
       { ...home, pins: { ...home.pins, root: awsRoot } },
       { ...home, config: { ...home.config, collaboration: 'other-000000000000' } },
-      { ...home, config: { ...home.config, party: 'bob' } },
     ];
     for (const other of others) {
       await expect(writeHome(folder, other, false)).rejects.toMatchObject({
@@ -60,6 +59,8 @@ describe('a home', () => {
         kind: 'refused',
       });
     }
+    const bobs = { ...home, config: { ...home.config, party: 'bob' } };
+    await expect(writeHome(folder, bobs, false)).rejects.toMatchObject({ code: 'home/other-party', kind: 'usage' });
     expect((await openHome(folder)).pins).toEqual(home.pins);
     expect(await writeHome(folder, { ...home, pins: { ...home.pins, pcrs } }, true)).toBe('changed');
     expect((await openHome(folder)).pins.pcrs.PCR0).toBe('99'.repeat(48));
@@ -86,15 +87,23 @@ describe('a home', () => {
   });
 
   test.each([
-    ['config.json', 'no JSON'],
-    ['config.json', '[]'],
-    ['config.json', '{"party":"../../etc"}'],
-    ['pins.json', '{"policyDigest":"00"}'],
-    ['pins.json', '{}'],
-  ])('with %s = %s is malformed', async (name, content) => {
+    ['config.json', 'no JSON', 'who you are'],
+    ['config.json', '[]', 'who you are'],
+    ['config.json', '{"party":"../../etc"}', 'who you are'],
+    ['pins.json', 'no JSON', 'what an enclave must prove'],
+    ['pins.json', '{"policyDigest":"00"}', 'what an enclave must prove'],
+    ['pins.json', '{}', 'what an enclave must prove'],
+  ])('with %s = %s is malformed, and it says what the file is for and what to do', async (name, content, purpose) => {
     await writeHome(folder, await newHome(), false);
     await writeFile(join(folder, name), content);
-    await expect(openHome(folder)).rejects.toMatchObject({ code: 'home/malformed', kind: 'malformed' });
+    await expect(openHome(folder)).rejects.toMatchObject({
+      code: 'home/malformed',
+      kind: 'malformed',
+      hint: expect.stringMatching(`${purpose}.*accord init … --repin`),
+    });
+    // The hint is true.
+    expect(await writeHome(folder, await newHome(), true)).toBe('changed');
+    expect((await openHome(folder)).config.party).toBe('alice');
   });
 
   test('without pins is malformed, without a configuration none', async () => {
@@ -131,6 +140,17 @@ describe('which home', () => {
   });
 });
 
+test('a home that is named must be that of the party that is named', async () => {
+  await writeHome(join(folder, 'bob'), await newHome('bob'), false);
+  const open = (choice: Parameters<typeof openChosenHome>[0], env = {}) => openChosenHome(choice, env, folder);
+  for (const choice of [{ home: 'bob' }, { home: 'bob', party: 'bob' }]) {
+    expect((await open(choice)).config.party).toBe('bob');
+  }
+  const refused = { code: 'home/other-party', kind: 'usage', message: expect.stringContaining('the home of bob, not of alice') }; // prettier-ignore
+  await expect(open({ home: 'bob', party: 'alice' })).rejects.toMatchObject(refused);
+  await expect(open({ party: 'alice' }, { ACCORD_HOME: join(folder, 'bob') })).rejects.toMatchObject(refused);
+});
+
 describe('private files', () => {
   test('are replaced whole: a failed write leaves the old one and nothing else', async () => {
     const path = join(folder, 'x.json');
@@ -145,5 +165,7 @@ describe('private files', () => {
     expect(await readPrivateFile(join(folder, 'absent'))).toBeUndefined();
     await writePrivateFile(join(folder, 'file'), '');
     await expect(makePrivateFolder(join(folder, 'file', 'below'))).rejects.toMatchObject({ code: 'home/unwritable' });
+    // Where Node's own way of making folders never ends.
+    await expect(makePrivateFolder('/proc/absent/below')).rejects.toMatchObject({ code: 'home/unwritable' });
   });
 });

@@ -398,6 +398,21 @@ describe('what the enclave says', () => {
     expect(hint('it waits for a session of bob; anchor/full (bob)')).toContain('accord anchor lint');
   });
 
+  test('that a copy waits for parties tells how to connect to that copy', () => {
+    for (const refused of ['not-open', 'lease-lapsed'] as const) {
+      const chosen = new Refused({ refused, detail: 'it waits for a session of bob' }, { copy: 2 }).hint;
+      expect(chosen).toMatch(/connected to this copy, for example by `accord quota --copy 2`$/);
+      const any = new Refused({ refused, detail: 'it waits for a session of bob' }).hint;
+      expect(any).toMatch(/connected, for example by `accord quota`; where .* several copies, .* --copy N/);
+      expect(`${chosen}${any}`).not.toContain('any command');
+    }
+  });
+
+  test('what could not spend a call does not speak of one', () => {
+    const { hint } = new Refused({ refused: 'kms-refused' }, { price: 'nothing' });
+    expect(hint).toMatch(/^pin this image/);
+  });
+
   test('a detail cannot move the terminal’s cursor', () => {
     const { message } = new Refused({ refused: 'input-invalid', detail: '\u001b[2J\r\nexit 0 \u202egnp' });
     // oxlint-disable-next-line no-control-regex -- the very thing that is looked for
