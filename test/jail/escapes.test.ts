@@ -26,7 +26,7 @@ import { noOtherUser } from '../other-users.ts';
 import { realTimers } from '../enclave/real-timers.ts';
 import type { Attempt, SystemCall } from './inmate.ts';
 
-const { ENOENT, EPERM } = constants.errno;
+const { EAGAIN, EINVAL, ENOENT, EPERM } = constants.errno;
 const F_GETFD = 1;
 const O_RDWR = 2;
 const O_CREAT = 0x40;
@@ -154,6 +154,11 @@ const ESCAPES: readonly Escape[] = [
   escape('lift the filter', call(317, 2, 0, { buffer: 8 }), 'ended', answered),
   escape('be dumpable again', call(157, 4, 1, 0, 0, 0), -EPERM),
   escape('outlive the gate', call(157, 1, 0, 0, 0, 0), -EPERM),
+  escape('wake who waits elsewhere', call(202, { buffer: 128 }, 1, 1), -EAGAIN),
+  escape("read the gate's processor time", call(228, ~gate * 8 + 2, { buffer: 128 }), -EINVAL),
+  escape("measure the clock of the gate's processor time", call(229, ~gate * 8 + 2, { buffer: 128 }), -EINVAL),
+  escape('sleep until the gate has computed', call(230, ~gate * 8 + 2, 0, { buffer: 128 }, 0), -EINVAL, answered),
+  escape("ask for the gate's processors", call(204, gate, 128, { buffer: 128 }), -EPERM),
   escape('call by the numbers of x32', call(0x40000000 + 39), 'ended', answered),
 ];
 
@@ -174,6 +179,13 @@ describe('code in a jail cannot', () => {
     },
     240_000,
   );
+});
+
+test('two jails do not meet on a page that both map', async () => {
+  const meeting = (held: Prison): Promise<readonly Result[]> =>
+    Promise.all([tryOut(held, { meet: 'wait' }), tryOut(held, { meet: 'wake' })]);
+  expect(await meeting(free)).toEqual([0, 1]);
+  for (const held of [prison, withoutNamespaces]) expect(await meeting(held)).toEqual([-EAGAIN, -EAGAIN]);
 });
 
 /** Number and kind of each, but for what Node makes itself. */

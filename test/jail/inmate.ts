@@ -22,6 +22,8 @@ export type Attempt =
   | { readonly spinMs: number }
   /** Forks, and ends the child. */
   | { readonly fork: SystemCall }
+  /** By a futex on a page of the C library, which every process maps: waits to be woken, or wakes whoever waits. */
+  | { readonly meet: 'wait' | 'wake' }
   | { readonly abort: true };
 
 /** What came of it; a process that was ended gives none. */
@@ -37,6 +39,10 @@ const libc = koffi.load('libc.so.6');
 const words = 'unsigned long a, unsigned long b, unsigned long c, unsigned long d, unsigned long e, unsigned long f';
 const syscall = libc.func(`long syscall(long number, ${words})`);
 const EXIT_GROUP = 231;
+const FUTEX = 202;
+const FUTEX_WAIT = 0;
+const FUTEX_WAKE = 1;
+const MEETING_MS = 4_000;
 
 /** What system calls point to, for as long as the process lives. */
 const kept: Uint8Array[] = [];
@@ -54,6 +60,26 @@ function run({ number, arguments: given }: SystemCall): number {
   return result < 0 ? -koffi.errno() : result;
 }
 
+/** The last answer: of who waits, 0 where it was woken; of who wakes, how many were. */
+function meet(role: 'wait' | 'wake'): number {
+  const code = libc.symbol('qsort', 'int');
+  const odd = Number(BigInt(koffi.address(code)) & 3n);
+  const place = BigInt(koffi.address(code)) - BigInt(odd);
+  const word = Number(koffi.decode(code, -odd, 'uint32_t'));
+  const patience = Buffer.alloc(128);
+  patience.writeBigInt64LE(BigInt(MEETING_MS / 1_000));
+  kept.push(patience);
+  const ask = (operation: number, value: number, timeout: number | bigint): number => {
+    const result = Number(syscall(FUTEX, place, operation, value, timeout, 0, 0));
+    return result < 0 ? -koffi.errno() : result;
+  };
+  if (role === 'wait') return ask(FUTEX_WAIT, word, koffi.address(patience));
+  for (const end = Date.now() + MEETING_MS; ;) {
+    const woken = ask(FUTEX_WAKE, 1, 0);
+    if (woken !== 0 || Date.now() > end) return woken;
+  }
+}
+
 function attempt(asked: Attempt): number {
   if ('call' in asked) return run(asked.call);
   if ('fork' in asked) {
@@ -61,6 +87,7 @@ function attempt(asked: Attempt): number {
     if (child === 0) run({ number: EXIT_GROUP, arguments: [0] });
     return child;
   }
+  if ('meet' in asked) return meet(asked.meet);
   if ('fill' in asked) {
     const blocks: Uint8Array[] = [];
     for (let bytes = 0; bytes < asked.fill; bytes += 2 ** 24) blocks.push(new Uint8Array(2 ** 24).fill(1));
