@@ -18,12 +18,11 @@ export function ofSuccession(before: Either, after: Either, digest: PolicyDigest
   }
   if (digest !== undefined && digest !== succeeds.policyDigest) {
     return [
-      `The new policy takes the place of another one than this (digest ${succeeds.policyDigest.slice(0, 16)}…): between these two, ` +
+      `The new policy takes the place of another one than this (digest ${succeeds.policyDigest}): between these two, ` +
         'calls are counted for each on its own.',
     ];
   }
-  const which =
-    digest === undefined ? ` of the policy with digest ${succeeds.policyDigest.slice(0, 16)}…` : ' of the old policy';
+  const which = digest === undefined ? ` of the policy with digest ${succeeds.policyDigest}` : ' of the old policy';
   return [
     ...(digest === undefined ? [] : whyNot(before, after)),
     `The new policy takes the place${which}: its image closes that one first, so that nothing is answered under it any more, and ` +

@@ -1,9 +1,9 @@
 import { MOST_LABELS } from './answer-schema.ts';
 import { FUNCTION_DOES } from './answer-size.ts';
-import type { FunctionPolicy, ModelFunctionPolicy, PicturePolicy, TreeBounds } from './model.ts';
+import type { FunctionPolicy, ModelFunctionPolicy, PicturePolicy } from './model.ts';
 import { quotaOf } from './quota.ts';
 import { formatSize } from './units.ts';
-import { count, digits, enumerate, times } from './words.ts';
+import { count, digits, enumerate, times, treeInWords } from './words.ts';
 
 /** What a change of one function means for one party; nothing where it means nothing. */
 export function describeFunctionChange(
@@ -66,7 +66,7 @@ function ofModel(id: string, was: FunctionPolicy, is: FunctionPolicy, party: str
     const now =
       is.model.sha256 === undefined
         ? `The model of ${id} is no longer pinned: ${is.model.from} may replace it.`
-        : `The model of ${id} must have SHA-256 ${is.model.sha256.slice(0, 16)}….`;
+        : `The model of ${id} must have SHA-256 ${is.model.sha256}.`;
     texts.push(now);
   }
   return texts;
@@ -133,9 +133,7 @@ const entriesOf = (one: ModelFunctionPolicy): PicturePolicy['output'] | undefine
 /** A tree of other bounds takes another time, and other trees. */
 function ofTree(id: string, was: FunctionPolicy, is: FunctionPolicy, party: string): string[] {
   if (was.uses !== 'decision-tree' || is.uses !== 'decision-tree' || !concerns(is, party)) return [];
-  const words = ({ depth, nodes, features }: TreeBounds): string =>
-    `depth ${depth}, ${count(nodes, 'node')} and ${count(features, 'feature')}`;
-  const [old, now] = [words(was.tree), words(is.tree)];
+  const [old, now] = [treeInWords(was.tree), treeInWords(is.tree)];
   return old === now ? [] : [`Trees of ${id} are padded to ${now} instead of ${old}.`];
 }
 

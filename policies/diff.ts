@@ -3,6 +3,7 @@ import { ofAnchors, ofOwnAnchor, ofState, ofSuccession } from './diff-anchors.ts
 import { describeFunctionChange } from './diff-functions.ts';
 import type { CanonicalParty, CanonicalPolicy, Party, Policy, PolicyDigest } from './model.ts';
 import { recordOf } from './reading/collections.ts';
+import { trustChange } from './words-trust.ts';
 import { count, enumerate } from './words.ts';
 import { weakenings } from './weakenings.ts';
 
@@ -53,6 +54,7 @@ function forEveryone(before: Either, after: Either, digest: PolicyDigest | undef
     ...ofSuccession(before, after, digest),
     ...ofAnchors(before, after),
     ...ofState(before, after),
+    ...trustChange(before.trust, after.trust),
   ];
   if (before.collaboration !== after.collaboration) {
     texts.push(`These are two collaborations: ${before.collaboration} and ${after.collaboration}.`);

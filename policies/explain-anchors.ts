@@ -40,7 +40,7 @@ function ofState(state: SealedState): string[] {
 }
 
 function ofSuccession({ policyDigest, calls }: Succession): string[] {
-  const old = `the policy with digest ${policyDigest.slice(0, 16)}…`;
+  const old = `the policy with digest ${policyDigest}`;
   const counted =
     calls === 'carried'
       ? 'Calls that were spent under it count here.'

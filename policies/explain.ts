@@ -9,7 +9,8 @@ import { callersOf } from './quota.ts';
 import { recordOf } from './reading/collections.ts';
 import { formatSize } from './units.ts';
 import { weakenings, type AppraisalOptions, type Weakening } from './weakenings.ts';
-import { count, digits, enumerate, times } from './words.ts';
+import { trustInWords } from './words-trust.ts';
+import { count, digits, enumerate, times, treeInWords } from './words.ts';
 
 export interface Explanation {
   readonly title: string;
@@ -54,23 +55,24 @@ function ofAgreement(policy: Policy | CanonicalPolicy): string[] {
       `${enumerate(functions.map(([name, { uses }]) => `${name} (${uses}: ${FUNCTION_DOES[uses]})`))}.`,
     ...functions.map(([name, one]) => ofFunction(name, one)),
     `It runs with ${enclave.memoryMiB} MiB of memory and ${count(enclave.cpus, 'CPU')}.`,
-    trust === 'aws'
-      ? 'Attestation ends at the pinned root of AWS Nitro, and KMS and S3 are those of AWS.'
-      : `Attestation ends at a local root (SHA-256 ${trust.attestationRoot.slice(0, 16)}…), and KMS is at ${trust.endpoints.kms}.`,
+    trustInWords(trust),
   ];
 }
 
 function ofFunction(name: string, one: FunctionPolicy): string {
   const leaves = ofRelease(one);
-  if (one.uses === 'counter') return `${name} reads no input and answers with two whole numbers; ${leaves}`;
+  const most = formatSize(one.input.maxBytes);
+  if (one.uses === 'counter') {
+    return `${name} takes at most ${most}, reads nothing of it, and answers with two whole numbers; ${leaves}`;
+  }
   if (one.uses === 'decision-tree') {
     return (
-      `${name} takes a record of at most ${count(one.tree.features, 'feature')} in at most ${formatSize(one.input.maxBytes)} and answers ` +
-      `with one label; ${leaves}`
+      `${name} takes a record of at most ${count(one.tree.features, 'feature')} in at most ${most} and answers ` +
+      `with one label; every tree is padded to ${treeInWords(one.tree)}; ${leaves}`
     );
   }
   return (
-    `${name} takes at most ${formatSize(one.input.maxBytes)} and answers with at most ${entries(one)}, ` +
+    `${name} takes at most ${most} and answers with at most ${entries(one)}, ` +
     `numbers with ${digits(one.output.decimals)}; ${leaves}`
   );
 }
@@ -99,7 +101,7 @@ function ofParty(policy: Policy | CanonicalPolicy, name: string): string[] {
 
 function keyOf(party: Party | CanonicalParty): string {
   if (!('kmsKeyArn' in party)) {
-    return `the KMS key in ${party.kmsKey.region} whose ARN hashes to ${party.kmsKey.arnHash.slice(0, 16)}…`;
+    return `the KMS key in ${party.kmsKey.region} whose ARN hashes to ${party.kmsKey.arnHash}`;
   }
   const { region, account, keyId } = parseKmsKeyArn(party.kmsKeyArn);
   return `KMS key ${keyId} of account ${account} in ${region}`;
@@ -108,7 +110,7 @@ function keyOf(party: Party | CanonicalParty): string {
 function ofContributor(id: string, one: FunctionPolicy, name: string): string[] {
   if (one.uses === 'counter' || one.model.from !== name) return [];
   const { model } = one;
-  const which = model.sha256 === undefined ? 'a model' : `the model with SHA-256 ${model.sha256.slice(0, 16)}…`;
+  const which = model.sha256 === undefined ? 'a model' : `the model with SHA-256 ${model.sha256}`;
   const others = callersOf(one).filter((caller) => caller !== name);
   const learns =
     others.length === 0

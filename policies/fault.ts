@@ -4,6 +4,7 @@ import { Failure } from './failure.ts';
 export type PolicyCode =
   // the text
   | 'policy/too-large' // more bytes than any policy needs
+  | 'policy/hidden-character' // a control, a bidi or another character that is not seen, in comments too
   | 'policy/syntax' // not YAML (or, for the canonical form, not JSON)
   | 'policy/empty' // nothing is written in it
   | 'policy/too-deep' // nested deeper than any policy is

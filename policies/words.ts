@@ -1,4 +1,5 @@
 /** How the agreement is said in English. */
+import type { TreeBounds } from './model.ts';
 
 export function count(amount: number, one: string, many: string = `${one}s`): string {
   return `${amount} ${amount === 1 ? one : many}`;
@@ -18,4 +19,9 @@ export function enumerate(words: readonly string[]): string {
 
 export function digits(decimals: number): string {
   return decimals === 0 ? 'no digits after the point' : `${count(decimals, 'digit')} after the point`;
+}
+
+/** `depth 4, 31 nodes and 6 features`. */
+export function treeInWords({ depth, nodes, features }: TreeBounds): string {
+  return `depth ${depth}, ${count(nodes, 'node')} and ${count(features, 'feature')}`;
 }

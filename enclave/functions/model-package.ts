@@ -9,6 +9,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { ModelFunctionKind, PictureFunctionKind } from '../../policies/model.ts';
+import { NotJson, asObjects, parseJson, type Json } from '../encoding/strict-json.ts';
 import { validate } from './generated/model-manifest.js';
 import {
   MAX_BOXES,
@@ -28,6 +29,8 @@ import { faultOf } from './validator.ts';
 export const MANIFEST_BYTES = 262_144;
 /** 256 MiB: while it loads, a model stands in memory about three times. */
 export const FILE_BYTES = 268_435_456;
+/** The sizes of an SSD's priors are at seven. */
+const DEPTH = 16;
 
 export interface ModelPackage<Manifest extends ModelManifest = ModelManifest> {
   readonly manifest: Manifest;
@@ -90,15 +93,43 @@ function split(bytes: Uint8Array): { readonly manifestBytes: Uint8Array; readonl
 }
 
 function parseManifest(bytes: Uint8Array): ModelManifest {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
-    throw modelFailure('model/malformed-manifest', 'the manifest is not JSON in UTF-8', 'manifest');
+  const value = asObjects(readJson(bytes));
+  if (!isManifest(value)) {
+    const fault = faultOf(validate, value) ?? 'is not valid';
+    throw modelFailure('model/malformed-manifest', `the manifest is not valid: ${fault}`, 'manifest');
   }
-  if (isManifest(value)) return value;
-  const fault = faultOf(validate, value) ?? 'is not valid';
-  throw modelFailure('model/malformed-manifest', `the manifest is not valid: ${fault}`, 'manifest');
+  checkForm(value);
+  return value;
+}
+
+function readJson(bytes: Uint8Array): Json {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw modelFailure('model/malformed-manifest', 'the manifest is not UTF-8 text', 'manifest');
+  }
+  try {
+    return parseJson(text, DEPTH);
+  } catch (error) {
+    if (!(error instanceof NotJson)) throw error;
+    const words = { syntax: 'not JSON', duplicate: 'JSON with a name that stands twice', depth: 'nested too deeply' };
+    const where = `manifest, character ${error.at}`;
+    throw modelFailure('model/malformed-manifest', `the manifest is ${words[error.fault]}`, where);
+  }
+}
+
+/** The schema has labels differ; in one form of Unicode no two of them are the same text written in two ways. */
+function checkForm(manifest: ModelManifest): void {
+  const check = (text: string, where: string): void => {
+    if (text === text.normalize('NFC')) return;
+    const message = 'a text is not in the form C of Unicode, so that another one could be the same text';
+    throw modelFailure('model/malformed-manifest', message, `manifest ${where}`, 'write it in NFC');
+  };
+  check(manifest.name, '/name');
+  manifest.labels.forEach((label, index) => check(label, `/labels/${index}`));
+  if (!isTreeManifest(manifest)) return;
+  manifest.input.features.forEach((feature, index) => check(feature, `/input/features/${index}`));
 }
 
 function isManifest(value: unknown): value is ModelManifest {

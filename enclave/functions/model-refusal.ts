@@ -5,7 +5,7 @@ export const MODEL_CODES = [
   // the package
   'model/malformed-package', // not u32 length, manifest, file
   'model/too-large',
-  'model/malformed-manifest', // not UTF-8, not JSON, not as the schema says
+  'model/malformed-manifest', // not UTF-8, not JSON or with a name twice, not as the schema says
   'model/inconsistent-manifest', // as the schema says, but the parts contradict each other
   'model/wrong-function', // for another function than the policy names
   // the ONNX file

@@ -1,7 +1,8 @@
 /**
  * YAML, as far as an agreement needs it: one document of mappings, lists and plain values, JSON included. What makes a
- * text mean something else than it shows is refused: anchors and aliases (also the bombs made of them), tags,
- * directives, duplicate keys, further documents, merge keys. Dates stay text; NaN and infinities are not numbers here.
+ * text mean something else than it shows is refused: characters that are not seen (in comments too), anchors and aliases
+ * (also the bombs made of them), tags, directives, duplicate keys, further documents, merge keys. Dates stay text; NaN and
+ * infinities are not numbers here.
  */
 import {
   Composer,
@@ -18,6 +19,7 @@ import {
 } from 'yaml';
 import { BOUNDS } from '../bounds.ts';
 import { MOST_FAULTS, type Fault, type PolicyCode, type Position } from '../fault.ts';
+import { hiddenCharacters } from './hidden.ts';
 import { formatPath, MAX_DEPTH, type Path, type Source, type SourceEntry } from './source.ts';
 
 interface Text {
@@ -35,6 +37,8 @@ export function parseYaml(text: string, file: string, faults: Fault[]): Source |
     return fault(context, 0, [], 'policy/too-large', message, 'is this the right file?');
   }
   const before = faults.length;
+  refuseHidden(context, text);
+  if (faults.length > before) return undefined;
   const tokens = tokensOf(context, text);
   if (tokens === undefined) return undefined;
   for (const token of tokens) refuseDirective(context, token);
@@ -54,6 +58,17 @@ export function parseYaml(text: string, file: string, faults: Fault[]): Source |
     return fault(context, 0, [], 'policy/empty', 'nothing is written here', 'start from one of the example policies');
   }
   return toSource(context, root, []);
+}
+
+/** Before anything is read: what follows such a character may not be where it seems to be. */
+function refuseHidden(context: Text, text: string): void {
+  const hidden = hiddenCharacters(text, MOST_FAULTS);
+  if (hidden.length === 0) return;
+  for (const { index } of text.matchAll(/^|(?<=\n)/g)) context.lines.addNewLine(index);
+  for (const { offset, name } of hidden) {
+    const message = `${name} is not seen, and can make the text show something else than it says`;
+    fault(context, offset, [], 'policy/hidden-character', message, 'remove it; lines end with LF or CR LF');
+  }
 }
 
 /**

@@ -63,8 +63,8 @@ function run({ number, arguments: given }: SystemCall): number {
 /** The last answer: of who waits, 0 where it was woken; of who wakes, how many were. */
 function meet(role: 'wait' | 'wake'): number {
   const code = libc.symbol('qsort', 'int');
-  const odd = Number(BigInt(koffi.address(code)) & 3n);
-  const place = BigInt(koffi.address(code)) - BigInt(odd);
+  const odd = Number(koffi.address(code) & 3n);
+  const place = koffi.address(code) - BigInt(odd);
   const word = Number(koffi.decode(code, -odd, 'uint32_t'));
   const patience = Buffer.alloc(128);
   patience.writeBigInt64LE(BigInt(MEETING_MS / 1_000));

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { BOUNDS } from '../../policies/bounds.ts';
 import type { PolicyCode } from '../../policies/fault.ts';
 import { MOST_FAULTS, PolicyFailure } from '../../policies/fault.ts';
-import { loadPolicy } from '../../policies/load.ts';
+import { loadPolicy, loadTrust } from '../../policies/load.ts';
 import { accord, ALICE, BOB, DURABLE, faultsOf, GOOD, LOCAL_TRUST, written } from './written.ts';
 
 type Bad = readonly [
@@ -22,6 +22,12 @@ const KEY = 'parties.alice.kmsKeyArn';
 const CALLS = 'functions.classify.calls.alice';
 const ARN_AT = [7, 16] as const;
 const CALLS_AT = [16, 14] as const;
+
+const trust = {
+  attestationRoot: 'a1'.repeat(32),
+  tlsRoots: ['b2'.repeat(32)],
+  endpoints: { kms: 'https://kms.test', sts: 'https://sts.test', s3: 'https://s3.test' },
+};
 
 const SYNTAX: readonly Bad[] = [
   ['a tab', written('  alice:', '\talice:'), 'policy/syntax', '', [5, 1], /spaces/],
@@ -205,6 +211,55 @@ describe('many faults', () => {
     const mixed = later.replace('alice: 3', 'alice: -3');
     expect(() => loadPolicy(mixed, { file: 'p' })).toThrow(expect.objectContaining({ kind: 'malformed' }));
     expect(() => loadPolicy(later, { file: 'p' })).toThrow(expect.objectContaining({ kind: 'unsupported' }));
+  });
+});
+
+describe('characters that are not seen', () => {
+  const HIDDEN = [
+    ['a carriage return that takes the line back', '\r'],
+    ['an escape sequence', '\u001b[8m'],
+    ['a form feed', '\f'],
+    ['the next line of EBCDIC', '\u0085'],
+    ['a line separator', '\u2028'],
+    ['a paragraph separator', '\u2029'],
+    ['an override of the writing direction', '\u202e'],
+    ['an isolate', '\u2066'],
+    ['a soft hyphen', '\u00ad'],
+    ['a space of no width', '\u200b'],
+    ['a byte order mark in the middle', '\ufeff'],
+    ['a letter of a tag', '\u{e0041}'],
+    ['nothing', '\0'],
+  ] as const;
+
+  test.each(HIDDEN)('%s is refused in a comment, and told where', (_, hidden) => {
+    const code = (hidden.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
+    expect(faultsOf(written('alice: 3', `alice: 3 # one${hidden}      alice: 1 #`))).toEqual([
+      {
+        file: 'policy.yaml',
+        line: 16,
+        column: 21,
+        path: '',
+        code: 'policy/hidden-character',
+        message: expect.stringContaining(`U+${code} `),
+        hint: expect.any(String),
+      },
+    ]);
+  });
+
+  test('are refused in parts and in trust files too', () => {
+    const hidden = expect.objectContaining({ code: 'policy/hidden-character' });
+    const compose = [{ file: 'part.yaml', text: '# \u2028\nanchors: none\n' }];
+    expect(() => loadPolicy(written('anchors: none\n', ''), { file: 'policy.yaml', compose })).toThrow(hidden);
+    expect(() => loadTrust(`${JSON.stringify(trust)} # \u202e`, 'trust.json')).toThrow(hidden);
+  });
+
+  test('are told of all at once, up to a hundred', () => {
+    expect(faultsOf(`# \u2028\n# \u202e\n${GOOD}`).map(({ line }) => line)).toEqual([1, 2]);
+    expect(faultsOf('\u2028'.repeat(2_000))).toHaveLength(MOST_FAULTS);
+  });
+
+  test('are none of those that every editor writes', () => {
+    expect(faultsOf(`\ufeff# caf\u00e9\t\u{1f600}\n${GOOD}`.replaceAll('\n', '\r\n'))).toEqual([]);
   });
 });
 

@@ -7,6 +7,7 @@ import { modelFailure } from '../../functions/model-refusal.ts';
 import * as format from './format.ts';
 import { CONTROL_FLOW, INSTEAD, OPERATORS } from './operators.ts';
 import { readMessage, text, type Message, type Range, type Reader } from './protobuf.ts';
+import { checkDistinct, checkWiring, type Node } from './wiring.ts';
 
 /** Bounds, each some ten times what the largest public picture models have. */
 export const ONNX_LIMITS = {
@@ -60,24 +61,30 @@ export function inspectOnnx(bytes: Uint8Array): OnnxSummary {
   bounded(graph.ranges(11).length, ONNX_LIMITS.tensors, 'inputs');
   bounded(graph.ranges(12).length, ONNX_LIMITS.perNode, 'outputs');
   bounded(graph.ranges(13).length, 2 * ONNX_LIMITS.nodes, 'value_info entries');
-  const operators = new Map<string, number>();
-  graph.ranges(1).forEach((range, index) => {
-    const operator = readNode(reader, range, index);
-    operators.set(operator, (operators.get(operator) ?? 0) + 1);
-  });
-  const names = new Set(graph.ranges(5).map((range, index) => readTensor(reader, range, `initializer ${index}`)));
+  const nodes = graph.ranges(1).map((range, index) => readNode(reader, range, index));
+  const initializers = graph.ranges(5).map((range, index) => readTensor(reader, range, `initializer ${index}`));
   graph.ranges(13).forEach((range, index) => readValue(reader, range, `value_info ${index}`));
-  // Before IR version 4, initializers are listed among the inputs.
   const inputs = graph.ranges(11).map((range, index) => readValue(reader, range, `input ${index}`));
   const outputs = graph.ranges(12).map((range, index) => readValue(reader, range, `output ${index}`));
+  checkWiring({ nodes, initializers, inputs: inputs.map(nameOf), outputs: outputs.map(nameOf) });
+  // Before IR version 4, initializers are listed among the inputs.
+  const weights = new Set(initializers);
   return {
     irVersion,
     opset,
-    operators,
-    initializers: names.size,
-    inputs: inputs.filter(({ name }) => !names.has(name)),
+    operators: countOperators(nodes),
+    initializers: weights.size,
+    inputs: inputs.filter(({ name }) => !weights.has(name)),
     outputs,
   };
+}
+
+const nameOf = ({ name }: TensorType): string => name;
+
+function countOperators(nodes: readonly Node[]): ReadonlyMap<string, number> {
+  const operators = new Map<string, number>();
+  for (const { operator } of nodes) operators.set(operator, (operators.get(operator) ?? 0) + 1);
+  return operators;
 }
 
 function readOpset(reader: Reader, model: Message): number {
@@ -99,7 +106,7 @@ function readOpset(reader: Reader, model: Message): number {
   return inRange(versions[0], ONNX_LIMITS.opset, 'operator set');
 }
 
-function readNode(reader: Reader, range: Range, index: number): string {
+function readNode(reader: Reader, range: Range, index: number): Node {
   const node = readMessage(reader, range, format.NODE, `node ${index}`);
   const operator = name(reader, node.ranges(4), `node ${index}`);
   const where = `node ${index} (${operator})`;
@@ -121,8 +128,10 @@ function readNode(reader: Reader, range: Range, index: number): string {
     throw modelFailure('model/operator-not-allowed', 'BatchNormalization in training mode is not taken', where);
   }
   for (const field of [1, 2, 5]) bounded(node.ranges(field).length, ONNX_LIMITS.perNode, `parts of ${where}`);
-  for (const attribute of node.ranges(5)) readAttribute(reader, attribute, where);
-  return operator;
+  const attributes = node.ranges(5).map((attribute) => readAttribute(reader, attribute, operator, where));
+  checkDistinct(attributes, 'attributes', where);
+  const names = (field: number): readonly string[] => node.ranges(field).map((at) => name(reader, [at], where));
+  return { operator, where, inputs: names(1), outputs: names(2) };
 }
 
 /** In training it writes running statistics, which onnxruntime may put over the weights: state from one run to the next. */
@@ -136,10 +145,17 @@ function isTraining(reader: Reader, node: Message, where: string): boolean {
   });
 }
 
-function readAttribute(reader: Reader, range: Range, where: string): void {
+/** Checks an attribute; gives its name. */
+function readAttribute(reader: Reader, range: Range, operator: string, where: string): string {
   const attribute = readMessage(reader, range, format.ATTRIBUTE, `attribute of ${where}`);
   for (const tensor of [...attribute.ranges(5), ...attribute.ranges(10)])
     readTensor(reader, tensor, `tensor of ${where}`);
+  const called = name(reader, attribute.ranges(1), where);
+  if (operator === 'Cast' && called === 'to') for (const type of attribute.ints(3)) elementType(type, where);
+  if (operator === 'Constant' && attribute.ranges(4).length + attribute.ranges(9).length > 0) {
+    throw modelFailure('model/unsupported-field', 'text as a constant is not taken', where);
+  }
+  return called;
 }
 
 /** Checks a tensor that stands in the file; gives its name. */

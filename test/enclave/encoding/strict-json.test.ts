@@ -27,3 +27,8 @@ test('the strict parser reads what JSON.parse reads, but no name twice', () => {
     ),
   );
 });
+
+test.each(['x', '\\n'])('a string of 16 million bytes of %j is read', (piece) => {
+  const inside = piece.repeat(16_777_216 / piece.length);
+  expect(parseJson(`"${inside}"`, 1)).toBe(JSON.parse(`"${inside}"`));
+});

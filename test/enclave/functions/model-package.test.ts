@@ -112,6 +112,64 @@ describe('a manifest', () => {
     expect(() => parse(manifest)).toThrow(message);
   });
 
+  test.each([
+    ['a line separator', 'a\u2028b'],
+    ['a paragraph separator', 'a\u2029b'],
+    ['a space that is none of ours', 'a\u00a0b'],
+    ['a filler of Hangul', '\u3164'],
+    ['a first filler of Hangul', 'a\u115f'],
+    ['a middle filler of Hangul', 'a\u1160'],
+    ['a filler of half width', 'a\uffa0'],
+    ['a blank of Braille', '\u2800'],
+    ['a selector of variations', 'a\ufe00'],
+    ['five marks on one letter', `a${'\u0323'.repeat(5)}`],
+    ['a mark on nothing', '\u0301a'],
+    ['a space at its end', 'a '],
+    ['two spaces', 'a  b'],
+    ['nothing but a space', ' '],
+  ])('with a label or a name of %s is refused', (_, text) => {
+    const tree = { input: { features: [text] }, output: { kind: 'tree', format: 'json' } };
+    expect(() => parse({ labels: ['a', text] })).toThrow(/\/labels\/1 must match pattern/);
+    expect(() => parse({ name: text })).toThrow(/\/name must match pattern/);
+    expect(() => parse(tree, 'decision-tree')).toThrow(/\/input\/features\/0 must match pattern/);
+  });
+
+  test('with texts that are not in form C is refused: two could look alike', () => {
+    const where = (what: string) => expect.objectContaining({ code: 'model/malformed-manifest', where: what });
+    const tree = { input: { features: ['a', 'e\u0301'] }, output: { kind: 'tree', format: 'json' } };
+    expect(() => parse({ labels: ['\u00e9', 'e\u0301'] })).toThrow(where('manifest /labels/1'));
+    expect(() => parse({ name: '\u212b' })).toThrow(where('manifest /name'));
+    expect(() => parse(tree, 'decision-tree')).toThrow(where('manifest /input/features/1'));
+  });
+
+  test('may have labels of any script', () => {
+    const labels = ['n\u00e6vus', '\u6c34\u75d8', '\u05e9\u05d5\u05de\u05d4', '\u0915\u094d\u0937\u093f', 't-shirt, 1/2 (b&w)', '\u{1f600}', 'q\u0323\u0307']; // prettier-ignore
+    expect(parse({ labels }).manifest.labels).toEqual(labels);
+  });
+
+  test('with a name twice in one object is refused: readers would disagree which of the two holds', () => {
+    const json = JSON.stringify(classifier);
+    const texts = [
+      `{"labels":["benign"],${json.slice(1)}`,
+      json.replace('"width":64', '"width":64,"wid\\u0074h":65'),
+      json.replace('"width":64', '"width":64,"width":64'),
+    ];
+    for (const text of texts) {
+      expect(() => parseModelPackage(packModel(text, onnx), 'image-classification')).toThrow(
+        expect.objectContaining({
+          code: 'model/malformed-manifest',
+          message: expect.stringContaining('a name that stands twice'),
+          where: expect.stringMatching(/^manifest, character \d+$/),
+        }),
+      );
+    }
+  });
+
+  test('that is nested too deeply is refused', () => {
+    const text = JSON.stringify(classifier).replace('["a","b"]', `${'['.repeat(100_000)}${']'.repeat(100_000)}`);
+    expect(() => parseModelPackage(packModel(text, onnx), 'image-classification')).toThrow(/nested too deeply/);
+  });
+
   test('with a number that is none is refused', () => {
     const text = JSON.stringify({ ...classifier, input: { ...input, scale: 1 } }).replace('"scale":1', '"scale":1e999');
     expect(codeOf(() => parseModelPackage(packModel(text, onnx), 'image-classification'))).toBe(

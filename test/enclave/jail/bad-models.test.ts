@@ -102,8 +102,31 @@ test.each([
   [
     'a graph that does not hang together',
     () => graph({ nodes: [models.node('Relu', ['nowhere'], ['y'])] }),
+    'model/malformed-onnx',
+    /nowhere is read, and nothing before makes it/,
+  ],
+  [
+    'an operator without the attribute it needs',
+    () => graph({ nodes: [models.node('Concat', ['x'], ['y'])] }),
     'model/session-refused',
     /onnxruntime does not take the model/,
+  ],
+  [
+    'work that grows with the picture',
+    () =>
+      graph({
+        nodes: [
+          mean,
+          models.node('Cast', ['m'], ['n'], [models.int('to', 7)]),
+          models.node('Reshape', ['n', 'three'], ['size']),
+          models.node('ConstantOfShape', ['size'], ['zeros']),
+          models.node('ReduceSum', ['zeros'], ['sum'], [models.int('keepdims', 0)]),
+          models.node('Add', ['m', 'sum'], ['y']),
+        ],
+        initializers: [models.longs('three', [3])],
+      }),
+    'model/operator-not-allowed',
+    /size gives a size \(input of ConstantOfShape\), and may follow from the picture/,
   ],
   [
     'a tensor of 400 GB',
@@ -132,6 +155,7 @@ test('what takes too long is refused, and ended', async () => {
 
 test('a refusal is plain text of bounded length, whatever the model’s names hold', async () => {
   const name = `\u001b[31m\n${'n'.repeat(400)}`;
-  const refused = load(graph({ inputs: [models.value(name, [1, 3, 16, 16])] }));
+  const nodes = [models.node('Relu', [name], ['y'])];
+  const refused = load(graph({ inputs: [models.value(name, [1, 3, 16, 16])], nodes }));
   await expect(refused).rejects.toThrow(/^[\x20-\x7e]{20,400}$/);
 });

@@ -203,8 +203,9 @@ describe('the graph against the manifest', () => {
     expect(match({ inputs, initializers: [w] })).not.toThrow();
     expect(match({ inputs })).toThrow(expect.objectContaining({ code: 'model/wrong-input' }));
   });
+  const constant = models.node('Constant', [], ['y'], [models.int('value_int', 1)]);
   test.each([
-    ['another name', { inputs: [models.value('q', [1, 3, 16, 16])] }],
+    ['another name', { inputs: [models.value('q', [1, 3, 16, 16])], nodes: [models.node('Relu', ['q'], ['y'])] }],
     ['another size', x([1, 3, 32, 32])],
     ['another layout', x([1, 16, 16, 3])],
     ['an open size', x([1, 3, 'height', 'width'])],
@@ -212,7 +213,7 @@ describe('the graph against the manifest', () => {
     ['another batch', x([4, 3, 16, 16])],
     ['another element type', x([1, 3, 16, 16], 11)],
     ['two inputs', { inputs: [models.value('x', [1, 3, 16, 16]), models.value('z', [1])] }],
-    ['none', { inputs: [] }],
+    ['none', { inputs: [], nodes: [constant] }],
   ] as const)('an input with %s is refused', (_, changes) => {
     expect(match(changes)).toThrow(expect.objectContaining({ code: 'model/wrong-input' }));
   });

@@ -150,7 +150,14 @@ describe('BER', () => {
     ['a high tag number', [0x1f, 0x81, 0x00, 0x00]],
     ['four bytes of length', [0x04, 0x84, 0x00, 0x00, 0x00, 0x00]],
     ['an element beyond its surroundings', [0x30, 0x02, 0x04, 0x05, 0x01]],
+    ['an element beyond its surroundings, of bytes that are there', [0x30, 0x06, 0x30, 0x02, 0x04, 0x02, 0x05, 0x00]],
+    ['an element that ends before its bytes do', [0x05, 0x00, 0x00]],
+    ['tag 0', [0x30, 0x02, 0x00, 0x00]],
     ['nothing', []],
+    [
+      'nesting of a depth that ends',
+      [...Array.from({ length: 14 }, (_, i) => [0x30, 2 * (14 - i)]).flat(), 0x05, 0x00],
+    ],
     ['deep nesting', Array.from({ length: 40 }, () => [0x30, 0x80]).flat()],
     ['many elements', [0x30, 0x81, 0x84, ...Array.from({ length: 66 }, () => [0x05, 0x00]).flat()]],
   ])('refuses %s', (_, bytes) => {

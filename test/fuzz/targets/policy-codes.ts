@@ -3,6 +3,7 @@ import { codesOf } from '../target.ts';
 
 export const POLICY_CODES: ReadonlySet<string> = codesOf<PolicyCode>({
   'policy/too-large': true,
+  'policy/hidden-character': true,
   'policy/syntax': true,
   'policy/empty': true,
   'policy/too-deep': true,
