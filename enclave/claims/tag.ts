@@ -7,7 +7,7 @@
  *     context  = HMAC(K_input, place || request id || SHA-256(input))[0..16] ||
  *                HMAC(K_reads, place || request id || digest of what else is read)[0..16]
  *     draw     = HMAC(K_draw, request)
- *     K_x      = HKDF-Expand(state key, "accord/v1/tickets/x", 32)
+ *     K_x      = HKDF-Expand(state key, "accord/v1/tickets/x", 32), with SHA-384; every HMAC above is with SHA-256
  *
  * The name is in every tag, so that two functions' or two parties' entries have nothing in common. The context has two
  * halves, so that "another input" and "another model" can be told apart without storing either; it is bound to the
