@@ -88,7 +88,7 @@ test('a fault of a manifest is told with the file and the place in it', async ()
   const manifest = await readFile(join(example, 'manifest.json'), 'utf8');
   const argv = ['classify', '--model', join(example, 'model.onnx'), '--manifest', 'bad.json', '--home', 'bob'];
   for (const [content, where] of [
-    ['{', 'where: bad.json\n'],
+    ['{', 'where: bad.json, character 1\n'],
     [manifest.replace(/"kind": ?"[a-z-]+"/, '"kind":"nothing"'), 'where: bad.json\n'],
   ] as const) {
     expect(content).not.toBe(manifest);
