@@ -159,8 +159,8 @@ export interface NewHome {
 
 /**
  * Writes a home; the same again changes nothing. Other pins or settings than those in place are refused unless `repin` says
- * that the owner means it, and so is the home of another party: a changed measurement is exactly what pins are there to
- * catch.
+ * that the owner means it: a changed measurement is exactly what pins are there to catch. The home of another party is
+ * refused in either case.
  */
 export async function writeHome(
   path: string,
@@ -170,7 +170,8 @@ export async function writeHome(
   await makePrivateFolder(path);
   const existed = await isHome(path);
   const before = existed && !repin ? await openHome(path) : undefined;
-  if (before !== undefined) demandParty(path, before.config, home.config.party);
+  const owner = existed && repin ? await readableConfig(path) : before?.config;
+  if (owner !== undefined) demandParty(path, owner, home.config.party);
   if (before !== undefined && !samePins(before, home)) {
     throw new Failure<HomeCode>('refused', 'home/already-pinned', `${path} pins another image or collaboration`, {
       where: path,
@@ -186,6 +187,16 @@ export async function writeHome(
   // Last: a folder with a configuration is a whole home.
   await writePrivateFile(join(path, 'config.json'), `${JSON.stringify({ v: 1, ...home.config }, undefined, 2)}\n`);
   return existed ? 'changed' : 'made';
+}
+
+/** Undefined where it cannot be read: to pin anew is how that is mended. */
+async function readableConfig(path: string): Promise<HomeConfig | undefined> {
+  try {
+    return readConfig(await readJson(path, 'config.json', CONFIG_HINT));
+  } catch (error) {
+    if (error instanceof Failure) return undefined;
+    throw error;
+  }
 }
 
 function demandSameSettings(path: string, before: HomeConfig, after: HomeConfig): void {

@@ -65,10 +65,11 @@ export async function writePrivateFile(path: string, content: string | Uint8Arra
 
 let counter = 0;
 
-/** Undefined where there is no such file. */
+/** Undefined where there is no such file. A pipe is none: whoever reads one may wait for ever. */
 export async function readPrivateFile(path: string): Promise<Uint8Array | undefined> {
   try {
     await demandPrivate(path);
+    if (!(await stat(path)).isFile()) throw new Error('it is no file');
     return new Uint8Array(await readFile(path));
   } catch (cause) {
     if (errorCode(cause) === 'ENOENT') return undefined;

@@ -5,7 +5,6 @@ import { validateOutput } from '../functions/validate-output.ts';
 import type { FunctionAnswer } from '../jail/gate-side.ts';
 import type { RefusalCode } from '../protocol/refusal.ts';
 import { count } from './count.ts';
-import { wipe } from './open.ts';
 import { Refused } from './refused.ts';
 import type { ValidInput } from './validate.ts';
 
@@ -45,9 +44,6 @@ async function run(
     return await model.computer.run(pieces, { party, signal: late, left });
   } catch (error) {
     throw error instanceof Refused ? error : jailRefusal(error);
-  } finally {
-    // The jail has its own copy; to confirm what it said may take long.
-    wipe(pieces);
   }
 }
 

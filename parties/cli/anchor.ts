@@ -96,6 +96,8 @@ function readOptions(argv: readonly string[]): Options {
   if (dryRun && action !== 'make') throw usage('anchor', '--dry-run is for make: nothing else would be told');
   if (files.length > 0 && action === 'contribute')
     throw usage('anchor', 'contribute takes no policy: the credential is for the one that your home pins');
+  if (files.length > 0 && home !== undefined)
+    throw usage('anchor', 'the policy comes from files or from a home: name either, not both');
   for (const arn of reader) {
     if (!/^arn:[^:]+:iam::\d{12}:(user|role)\/[\w+=,.@/-]+$/.test(arn))
       throw usage('anchor', `--reader takes the ARN of a user or a role, not "${arn}"`);

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { verb as anchor } from '../../../parties/cli/anchor.ts';
 import { verb as init } from '../../../parties/cli/init.ts';
 import { readArguments, readKeyArn, readNumber, readTime } from '../../../parties/cli/arguments.ts';
 import { runVerb } from './run-verb.ts';
@@ -68,4 +69,11 @@ it('read times that mean the same on each machine, and nothing else', () => {
   for (const text of ['', '2027-06-30T12:00:00', '2027-06-30 12:00Z', '2027-02-30', '2027-13-01', 'tomorrow', '0']) {
     expect(() => readTime('v', text), text).toThrow('--at takes a time with its zone');
   }
+});
+
+it('of anchor name files or a home, not both', async () => {
+  const done = await runVerb('anchor', anchor, ['make', 'policy.yaml', '--party', 'alice', '--home', 'alices'], {
+    cwd: '.',
+  });
+  expect(done).toMatchObject({ code: 2, err: expect.stringContaining('files or from a home') });
 });

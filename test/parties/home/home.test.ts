@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,7 +61,9 @@ describe('a home', () => {
       });
     }
     const bobs = { ...home, config: { ...home.config, party: 'bob' } };
-    await expect(writeHome(folder, bobs, false)).rejects.toMatchObject({ code: 'home/other-party', kind: 'usage' });
+    for (const repin of [false, true]) {
+      await expect(writeHome(folder, bobs, repin)).rejects.toMatchObject({ code: 'home/other-party', kind: 'usage' });
+    }
     expect((await openHome(folder)).pins).toEqual(home.pins);
     expect(await writeHome(folder, { ...home, pins: { ...home.pins, pcrs } }, true)).toBe('changed');
     expect((await openHome(folder)).pins.pcrs.PCR0).toBe('99'.repeat(48));
@@ -104,6 +107,13 @@ describe('a home', () => {
     // The hint is true.
     expect(await writeHome(folder, await newHome(), true)).toBe('changed');
     expect((await openHome(folder)).config.party).toBe('alice');
+  });
+
+  test.each(['config.json', 'pins.json', 'policy.json'])('with a pipe for a %s is refused at once', async (name) => {
+    await writeHome(folder, await newHome(), false);
+    await rm(join(folder, name));
+    execFileSync('mkfifo', ['-m', '600', join(folder, name)]);
+    await expect(openHome(folder)).rejects.toMatchObject({ code: 'home/unreadable', where: join(folder, name) });
   });
 
   test('without pins is malformed, without a configuration none', async () => {
