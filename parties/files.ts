@@ -23,6 +23,14 @@ export function fileFailure(cause: unknown, path: string, doing: 'read' | 'writt
   if (doing === 'read' && (reason === 'ENOENT' || reason === 'ENOTDIR')) {
     return fail('usage', 'file/absent', `there is no file ${path}`, SPELLING);
   }
+  if (doing === 'written' && (reason === 'ENOENT' || reason === 'ENOTDIR')) {
+    return fail(
+      'usage',
+      'file/absent',
+      `there is no folder for ${path}`,
+      'make the folder first, or name another place',
+    );
+  }
   if (reason === 'EISDIR') return fail('usage', 'file/absent', `${path} is a folder`, 'name a file in it');
   if (reason === 'EEXIST') {
     return fail('usage', 'file/exists', `${path} exists already`, 'name another file, or remove this one');
@@ -39,6 +47,6 @@ export async function demandFolderPlace(path: string): Promise<void> {
     errorCode(cause) === 'ENOTDIR' ? 'below-a-file' : 'absent',
   );
   if (found === 'absent' || (typeof found === 'object' && found.isDirectory())) return;
-  const what = found === 'below-a-file' ? 'is below a file' : 'is a file';
+  const what = found === 'below-a-file' ? 'is below a file' : found.isFile() ? 'is a file' : 'is no folder';
   throw new Failure<FileCode>('usage', 'file/not-a-folder', `${path} ${what}`, { where: path, hint: 'name a folder' });
 }

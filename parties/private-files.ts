@@ -2,7 +2,7 @@
  * Files that are their owner's alone: mode 0600 in folders of mode 0700, replaced as a whole, and on the disk before
  * anybody relies on them.
  */
-import { open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
+import { constants, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describeError, errorCode, makeFolder, syncFolder } from '../build/disk.ts';
 import { Failure } from '../policies/failure.ts';
@@ -65,12 +65,18 @@ export async function writePrivateFile(path: string, content: string | Uint8Arra
 
 let counter = 0;
 
-/** Undefined where there is no such file. A pipe is none: whoever reads one may wait for ever. */
+/** Undefined where there is no such file. @throws Failure<PrivateFileCode>: also for a pipe, which may never end, and a folder */
 export async function readPrivateFile(path: string): Promise<Uint8Array | undefined> {
   try {
+    if ((await stat(path)).isDirectory()) throw notAFile(path);
     await demandPrivate(path);
-    if (!(await stat(path)).isFile()) throw new Error('it is no file');
-    return new Uint8Array(await readFile(path));
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      if (!(await file.stat()).isFile()) throw notAFile(path);
+      return new Uint8Array(await file.readFile());
+    } finally {
+      await file.close();
+    }
   } catch (cause) {
     if (errorCode(cause) === 'ENOENT') return undefined;
     throw failed(cause, 'home/unreadable', path, 'cannot be read');
@@ -86,6 +92,13 @@ export async function listFiles(folder: string, ending: string): Promise<readonl
     if (errorCode(cause) === 'ENOENT') return [];
     throw failed(cause, 'home/unreadable', folder, 'cannot be read');
   }
+}
+
+function notAFile(path: string): Failure {
+  return new Failure<PrivateFileCode>('environment', 'home/unreadable', `${path} is no file`, {
+    where: path,
+    hint: 'find out who put it there, and remove it',
+  });
 }
 
 function failed(cause: unknown, code: PrivateFileCode, path: string, what: string): Failure {

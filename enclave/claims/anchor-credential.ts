@@ -24,7 +24,7 @@ export function parseAnchorCredential(bytes: Uint8Array): AnchorCredential {
   if (bytes.length > ANCHOR_CREDENTIAL_BYTES) throw malformed();
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
   } catch {
     throw malformed();
   }

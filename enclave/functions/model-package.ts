@@ -105,7 +105,7 @@ function parseManifest(bytes: Uint8Array): ModelManifest {
 function readJson(bytes: Uint8Array): Json {
   let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     throw modelFailure('model/malformed-manifest', 'the manifest is not UTF-8 text', 'manifest');
   }

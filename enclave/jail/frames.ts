@@ -101,6 +101,8 @@ export function readHeader(
 export interface FrameAssembler {
   /** Takes bytes as they come. Gives the frame when it is whole. Throws `FrameFault`, also for bytes beyond it. */
   push(chunk: Uint8Array): Frame | undefined;
+  /** Overwrites what has come of the frame. */
+  wipe(): void;
 }
 
 /** Puts one frame together from pieces of any size. */
@@ -128,5 +130,6 @@ export function assembleFrame(limits: FrameLimits): FrameAssembler {
       have += chunk.length - at;
       return have - HEADER_BYTES === body.length ? { type, body } : undefined;
     },
+    wipe: () => void body?.fill(0),
   };
 }

@@ -40,9 +40,9 @@ export function pictureStages(options: PictureOptions): Stages {
     computer: computerOf(options, paths.compute, { ORT_DISABLE_TELEMETRY: '1' }, setup),
     async run(input, useReader, useComputer) {
       const { picture, pixels } = await useReader((jail) => decodeIn(jail, input, manifest));
-      const fault = validatePicture(picture);
-      if (fault !== undefined) throw jailFailure('jail/input-invalid', `the picture is not taken: ${fault}`);
       try {
+        const fault = validatePicture(picture);
+        if (fault !== undefined) throw jailFailure('jail/input-invalid', `the picture is not taken: ${fault}`);
         return answer(await useComputer((jail) => computeIn(jail, pixels, options)), picture, options);
       } finally {
         pixels.fill(0);

@@ -56,6 +56,7 @@ export function spawnJail(spec: JailSpec, prison: Prison): Jail {
   };
   const end = (why: string): void => {
     dead ??= failed(why);
+    assembler.wipe();
     if (!over) signalGroup(pid, 'SIGKILL');
     pipe.end();
     pipe.resume();

@@ -8,6 +8,7 @@ import type { TreeAnswer } from '../functions/decision-tree/answer.ts';
 import type { ClassificationAnswer } from '../functions/image-classification/answer.ts';
 import { MODEL_CODES, modelFailure } from '../functions/model-refusal.ts';
 import type { DetectionAnswer } from '../functions/object-detection/answer.ts';
+import { DETAIL_CHARACTERS } from '../protocol/answer.ts';
 import { FRAME, REFUSAL_BYTES } from './frames.ts';
 import { jailFailure } from './jail-failure.ts';
 import type { Prison } from './prison.ts';
@@ -149,7 +150,7 @@ async function inTime<T>(timers: Timers, outcome: Promise<T>, jail: Jail, ms: nu
 function refusal(body: Uint8Array): Error {
   const code = MODEL_CODES[body[0] ?? -1] ?? 'model/crashed';
   const words = new TextDecoder().decode(body.subarray(1)).replaceAll(/[^\x20-\x7e]+/g, ' ');
-  return modelFailure(code, words.slice(0, 400), "the model's file");
+  return modelFailure(code, words.slice(0, DETAIL_CHARACTERS), "the model's file");
 }
 
 const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));

@@ -36,7 +36,7 @@ export function readTree(file: Uint8Array, manifest: TreeManifest, bounds: TreeB
 function parseTree(file: Uint8Array): WrittenTree {
   let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(file);
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(file);
   } catch {
     throw modelFailure('model/malformed-tree', "the tree's file is not UTF-8 text");
   }

@@ -1,6 +1,6 @@
 /**
- * Users without name, files or other processes, one for each jail: what one jail takes counts towards the bounds of no
- * other, and none may touch another; beyond 600 jails, two share one. Their numbers are among those that systemd leaves to nobody.
+ * Users without name, files or other processes, one for each jail as long as there are no more than 600: what one jail takes
+ * counts towards the bounds of no other, and none may touch another. Their numbers are among those that systemd leaves to nobody.
  */
 const FIRST = 60_578;
 const COUNT = 600;

@@ -84,8 +84,9 @@ function contributionRefusal(error: unknown): unknown {
   // Not in the host's words: a refusal is sealed, and its reader takes it for the enclave's.
   if (code === 'host/not-stored') return new Refused('unavailable', 'the host did not keep the record of it');
   if (code.startsWith('jail/')) return new Refused('model-refused', 'the computing process could not be started');
-  // The host did not hand it over: it may, the next time.
-  if (error.kind === 'environment') return new Refused('unavailable', `the host did not hand it over (${code})`);
+  // The host, the NSM or the clock: the next time it may.
+  if (error.kind === 'environment')
+    return new Refused('unavailable', `something that it needs did not answer (${code})`);
   // What the host stored is not what the party named: absent, another, changed, cut, or made for something else.
   const detail = code.startsWith('contribution/') ? message : `what the host has is not to be read (${code})`;
   return new Refused('contribution-mismatch', detail);

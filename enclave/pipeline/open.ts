@@ -3,12 +3,16 @@ import { createHash } from 'node:crypto';
 import { Failure } from '../../policies/failure.ts';
 import { firstBytes } from '../encoding/bytes.ts';
 import { decodeOuter } from '../protocol/frame.ts';
+import { LIMITS } from '../protocol/limits.ts';
 import type { Call, Request } from '../protocol/request.ts';
 import { chunkOrder, decodeRequest } from '../protocol/request.ts';
 import type { SealedChannel } from '../protocol/session.ts';
 import type { Frame, Received } from './frame.ts';
 
 export type OpenCode = 'session/out-of-place';
+
+/** Nothing is ever in it. */
+const IN_ITS_PLACE = new Uint8Array(LIMITS.chunkBytes);
 
 const OPENED: unique symbol = Symbol('OpenedRequest');
 
@@ -78,11 +82,14 @@ export async function receiveInput(
         const opened = await open(channel, frame);
         if (opened === undefined || !asks(opened, 'chunk')) throw outOfPlace('an input that does not go on');
         const { request: chunk } = opened;
-        if (kept) taken.push(chunk.data);
         const end = Math.max(0, inputBytes - chunk.position);
         hash.update(chunk.data.subarray(0, end));
         behind.update(chunk.data.subarray(end));
-        return order.add(chunk);
+        const isLast = order.add(chunk);
+        if (kept) taken.push(chunk.data);
+        // What is not kept is wiped; what is kept costs the same time.
+        (kept ? IN_ITS_PLACE.subarray(0, chunk.data.length) : chunk.data).fill(0);
+        return isLast;
       });
       if (!isWhole) continue;
       const digest = new Uint8Array(hash.digest());
@@ -94,7 +101,7 @@ export async function receiveInput(
   }
 }
 
-/** An input is of no use any more. */
+/** Overwrites them with zeros. */
 export function wipe(pieces: readonly Uint8Array[]): void {
   for (const piece of pieces) piece.fill(0);
 }

@@ -52,7 +52,10 @@ function writer(stream: NodeJS.WriteStream): (text: string) => void {
   let isOpen = true;
   stream.on('error', (error: NodeJS.ErrnoException) => {
     isOpen = false;
-    if (error.code !== 'EPIPE') throw error;
+    if (error.code === 'EPIPE') return;
+    const name = stream === process.stdout ? 'standard output' : 'standard error';
+    if (stream !== process.stderr) io.err(`accord: ${name} cannot be written: ${error.message}\n`);
+    process.exit(40);
   });
   return (text) => {
     if (isOpen) stream.write(text);

@@ -1,6 +1,7 @@
 /** The orchestrator's interface as the coordinator's own verbs use it. Parties have a client that believes less. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { problemOf, unreachable } from '../../parties/coordinator/problem.ts';
+import { inTime } from '../../parties/session/patience.ts';
 import { Failure } from '../../policies/failure.ts';
 import { printable } from '../../parties/printable.ts';
 import { readNumber } from '../../parties/cli/arguments.ts';
@@ -69,30 +70,29 @@ function postOf(body: Answer | undefined): RequestInit {
 }
 
 async function answerOf(url: URL, init: RequestInit, signal: AbortSignal): Promise<Answer> {
-  const late = AbortSignal.timeout(ANSWER_MS);
-  for (;;) {
-    try {
-      const response = await ask(url, { ...init, signal: AbortSignal.any([signal, late]) }, signal, late);
-      return await readJson(response, url);
-    } catch (error) {
-      if (!(error instanceof Failure) || error.code !== STARTING || late.aborted) throw error;
-      await sleep(STARTING_MS);
-      signal.throwIfAborted();
+  const late = new Failure<ClientCode>('environment', 'cli/timeout', `no answer in ${ANSWER_MS / 1000} s`, {
+    where: url.href,
+  });
+  return inTime(ANSWER_MS, late, signal, async (limit) => {
+    for (;;) {
+      try {
+        return await readJson(await ask(url, { ...init, signal: limit }, limit), url);
+      } catch (error) {
+        limit.throwIfAborted();
+        if (!(error instanceof Failure) || error.code !== STARTING) throw error;
+        await sleep(STARTING_MS);
+        limit.throwIfAborted();
+      }
     }
-  }
+  });
 }
 
-async function ask(url: URL, init: RequestInit, signal: AbortSignal, late?: AbortSignal): Promise<Response> {
+async function ask(url: URL, init: RequestInit, signal: AbortSignal): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(url, { ...init, redirect: 'error' });
   } catch (cause) {
     signal.throwIfAborted();
-    if (late?.aborted === true) {
-      throw new Failure<ClientCode>('environment', 'cli/timeout', `no answer in ${ANSWER_MS / 1000} s`, {
-        where: url.href,
-      });
-    }
     throw unreachable(url, cause);
   }
   if (response.ok) return response;

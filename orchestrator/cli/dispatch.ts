@@ -23,6 +23,7 @@ export class Interrupted extends Error {
 
 const INTERRUPTED = 130;
 const BUG = 1;
+const BEYOND_HELP: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE']);
 
 export interface Program {
   readonly version: string;
@@ -36,8 +37,20 @@ export async function dispatch(argv: readonly string[], io: Io, program: Program
   try {
     return await run(argv, told, program);
   } catch (error) {
-    return report(error, asJson, told);
+    // A child that the same Ctrl-C ended may be heard of before the signal is.
+    await turns();
+    return report(await ofTheSystem(error), asJson, told);
   }
+}
+
+/** Two turns of the event loop: one from its middle need not look at signals. */
+const turns = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+
+/** What no program can help is no bug, whoever met it. */
+async function ofTheSystem(error: unknown): Promise<unknown> {
+  const { diskFailure, errorCode } = await import('../../build/disk.ts');
+  const code = errorCode(error);
+  return code !== undefined && BEYOND_HELP.has(code) ? diskFailure(error, 'what it writes', 'the command') : error;
 }
 
 async function run(argv: readonly string[], io: Io, { version, verbs }: Program): Promise<number> {

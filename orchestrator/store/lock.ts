@@ -160,8 +160,13 @@ async function linkExclusively(from: string, to: string, folder: string): Promis
 /** For people and for the message alone: the lock itself is the socket. */
 async function writeOwner(folder: string, pid: number): Promise<void> {
   const temporary = join(folder, `${OWNER}.new`);
-  await writeFile(temporary, `${JSON.stringify({ pid })}\n`);
-  await rename(temporary, join(folder, OWNER));
+  try {
+    await writeFile(temporary, `${JSON.stringify({ pid })}\n`);
+    await rename(temporary, join(folder, OWNER));
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw unusable(folder, error);
+  }
 }
 
 async function readOwner(folder: string): Promise<number | undefined> {

@@ -37,7 +37,7 @@ was counted stays counted; without them an enclave that was started anew remembe
 ${PARTY_HELP}
   --json           the answer in one line; a refusal as {"refused": CODE, "detail": TEXT}
 
-Exit codes: 0 answered, 10 refused, 40 no answer yet: run it again.
+Exit codes: 0 answered, 2 called wrongly, 10 refused, 40 no answer yet: run it again.
 `;
 
 export const verb: Verb = {
@@ -105,7 +105,7 @@ async function ask(
   const { home } = context;
   const progress = stepProgress(io);
   try {
-    const session = await startSession(context, io, progress, debug);
+    const session = await startSession(context, io, progress, debug, 'call');
     try {
       beforeCall(session.attestation.document);
       progress.update('the enclave computes');

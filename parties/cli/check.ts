@@ -26,7 +26,7 @@ with its digest, what computing needs, and a warning for everything that protect
   --home DIR   where \`accord measure-time\` kept its figures (default: ACCORD_HOME, else ./.accord)
   --json       the outcome as JSON
 
-Exit codes: 0 no fault, 20 it asks for something this version does not enforce, 30 it has faults.
+Exit codes: 0 no fault, 2 called wrongly, 20 it asks for something this version does not enforce, 30 it has faults.
 `;
 
 export const verb: Verb = {

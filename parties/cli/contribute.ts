@@ -5,7 +5,7 @@ import { createKms } from '../kms/client.ts';
 import { kmsDataKeys } from '../kms/data-keys.ts';
 import { Refused } from '../session/refusal.ts';
 import { PARTY_HELP, PARTY_OPTIONS, demand, readArguments } from './arguments.ts';
-import { readBytes } from './files.ts';
+import { readBytes, readText } from './files.ts';
 import { faultInFiles } from './model-files.ts';
 import { functionOf, partyContext, startSession, systemRandom, tellingRefusals } from './party.ts';
 import { stepProgress } from './progress.ts';
@@ -24,7 +24,7 @@ harmless; another model replaces the one before.
 ${PARTY_HELP}
   --json           {"function", "modelSha256", "envelopeSha256", "envelopeBytes"}, or {"refused", "detail"}
 
-Exit codes: 0 done, 10 refused (also a model that is none), 30 malformed manifest or tree, 40 orchestrator, enclave or KMS not
+Exit codes: 0 done, 2 called wrongly, 10 refused (also a model that is none), 30 malformed manifest or tree, 40 orchestrator, enclave or KMS not
 reached (try again).
 `;
 
@@ -55,12 +55,10 @@ export const verb: Verb = {
         throw new Refused({ refused: 'not-permitted', detail: `the model is ${policy.model.from}'s to give` }, HERE);
       }
       const [manifest, onnx] = await Promise.all([
-        readBytes(io, manifestFile, MANIFEST_BYTES),
+        readText(io, manifestFile, MANIFEST_BYTES),
         readBytes(io, modelFile, FILE_BYTES),
       ]);
-      const prepared = inFiles(manifestFile, modelFile, () =>
-        prepareModel(new TextDecoder().decode(manifest), onnx, policy),
-      );
+      const prepared = inFiles(manifestFile, modelFile, () => prepareModel(manifest, onnx, policy));
       const kms = createKms(aws);
       const progress = stepProgress(io);
       try {

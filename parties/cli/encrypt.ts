@@ -26,7 +26,7 @@ and to the function: nobody but an enclave that your key's policy names can open
 ${PARTY_HELP}
   --json           the outcome as JSON
 
-Exit codes: 0 done, 10 KMS said no, 40 disk or KMS not reached.
+Exit codes: 0 done, 2 called wrongly, 10 KMS said no, 40 disk or KMS not reached.
 `;
 
 export const verb: Verb = {

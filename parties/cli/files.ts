@@ -61,8 +61,9 @@ export async function readBytes(io: Io, file: string, most: number): Promise<Uin
 export async function readText(io: Io, file: string, most: number = MOST_CHARACTERS): Promise<string> {
   // A character is at most three bytes, and a byte order mark is none.
   const head = await readHead(io, file, 3 * most + 3);
-  const text = decode(head, file, head.length > 3 * most + 3);
-  if (text.length <= most) return text;
+  const isCut = head.length > 3 * most + 3;
+  const text = decode(head, file, isCut);
+  if (!isCut && text.length <= most) return text;
   throw tooLarge(file, `${most} characters`);
 }
 

@@ -10,7 +10,7 @@ export interface ModelFiles {
 export function faultInFiles(cause: unknown, { manifest, model }: ModelFiles): unknown {
   if (!(cause instanceof Failure) || !cause.code.startsWith('model/')) return cause;
   const { kind, code, message, where = '', hint } = cause;
-  const place = /^manifest(.*)$/.exec(where)?.[1];
+  const place = /^manifest((?:[ ,].*)?)$/.exec(where)?.[1];
   const file = place === undefined ? model : `${manifest}${place}`;
   return new Failure(kind, code, message, { where: file, ...(hint === undefined ? {} : { hint }), cause });
 }

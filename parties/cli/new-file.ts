@@ -1,4 +1,5 @@
 /** The files that a verb writes where it is told to: whole or not at all, and in place of another only where that is meant. */
+import { randomBytes } from 'node:crypto';
 import { link, open, rename, rm, stat } from 'node:fs/promises';
 import { errorCode } from '../../build/disk.ts';
 import { Failure } from '../../policies/failure.ts';
@@ -39,12 +40,12 @@ export async function writeNew(
   force: boolean,
   onProgress: (done: number) => void = () => {},
 ): Promise<number> {
-  const temporary = `${path}.${process.pid}.new`;
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.new`;
   let written = 0;
+  const file = await open(temporary, 'wx', 0o644).catch((cause: unknown) => {
+    throw fileFailure(cause, path, 'written');
+  });
   try {
-    const file = await open(temporary, 'wx', 0o644).catch((cause: unknown) => {
-      throw fileFailure(cause, temporary, 'written');
-    });
     try {
       for await (const piece of content) {
         await file.writeFile(piece).catch((cause: unknown) => {

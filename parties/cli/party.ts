@@ -66,14 +66,15 @@ export type DebugMode = 'refused' | 'allowed' | 'demanded';
 
 export type PartyCode = 'session/not-debug';
 
-/** Connects, verifies, authenticates. Close what it gives. */
+/** Connects, verifies, authenticates. Close what it gives. `price`: what the command could spend. */
 export async function startSession(
   context: PartyContext,
   io: Io,
   progress: Progress,
   debug: DebugMode = 'refused',
+  price: 'call' | 'nothing' = 'nothing',
 ): Promise<Session> {
-  const session = await verifiedSession(context, io, progress, debug !== 'refused');
+  const session = await verifiedSession(context, io, progress, debug !== 'refused', price);
   const { debug: found } = session.attestation;
   if (debug === 'demanded' && !found) {
     await session.close();
@@ -93,6 +94,7 @@ async function verifiedSession(
   io: Io,
   progress: Progress,
   allowDebug: boolean,
+  price: 'call' | 'nothing',
 ): Promise<Session> {
   const { home, coordinator, aws, copy } = context;
   const { party, keyArn, enclaveRoleArn, collaboration } = home.config;
@@ -116,6 +118,7 @@ async function verifiedSession(
       }),
       random: systemRandom,
       now: () => new Date(),
+      circumstances: { price, copy },
       signal: io.signal,
       onProgress: (step) => progress.update(step),
     });

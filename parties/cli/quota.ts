@@ -31,7 +31,7 @@ ${PARTY_HELP}
   --allow-debug    ask an enclave in debug mode too, of which nothing proves what it is
   --json           the enclave's status as JSON, what the anchors say as its field "read"
 
-Exit codes: 0 done, 10 refused, or enclave and anchors differ, 40 not reached (try again); with --no-enclave, 40 where no
+Exit codes: 0 done, 2 called wrongly, 10 refused, or enclave and anchors differ, 40 not reached (try again); with --no-enclave, 40 where no
 anchor can be read.
 `;
 

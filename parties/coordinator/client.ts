@@ -7,6 +7,7 @@ import { LIMITS } from '../../enclave/protocol/limits.ts';
 import { Failure } from '../../policies/failure.ts';
 import { jsonFields, parseJson } from '../json-fields.ts';
 import type { Fields } from '../json-fields.ts';
+import { inTime } from '../session/patience.ts';
 import type { FrameChannel } from '../session/channel.ts';
 import type { CoordinatorCode } from './problem.ts';
 import { problemOf, unreachable } from './problem.ts';
@@ -85,28 +86,22 @@ function rootOf(text: string): URL {
 
 /** One request and its JSON answer. Throws what the orchestrator's problem document says. */
 async function ask(url: URL, init: RequestInit, milliseconds: number, signal?: AbortSignal): Promise<Fields> {
-  const late = AbortSignal.timeout(milliseconds);
-  const limit = signal === undefined ? late : AbortSignal.any([signal, late]);
-  try {
-    const response = await fetch(url, { ...init, signal: limit, redirect: 'error' });
-    const text = await boundedText(response, url);
-    if (!response.ok) throw problemOf(response.status, jsonOrNothing(text), url.href);
-    return jsonFields(parseJson(text, MALFORMED, url.href), MALFORMED, url.href);
-  } catch (cause) {
-    signal?.throwIfAborted();
-    if (late.aborted) {
-      throw new Failure<CoordinatorCode>(
-        'environment',
-        'coordinator/timeout',
-        `no answer in ${milliseconds / 1000} s`,
-        {
-          where: url.href,
-          hint: 'try again; if it keeps happening, ask whoever runs the host',
-        },
-      );
+  const late = new Failure<CoordinatorCode>(
+    'environment',
+    'coordinator/timeout',
+    `no answer in ${milliseconds / 1000} s`,
+    { where: url.href, hint: 'try again; if it keeps happening, ask whoever runs the host' },
+  );
+  return inTime(milliseconds, late, signal, async (limit) => {
+    try {
+      const response = await fetch(url, { ...init, signal: limit, redirect: 'error' });
+      const text = await boundedText(response, url);
+      if (!response.ok) throw problemOf(response.status, jsonOrNothing(text), url.href);
+      return jsonFields(parseJson(text, MALFORMED, url.href), MALFORMED, url.href);
+    } catch (cause) {
+      throw cause instanceof Failure ? cause : unreachable(url, cause);
     }
-    throw cause instanceof Failure ? cause : unreachable(url, cause);
-  }
+  });
 }
 
 const MALFORMED: CoordinatorCode = 'coordinator/malformed';
@@ -167,7 +162,9 @@ async function put(url: URL, { content, bytes }: Upload, signal?: AbortSignal): 
     hint: 'check the network, then run the same command again',
   });
   const timer = setTimeout(() => stalled.abort(late), STALLED_MS);
-  const limit = signal === undefined ? stalled.signal : AbortSignal.any([signal, stalled.signal]);
+  const follow = (): void => stalled.abort(signal?.reason);
+  signal?.addEventListener('abort', follow, { once: true });
+  if (signal?.aborted === true) follow();
   const watched = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
     for await (const piece of content) {
       timer.refresh();
@@ -181,9 +178,10 @@ async function put(url: URL, { content, bytes }: Upload, signal?: AbortSignal): 
     duplex: 'half',
   } as const;
   try {
-    return readContribution(await ask(url, init, UPLOAD_MS, limit));
+    return readContribution(await ask(url, init, UPLOAD_MS, stalled.signal));
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener('abort', follow);
   }
 }
 

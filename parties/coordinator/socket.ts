@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { LIMITS } from '../../enclave/protocol/limits.ts';
 import { Failure } from '../../policies/failure.ts';
 import type { FrameChannel } from '../session/channel.ts';
+import { inTime } from '../session/patience.ts';
 import { printable } from '../printable.ts';
 import type { CoordinatorCode } from './problem.ts';
 import { problemOf, unreachable } from './problem.ts';
@@ -17,10 +18,10 @@ const PROBLEM_BYTES = 65_536;
 /** Connects; the enclave's side is then waiting for `hello`. `signal` covers the connecting alone. */
 export async function connectFrames(url: URL, connectMs: number, signal?: AbortSignal): Promise<FrameChannel> {
   signal?.throwIfAborted();
+  const late = unreachable(url, new Error(`no answer in ${connectMs / 1000} s`));
   const socket = new WebSocket(url, {
     perMessageDeflate: false,
     maxPayload: LIMITS.frameBytes,
-    handshakeTimeout: connectMs,
     followRedirects: false,
     // Masks keep a browser's page from choosing the bytes on the wire (RFC 6455, 10.3). These are ciphertext, which nobody
     // chooses; a mask of zeros saves both ends a pass over every byte.
@@ -29,17 +30,12 @@ export async function connectFrames(url: URL, connectMs: number, signal?: AbortS
   // From now on: a socket without this listener would take the process down with it.
   socket.on('error', () => {});
   const channel = frameChannel(socket);
-  const aborted = (): void => socket.terminate();
-  signal?.addEventListener('abort', aborted, { once: true });
   try {
-    await opened(socket, url);
+    await inTime(connectMs, late, signal, () => opened(socket, url));
     return channel;
   } catch (error) {
     socket.terminate();
-    signal?.throwIfAborted();
     throw error;
-  } finally {
-    signal?.removeEventListener('abort', aborted);
   }
 }
 

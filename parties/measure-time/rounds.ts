@@ -37,7 +37,7 @@ export async function timeRounds(computer: Computer, input: Uint8Array, options:
     try {
       await Promise.all(
         parties.map(async (party) => {
-          await computer.run([input.slice()], { party, signal: late, left });
+          await computer.run([input], { party, signal: late, left });
           took.push(performance.now() - began);
         }),
       );

@@ -13,8 +13,6 @@ export async function withPatience<T>(
   signal: AbortSignal | undefined,
   step: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  signal?.throwIfAborted();
-  const controller = new AbortController();
   const late = new Failure<PatienceCode>(
     'environment',
     'session/timeout',
@@ -23,6 +21,21 @@ export async function withPatience<T>(
       hint: 'the same command again costs nothing; if it keeps happening, ask whoever runs the host',
     },
   );
+  return inTime(milliseconds, late, signal, step);
+}
+
+/**
+ * Likewise, with a failure of its own. The signal is one that nothing but this holds: those of `AbortSignal.any` and `.timeout`
+ * are forgotten by Node's fetch once an answer's head is there, and a body that drips would have no end.
+ */
+export async function inTime<T>(
+  milliseconds: number,
+  late: Failure,
+  signal: AbortSignal | undefined,
+  step: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  signal?.throwIfAborted();
+  const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(late), milliseconds);
   const follow = (): void => controller.abort(signal?.reason);
   signal?.addEventListener('abort', follow, { once: true });

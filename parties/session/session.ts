@@ -25,6 +25,7 @@ import type { EnclaveExpectation, HandshakeCode, VerifiedChannel } from './hands
 import { withPatience } from './patience.ts';
 import type { PatienceCode } from './patience.ts';
 import { Refused } from './refusal.ts';
+import type { Circumstances } from './refusal.ts';
 
 export type PartySessionCode =
   | HandshakeCode
@@ -69,6 +70,8 @@ export interface SessionOptions {
   readonly credentials: (signal: AbortSignal) => Promise<EnclaveCredentials>;
   readonly random: RandomSource;
   readonly now: () => Date;
+  /** How a refusal is told: what it is that the session is opened for. */
+  readonly circumstances?: Circumstances;
   readonly chains?: ChainCache;
   readonly timeouts?: Partial<SessionTimeouts>;
   readonly signal?: AbortSignal;
@@ -147,7 +150,7 @@ async function authenticate(options: SessionOptions, verified: VerifiedChannel, 
   const request: Request = { t: 'authenticate', keyArn, sessionId, ciphertext, credentials };
   await channel.send(await sealRequest(verified, request, true), signal);
   const answer = unpadAnswer(await openReply(verified, await channel.receive(signal)));
-  if (answer.t === 'refused') throw new Refused(refusalOf(answer));
+  if (answer.t === 'refused') throw new Refused(refusalOf(answer), options.circumstances);
   if (answer.t !== 'authenticated') throw outOfPlace(answer);
   if (answer.party === party) return;
   throw new Failure<PartySessionCode>(

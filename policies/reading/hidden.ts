@@ -9,9 +9,10 @@ export interface Hidden {
 
 /**
  * Controls (the carriage return that takes a line back, escape sequences, U+0085), format characters (bidi controls, what has no
- * width) and separators of lines and paragraphs; not among them are ends of lines (LF, CR LF), tabs, and one byte order mark before all.
+ * width), whatever else Unicode wants not to be shown (fillers, variation selectors), the empty braille pattern, and separators of
+ * lines and paragraphs; not among them are ends of lines (LF, CR LF), tabs, and one byte order mark before all.
  */
-const HIDDEN = /(?!\n|\r\n|\t|^\u{FEFF})[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+const HIDDEN = /(?!\n|\r\n|\t|^\u{FEFF})[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u{2800}]/gu;
 
 /** The first so many, in the order of the text. */
 export function hiddenCharacters(text: string, most: number): readonly Hidden[] {

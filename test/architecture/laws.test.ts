@@ -139,6 +139,14 @@ describe('law 5: only the step that earns a brand makes it', () => {
   });
 });
 
+/** A mark at the beginning is a part of the text for whoever reads the same bytes with another library. */
+test('what the enclave is strict about in a text, it reads with its byte order mark', () => {
+  const lax = inRoom('enclave').filter(({ text }) =>
+    [...text.matchAll(/new TextDecoder\([^)]*fatal: true[^)]*\)/g)].some(([made]) => !made.includes('ignoreBOM: true')),
+  );
+  expect(lax.map(({ path }) => path)).toEqual([]);
+});
+
 describe('law 6: time, randomness, the NSM, KMS and storage are arguments', () => {
   const TOUCHES: readonly (readonly [string, RegExp])[] = [
     ['the clock', /\b(?:Date|performance)\s*\.\s*now\b|\bnew\s+Date\s*(?:\(\s*\)|;)|\bprocess\s*\.\s*hrtime\b/g],

@@ -155,6 +155,8 @@ const ESCAPES: readonly Escape[] = [
   escape('be dumpable again', call(157, 4, 1, 0, 0, 0), -EPERM),
   escape('outlive the gate', call(157, 1, 0, 0, 0, 0), -EPERM),
   escape('wake who waits elsewhere', call(202, { buffer: 128 }, 1, 1), -EAGAIN),
+  escape('have pages merged with those of others', call(28, 0, 0, 12), -EINVAL),
+  escape("count the gate's threads", call(262, -100, `/proc/${gate}/task`, { buffer: 256 }, 0x1000), -ENOENT),
   escape("read the gate's processor time", call(228, ~gate * 8 + 2, { buffer: 128 }), -EINVAL),
   escape("measure the clock of the gate's processor time", call(229, ~gate * 8 + 2, { buffer: 128 }), -EINVAL),
   escape('sleep until the gate has computed', call(230, ~gate * 8 + 2, 0, { buffer: 128 }, 0), -EINVAL, answered),

@@ -228,6 +228,9 @@ describe('characters that are not seen', () => {
     ['a space of no width', '\u200b'],
     ['a byte order mark in the middle', '\ufeff'],
     ['a letter of a tag', '\u{e0041}'],
+    ['a filler', '\u3164'],
+    ['a variation selector', '\u{e0100}'],
+    ['braille without a dot', '\u2800'],
     ['nothing', '\0'],
   ] as const;
 

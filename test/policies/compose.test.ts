@@ -82,5 +82,8 @@ describe('what stands in two files is a fault, of the second', () => {
 });
 
 test('a part that cannot be read is told with what else is wrong, under its own name', () => {
-  expect(faultsOf(GOOD, 'until: "2027\n', 'quotas: 3\n')[0]).toMatchObject({ code: 'policy/syntax', file: 'part0.yaml' });
+  expect(faultsOf(GOOD, 'until: "2027\n', 'quotas: 3\n')[0]).toMatchObject({
+    code: 'policy/syntax',
+    file: 'part0.yaml',
+  });
 });

@@ -174,7 +174,8 @@ export function text({ bytes }: Reader, range: Range, max: number, where: string
     );
   }
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(range.start, range.end));
+    // With its byte order mark, where it has one: onnxruntime takes it for a part of the name.
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(range.start, range.end));
   } catch {
     throw modelFailure('model/malformed-onnx', 'the ONNX file is malformed: a name is not UTF-8', where);
   }

@@ -61,6 +61,30 @@ const TAMPERINGS: readonly Tampering[] = [
     'model/unsupported-opset',
     changed((model) => void (model.opsetImport = [{ version: 99 }])),
   ],
+  ['two operator sets', 'model/unsupported-opset', changed((model) => void model.opsetImport.push({ version: 13 }))],
+  ['an IR version before the first', 'model/unsupported-opset', changed((model) => void (model.irVersion = 2))],
+  ['an IR version after the last', 'model/unsupported-opset', changed((model) => void (model.irVersion = 12))],
+  [
+    'an operator set before the first',
+    'model/unsupported-opset',
+    changed((model) => void (model.opsetImport = [{ version: 6 }])),
+  ],
+  [
+    'an operator set after the last',
+    'model/unsupported-opset',
+    changed((model) => void (model.opsetImport = [{ version: 23 }])),
+  ],
+  [
+    'a node of too many inputs',
+    'model/too-complex',
+    withNode(
+      models.node(
+        'Concat',
+        Array.from({ length: 1_025 }, () => 'x'),
+        ['z'],
+      ),
+    ),
+  ],
   ['no operator set', 'model/unsupported-opset', changed((model) => void (model.opsetImport = []))],
   [
     'another domain imported',

@@ -73,6 +73,18 @@ test('a call of a function that there is not', async () => {
   await expectWiped(2);
 });
 
+test('an input that is larger than any function takes, and one that comes while another call is in flight', async () => {
+  const large = new Uint8Array(600_001).fill(7);
+  await alice.call('classify', newRequestId(), large);
+  await expectWiped(Math.ceil(large.length / LIMITS.chunkBytes));
+  decoded.length = 0;
+  const other = await gate.peer('alice');
+  const [one, two] = [alice, other].map((peer) => peer.call('classify', newRequestId(), input(INPUTS.plain)));
+  const answers = await Promise.all([one, two]);
+  expect(answers).toContainEqual(expect.objectContaining({ refused: 'busy' }));
+  await expectWiped(4);
+});
+
 test('an upload that was broken off', async () => {
   const [first] = inputChunks(input(INPUTS.plain));
   if (first === undefined) throw new Error('no chunk');

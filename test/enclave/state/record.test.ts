@@ -2,6 +2,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import * as fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { concat } from '../../../enclave/encoding/bytes.ts';
+import type { CborValue } from '../../../enclave/encoding/cbor.ts';
+import { encodeCbor } from '../../../enclave/encoding/cbor.ts';
 import { toHex } from '../../../enclave/encoding/hex.ts';
 import { LIMITS } from '../../../enclave/protocol/limits.ts';
 import { openStream } from '../../../enclave/crypto/stream.ts';
@@ -11,7 +13,7 @@ import { openRecord } from '../../../enclave/state/restore.ts';
 import type { RecordPlace } from '../../../enclave/state/record.ts';
 import { sealRecord } from '../../../enclave/state/record.ts';
 import type { RecordSetting } from '../../../enclave/state/record-header.ts';
-import { encodeRecordHead, readRecord } from '../../../enclave/state/record-header.ts';
+import { RECORD_HEADER, encodeRecordHead, readRecord } from '../../../enclave/state/record-header.ts';
 import { policyDigest } from '../../../policies/digest.ts';
 import { expectSameBytes } from '../../same-bytes.ts';
 
@@ -91,6 +93,55 @@ test('another implementation of STREAM reads it', async () => {
   const raw = await hkdfExpand(STATE_KEY, concat(new TextEncoder().encode('accord/v1/record\0'), binding), 32);
   const key = { key: await importAeadKey(raw), prefix: new Uint8Array(7), additionalData: binding };
   for await (const part of openStream(key, [chunks])) expect(part).toEqual(pattern(900));
+});
+
+describe('the head of a record', () => {
+  const head = (change: Readonly<Record<string, CborValue>> = {}): Uint8Array => {
+    const fields: Readonly<Record<string, CborValue>> = {
+      v: 1,
+      collaboration: 'x',
+      policy: new Uint8Array(48),
+      keys: new Uint8Array(32),
+      name: 'a',
+      version: 1,
+      salt: new Uint8Array(RECORD_HEADER.saltBytes),
+      bytes: 1,
+      ...change,
+    };
+    const body = encodeCbor(new Map(Object.entries(fields)));
+    const length = new Uint8Array(4);
+    new DataView(length.buffer).setUint32(0, body.length);
+    return concat(new TextEncoder().encode('ACR1'), length, body);
+  };
+  test.each<Readonly<Record<string, CborValue>>>([
+    {},
+    { name: 'n'.repeat(256) },
+    { collaboration: 'c'.repeat(256) },
+    { version: 0xffff_ffff },
+    { version: 0 },
+    { bytes: LIMITS.recordBytes },
+  ])('is read at its bounds: %j', (change) => {
+    expect(readRecord(head(change))?.header).toMatchObject(change);
+  });
+  test.each<Readonly<Record<string, CborValue>>>([
+    { v: 0 },
+    { v: 2 },
+    { collaboration: 'c'.repeat(257) },
+    { policy: new Uint8Array(47) },
+    { policy: new Uint8Array(49) },
+    { keys: new Uint8Array(31) },
+    { keys: new Uint8Array(33) },
+    { name: '' },
+    { name: 'n'.repeat(257) },
+    { version: 0x1_0000_0000 },
+    { version: -1 },
+    { salt: new Uint8Array(RECORD_HEADER.saltBytes - 1) },
+    { salt: new Uint8Array(RECORD_HEADER.saltBytes + 1) },
+    { bytes: LIMITS.recordBytes + 1 },
+    { more: 1 },
+  ])('and is none beyond them: %j', (change) => {
+    expect(readRecord(head(change))).toBeUndefined();
+  });
 });
 
 describe('what the host may hand back instead', () => {

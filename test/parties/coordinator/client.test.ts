@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { afterEach, describe, expect, test } from 'vitest';
 import { LIMITS } from '../../../enclave/protocol/limits.ts';
 import { createCoordinator } from '../../../parties/coordinator/client.ts';
+import { connectFrames } from '../../../parties/coordinator/socket.ts';
 import { Failure } from '../../../policies/failure.ts';
 import { expectSameBytes } from '../../same-bytes.ts';
 import { startScriptedOrchestrator } from './scripted-orchestrator.ts';
@@ -152,6 +153,38 @@ describe('no orchestrator', () => {
     setTimeout(() => controller.abort(reason), 50);
     await expect(asking).rejects.toBe(reason);
     await expect(coordinator.connect('x', AbortSignal.abort(reason))).rejects.toBe(reason);
+  });
+
+  test('Ctrl-C ends an answer that drips', async () => {
+    const dripping = (_: unknown, response: ServerResponse): void => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      const timer = setInterval(() => response.write(' '), 20);
+      response.once('close', () => clearInterval(timer));
+    };
+    const { coordinator } = await stage({ http: dripping });
+    const reason = new Error('interrupted');
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(reason), 200);
+    await expect(coordinator.collaboration('x', controller.signal)).rejects.toBe(reason);
+  });
+
+  test('a connection whose answer drips is given up', async () => {
+    const timers: NodeJS.Timeout[] = [];
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.write('HTTP/1.1 101 Switching Protocols\r\n');
+      timers.push(setInterval(() => socket.write('X: y\r\n'), 20));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    if (address === null || typeof address === 'string') throw new Error('no port');
+    try {
+      const connecting = connectFrames(new URL(`ws://127.0.0.1:${address.port}/`), 300);
+      await expect(connecting).rejects.toMatchObject({ code: 'coordinator/unreachable' });
+    } finally {
+      for (const timer of timers) clearInterval(timer);
+      server.close();
+    }
   });
 
   test('after Ctrl-C no frame is sent', async () => {

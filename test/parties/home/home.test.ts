@@ -116,6 +116,16 @@ describe('a home', () => {
     await expect(openHome(folder)).rejects.toMatchObject({ code: 'home/unreadable', where: join(folder, name) });
   });
 
+  test.each(['config.json', 'pins.json', 'policy.json'])('with a folder for a %s says so', async (name) => {
+    await writeHome(folder, await newHome(), false);
+    await rm(join(folder, name));
+    await mkdir(join(folder, name), { mode: 0o755 });
+    await expect(openHome(folder)).rejects.toMatchObject({
+      code: 'home/unreadable',
+      message: expect.stringMatching(/is no file$/),
+    });
+  });
+
   test('without pins is malformed, without a configuration none', async () => {
     await writeHome(folder, await newHome(), false);
     await rm(join(folder, 'pins.json'));
