@@ -32,6 +32,9 @@ const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const INTERRUPTED = 130;
 /** How long what is interrupted may take to end by itself. */
 const PATIENCE_MS = 5_000;
+const ECHO_MS = 500;
+/** Leaders of the groups that run now. */
+const running = new Set();
 
 class NotReady extends Error {
   constructor(message, exitCode) {
@@ -98,6 +101,7 @@ async function takeLock(say, stop) {
 async function run(command, args, stop) {
   stop.throwIfAborted();
   const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  if (child.pid !== undefined) running.add(child.pid);
   let end;
   const ended = new Promise((_, reject) => {
     end = () => endGroup(child.pid, stop.reason.signal).then(() => reject(stop.reason));
@@ -108,6 +112,7 @@ async function run(command, args, stop) {
   } finally {
     stop.removeEventListener('abort', end);
     if (stop.aborted) await ended;
+    running.delete(child.pid);
   }
 }
 
@@ -206,7 +211,16 @@ export async function ready() {
   const say = (text) => process.stderr.write(`accord: ${text}\n`);
   const stopping = new AbortController();
   const stop = stopping.signal;
-  const interrupt = (signal) => stopping.abort(Object.assign(new NotReady('interrupted', INTERRUPTED), { signal }));
+  let since = 0;
+  const interrupt = (signal) => {
+    if (!stop.aborted) since = performance.now();
+    // The second Ctrl-C does not wait; one can arrive twice, from the terminal and from npm.
+    else if (performance.now() - since > ECHO_MS) {
+      for (const leader of running) signalGroup(leader, 'SIGKILL');
+      process.exit(INTERRUPTED);
+    }
+    stopping.abort(Object.assign(new NotReady('interrupted', INTERRUPTED), { signal }));
+  };
   for (const signal of ENDING_SIGNALS) process.on(signal, interrupt);
   let release = () => {};
   try {

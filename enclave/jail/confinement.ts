@@ -20,7 +20,8 @@ export interface Confinement {
 const WEAKENINGS = {
   seccomp: 'the kernel refuses none of the system calls of a process that a hostile picture or model took over',
   user: "the processes that read inputs and models run as the enclave's own user",
-  namespaces: 'the processes that read inputs and models see the files and processes around them',
+  namespaces:
+    'two processes that were taken over by hostile models can talk to each other, by the numbers of their threads',
   limits: 'nothing but the machine bounds what the processes that read inputs and models may take',
 } as const satisfies Partial<Record<keyof Confinement, string>>;
 

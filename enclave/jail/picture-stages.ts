@@ -69,7 +69,10 @@ async function decodeIn(
     if (why !== undefined) throw jailFailure('jail/input-invalid', why);
   }
   const mediaType = reply.body.length === bytes ? MEDIA_TYPES[view.getUint8(8)] : undefined;
-  if (mediaType === undefined) return brokeProtocol(jail);
+  if (mediaType === undefined) {
+    reply.body.fill(0);
+    return brokeProtocol(jail);
+  }
   const picture = { mediaType, bytes: totalBytes(input), width: view.getUint32(0), height: view.getUint32(4) };
   return { picture, pixels: reply.body.subarray(PICTURE_HEADER_BYTES) };
 }
