@@ -86,7 +86,10 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
     const { envelopeSha256, bytes, testData } = request;
     const next = encodeKept({ envelopeSha256, bytes, testData, dataKey, modelSha256: model.sha256 });
     dataKey.fill(0);
+    let time = 0;
     try {
+      // Before anything is in place: a clock that does not answer leaves all as it was.
+      time = await now();
       const change = (): ReturnType<Change<void>> => Promise.resolve({ next: next.slice(), result: undefined });
       await records.update(contributionRecord(request.function), change, signal);
     } catch (error) {
@@ -98,7 +101,7 @@ export function createContributions(gate: () => Gate, report: Report): Contribut
     models.replace(request.function, model);
     told.delete(request.function);
     inPlace.set(request.function, String(envelopeSha256));
-    knownAt.set(request.function, await now());
+    knownAt.set(request.function, time);
     await host.contributionTaken(request.function, envelopeSha256, signal);
     return model.sha256;
   };
