@@ -50,7 +50,7 @@ describe('build', () => {
   test.each([
     ['whole.yaml', /whole\.yaml is a file\n {2}hint: name a folder/],
     ['whole.yaml/below', /below is below a file\n {2}hint: name a folder/],
-    ['/dev/full', /is a file/],
+    ['/dev/full', /is no folder/],
     ['/proc', /nothing can be made in \/proc/],
     ['/proc/absent/below', /nothing can be made in \/proc\/absent\/below/],
     ['', /the name of a file is empty/],
