@@ -12,7 +12,7 @@ const HELP = `npm run timing [-- OPTIONS]
 
 Times calls of two classes, pair after pair, at the parent's end of the relay. Nothing else should run meanwhile.
 
-  --calls N          calls that count, of all pairs together, at least 1000 (default: 26000, fourteen minutes)
+  --calls N          calls that count, of all pairs together, at least 1000 (default: 27600, fifteen minutes)
   --fresh SHARE      of the calls whose answer the enclave keeps, how many jails compute anew: 0 to 1 (default: 0.03)
   --pairs A,B        pairs by name or part of a name (default: all); each then has as many calls as it has among all
   --after-ms MS      release time of functions that need no jail (default: 10)
@@ -26,7 +26,7 @@ Exit codes: 0 no difference was found (with --planted: each was, and none withou
 `;
 
 const { values, usage, number } = readOptions('timing', HELP, {
-  calls: { type: 'string', default: '26000' },
+  calls: { type: 'string', default: '27600' },
   pairs: { type: 'string' },
   seed: { type: 'string', default: '1' },
   'after-ms': { type: 'string', default: '10' },

@@ -48,6 +48,7 @@ export async function openBench({ times, ...options }: BenchOptions): Promise<Be
     await place.contribute(NAMES.slow, tooSlowModel());
     await place.contribute(NAMES.exchanged, fragileModel());
     const sessions = { alice: await place.open('alice'), bob: await place.open('bob') };
+    const apart = { alice: await place.open('alice'), bob: sessions.bob };
     const beside = { alice: await place.open('alice'), bob: await place.open('bob') };
     // Of every function, also of those that the policy does not have, or that take less.
     const ask = async (session: TimedSession, asked: Asked): Promise<Outcome> => {
@@ -78,7 +79,7 @@ export async function openBench({ times, ...options }: BenchOptions): Promise<Be
         const other = kind.beside === undefined ? undefined : kind.beside === 'same' ? kind.party : 'bob';
         const companion = other === undefined ? undefined : ask(beside[other], kinds.free.ask(undefined));
         if (companion !== undefined) await new Promise((resolve) => setTimeout(resolve, BESIDE_MS));
-        const session = sessions[kind.party];
+        const session = (kind.apart === true ? apart : sessions)[kind.party];
         const outcome = await ask(session, asked);
         const crossed = session.crossed();
         if (kind.kept && outcome === kind.outcome) answered.add(name);
